@@ -1,0 +1,248 @@
+"""`SpanDenoiser`: the transformer that turns noisy embeddings of spans into token logits.
+
+Perceiver-IO in shape: known tokens become a `ContextMemory` once; spans are the queries of every denoising step.
+Shape letters: B batch, L span positions, M memory positions, V vocabulary, D embedding size, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from diffusionlm.denoiser.attention import check_backend, prepare_mask
+from diffusionlm.denoiser.blocks import DenoiserBlock, NoiseLevelEmbedding
+from diffusionlm.denoiser.configuration import DenoiserConfig
+from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
+from diffusionlm.denoiser.memory import ContextMemory
+from diffusionlm.denoiser.perceiver import PerceiverResampler
+from diffusionlm.denoiser.positions import RotaryEmbedding, Rotation, alibi_bias, alibi_slopes
+from diffusionlm.diffusion.process import token_log_likelihood
+
+CANVAS, PROMPT, RETRIEVED, CONCEPT = range(4)
+
+
+@dataclass
+class DenoiserOutput(ModelOutput):
+    """What one pass returns.
+
+    Attributes:
+        logits: (B, L, V) float32; their softmax is the token posterior.
+        routers: one `RouterStatistics` for each block with experts; None for a dense network.
+    """
+
+    logits: Tensor | None = None
+    routers: tuple[RouterStatistics, ...] | None = None
+
+
+class SpanDenoiser(PreTrainedModel):
+    """Denoiser over span positions with a cached memory; see `DenoiserConfig` for its settings."""
+
+    config_class = DenoiserConfig
+    base_model_prefix = "denoiser"
+    main_input_name = "latents"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ("DenoiserBlock",)
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    alibi: Tensor | None
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        if config._attn_implementation not in (None, "sdpa", "eager"):
+            check_backend(config._attn_implementation, config.position_kind)
+        super().__init__(config)
+        width, dim = config.hidden_size, config.embedding_size
+        self.embeddings = nn.Parameter(torch.empty(config.vocab_size, dim))
+        self.span_in = nn.Linear(2 * dim, width, bias=False)
+        self.context_in = nn.Linear(dim, width, bias=False)
+        self.segments = nn.Parameter(torch.empty(config.num_segments, width))
+        self.noise_level = NoiseLevelEmbedding(config)
+        self.context_condition = nn.Parameter(torch.empty(1, config.condition_size))
+        self.blocks = nn.ModuleList(DenoiserBlock(config, i) for i in range(config.num_hidden_layers))
+        self.out_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+        self.head = nn.Linear(width, config.vocab_size)
+        self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
+        slopes = alibi_slopes(config.num_attention_heads) if config.position_kind == "alibi" else None
+        self.register_buffer("alibi", slopes, persistent=False)
+        self.resampler = PerceiverResampler(config) if config.num_latents else None
+        self.post_init()
+
+    def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
+        """Switches the attention backend; see ``attention.check_backend`` for what is raised."""
+        check_backend(attn_implementation, self.config.position_kind)
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """All initialisation: linear maps by 1/sqrt(fan in), outputs of residual branches and modulation by zero."""
+        std = self.config.initializer_range
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.RMSNorm):
+            if module.weight is not None:
+                init.ones_(module.weight)
+        elif isinstance(module, Experts):
+            init.normal_(module.gate_up_proj, mean=0.0, std=module.hidden_dim**-0.5)
+            init.normal_(module.down_proj, mean=0.0, std=module.intermediate_dim**-0.5)
+        elif isinstance(module, Router):
+            init.normal_(module.weight, mean=0.0, std=std)
+        elif isinstance(module, PerceiverResampler):
+            init.normal_(module.latents, mean=0.0, std=1.0)
+        elif isinstance(module, RotaryEmbedding | NoiseLevelEmbedding):
+            module.reset()
+        elif isinstance(module, SpanDenoiser):
+            init.normal_(module.embeddings, mean=0.0, std=1.0)
+            init.normal_(module.segments, mean=0.0, std=std)
+            init.zeros_(module.context_condition)
+            init.zeros_(module.head.weight)
+            if module.alibi is not None:
+                module.alibi = alibi_slopes(self.config.num_attention_heads).to(module.alibi.device)
+            for block in module.blocks:
+                init.zeros_(block.modulation.weight)
+                # gates start at a tenth, not at zero: the branches learn from the first step
+                bias = torch.zeros_like(block.modulation.bias).view(6, -1)
+                bias[2] = bias[5] = 0.1
+                init.copy_(block.modulation.bias, bias.flatten())
+
+    def unit_embeddings(self) -> Tensor:
+        """All token embeddings (V, D) float32, each of length sqrt(D)."""
+        return F.normalize(self.embeddings.float(), dim=-1) * self.config.embedding_size**0.5
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Token ids (...) -> embeddings (..., D) of length sqrt(D), float32."""
+        return F.embedding(input_ids, self.unit_embeddings())
+
+    def clean_estimate(self, probs: Tensor) -> Tensor:
+        """Expected embedding under a token posterior: (B, L, V) -> (B, L, D) float32."""
+        return probs.float() @ self.unit_embeddings()
+
+    def encode_context(
+        self,
+        input_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        segment: int = CANVAS,
+    ) -> ContextMemory:
+        """Encodes known positions once, by the same blocks that denoise.
+
+        Args:
+            input_ids: (B, M) ids; or
+            inputs_embeds: (B, M, D) embeddings of any origin (concepts, other modalities).
+            mask: (B, M) bool, True where there is something; all if None.
+            position_ids: (B, M); 0..M-1 if None.
+            segment: what kind of memory it is: 0 canvas, 1 prompt, 2 retrieved, 3 concept.
+
+        Returns:
+            The memory; with ``num_latents`` set, of that length.
+
+        Raises:
+            ValueError: unless exactly one of ids and embeddings is given, with at least one position.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("encode_context takes either input_ids or inputs_embeds.")
+        if not 0 <= segment < self.config.num_segments:
+            raise ValueError(f"segment must lie in 0..{self.config.num_segments - 1}, got {segment}.")
+        embeds = self.embed(input_ids) if input_ids is not None else inputs_embeds
+        assert embeds is not None
+        batch, length = embeds.shape[:2]
+        if length == 0:
+            raise ValueError("encode_context needs at least one position; pass no memory where there is no context.")
+        if mask is None:
+            mask = torch.ones(batch, length, dtype=torch.bool, device=embeds.device)
+        if position_ids is None:
+            position_ids = torch.arange(length, device=embeds.device).expand(batch, -1)
+        hidden = self.context_in(embeds.to(self.context_in.weight.dtype)) + self.segments[segment]
+        if self.resampler is not None:
+            hidden, mask, position_ids = self.resampler(hidden, mask, position_ids, self.rotary)
+        # a row without any context must still have one key to attend to; its memory is masked all the same
+        key_mask = mask | ~mask.any(1, keepdim=True)
+        _, own, _ = self._run(hidden, self.context_condition, key_mask, position_ids, None, mask)
+        keys, values = zip(*own, strict=True)
+        return ContextMemory(tuple(keys), tuple(values), mask, position_ids)
+
+    def forward(
+        self,
+        latents: Tensor,
+        gamma: Tensor,
+        memory: ContextMemory | None = None,
+        clean_estimate: Tensor | None = None,
+        span_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        likelihood_weight: float | Tensor = 1.0,
+    ) -> DenoiserOutput:
+        """Token logits of the spans: f(z, gamma, previous clean estimate, memory) + (alpha / sigma²) <z, e_v>.
+
+        Args:
+            latents: z (B, L, D).
+            gamma: noise level (B,) or scalar.
+            memory: from `encode_context`; None without context.
+            clean_estimate: the previous one (B, L, D) for self-conditioning; None at the first step.
+            span_mask: (B, L) bool, positions in use; all if None.
+            position_ids: (B, L), places in the text; 0..L-1 if None.
+            likelihood_weight: fades the second term in during training.
+
+        Returns:
+            `DenoiserOutput`.
+
+        Raises:
+            ValueError: if shapes do not fit.
+        """
+        batch, length, dim = latents.shape
+        if dim != self.config.embedding_size:
+            raise ValueError(f"latents must be (B, L, {self.config.embedding_size}), got {tuple(latents.shape)}.")
+        if memory is not None and memory.batch_size != batch:
+            raise ValueError(f"The memory holds {memory.batch_size} samples, the latents {batch}; see memory.repeat.")
+        gamma = gamma.expand(batch) if gamma.dim() == 0 else gamma
+        if position_ids is None:
+            position_ids = torch.arange(length, device=latents.device).expand(batch, -1)
+        estimate = torch.zeros_like(latents) if clean_estimate is None else clean_estimate.to(latents.dtype)
+        dtype = self.span_in.weight.dtype
+        hidden = self.span_in(torch.cat((latents, estimate), dim=-1).to(dtype)) + self.segments[CANVAS]
+        condition = self.noise_level(gamma)
+        hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
+        with torch.autocast(latents.device.type, enabled=False):
+            likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())
+        logits = self.head(self.out_norm(hidden)).float() + likelihood_weight * likelihood
+        return DenoiserOutput(logits=logits, routers=routers or None)
+
+    def _run(
+        self,
+        hidden: Tensor,
+        condition: Tensor,
+        own_mask: Tensor | None,
+        position_ids: Tensor,
+        memory: ContextMemory | None,
+        token_mask: Tensor | None,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]], tuple[RouterStatistics, ...]]:
+        batch, length = hidden.shape[:2]
+        key_mask, key_positions = own_mask, position_ids
+        if memory is not None:
+            own = own_mask
+            if own is None:
+                own = torch.ones(batch, length, dtype=torch.bool, device=hidden.device)
+            key_mask = torch.cat((memory.mask, own), dim=1)
+            key_positions = torch.cat((memory.position_ids.float(), position_ids.float()), dim=1)
+        bias = None if self.alibi is None else alibi_bias(self.alibi, position_ids, key_positions)
+        backend = self.config._attn_implementation
+        mask = prepare_mask(backend, key_mask, bias, length, hidden.dtype)
+        rotation: Rotation | None = None if self.rotary is None else self.rotary(position_ids)
+        own_states, routers = [], []
+        for i, block in enumerate(self.blocks):
+            cached = None if memory is None else (memory.keys[i], memory.values[i])
+            hidden, states, statistics = block(hidden, condition, mask, rotation, cached, token_mask)
+            own_states.append(states)
+            if statistics is not None:
+                routers.append(statistics)
+        return hidden, own_states, tuple(routers)

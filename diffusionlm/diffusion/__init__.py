@@ -1,0 +1,38 @@
+"""The mathematics of diffusion over token embeddings; no network lives here.
+
+* :mod:`~diffusionlm.diffusion.process`: the Gaussian process and the token likelihood it implies.
+* :mod:`~diffusionlm.diffusion.schedule`: gamma as a function of progress u: learned, square-root, cosine.
+* :mod:`~diffusionlm.diffusion.information`: the regression that fits the learned schedule.
+* :mod:`~diffusionlm.diffusion.objective`: the training loss with self-conditioning.
+* :mod:`~diffusionlm.diffusion.likelihood`: the bound on the log-likelihood in nats per token.
+"""
+
+from diffusionlm.diffusion.information import InformationRegression
+from diffusionlm.diffusion.likelihood import LikelihoodBound, likelihood_bound
+from diffusionlm.diffusion.objective import cross_entropy, diffusion_loss, draw_progress
+from diffusionlm.diffusion.process import alpha_sigma, diffuse, noise_estimate, token_log_likelihood
+from diffusionlm.diffusion.schedule import (
+    CosineSchedule,
+    InformationSchedule,
+    NoiseSchedule,
+    SquareRootSchedule,
+    schedule_from_dict,
+)
+
+__all__ = [
+    "CosineSchedule",
+    "InformationRegression",
+    "InformationSchedule",
+    "LikelihoodBound",
+    "NoiseSchedule",
+    "SquareRootSchedule",
+    "alpha_sigma",
+    "cross_entropy",
+    "diffuse",
+    "diffusion_loss",
+    "draw_progress",
+    "likelihood_bound",
+    "noise_estimate",
+    "schedule_from_dict",
+    "token_log_likelihood",
+]

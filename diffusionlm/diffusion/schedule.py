@@ -1,0 +1,139 @@
+"""Noise schedules: gamma as an increasing function of the progress u in [0, 1], where u = 1 is (almost) pure noise.
+
+Every schedule is plain data (``to_dict`` / `schedule_from_dict`), so that a checkpoint carries the one it was trained with,
+and every schedule is clipped to [gamma_min, gamma_max], the noise levels the network has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DEFAULT_GAMMA_MIN = -8.0
+DEFAULT_GAMMA_MAX = 10.0
+
+
+@dataclass(frozen=True)
+class NoiseSchedule(ABC):
+    """What all schedules share: clipping, the table of alpha² and the steps of a sampler.
+
+    Attributes:
+        gamma_min: the cleanest noise level, gamma(0).
+        gamma_max: the noisiest, gamma(1).
+    """
+
+    gamma_min: float = DEFAULT_GAMMA_MIN
+    gamma_max: float = DEFAULT_GAMMA_MAX
+
+    def __post_init__(self) -> None:
+        if not self.gamma_min < self.gamma_max:
+            raise ValueError(f"gamma_min must be below gamma_max, got {self.gamma_min} and {self.gamma_max}.")
+
+    @property
+    def kind(self) -> str:
+        """The name under which `schedule_from_dict` finds this class."""
+        return next(name for name, cls in SCHEDULES.items() if cls is type(self))
+
+    @abstractmethod
+    def raw_gamma(self, u: Tensor) -> Tensor:
+        """The unclipped gamma(u), in float64; the one method a schedule defines."""
+
+    def gamma(self, u: Tensor) -> Tensor:
+        """Noise level at progress ``u`` (any shape, values in [0, 1]); same dtype as ``u``."""
+        raw = self.raw_gamma(u.double()).nan_to_num(posinf=self.gamma_max, neginf=self.gamma_min)
+        return raw.clamp(self.gamma_min, self.gamma_max).to(u.dtype)
+
+    def steps(self, num_steps: int) -> Tensor:
+        """The grid u_0 = 1 > ... > u_N = 0 of a sampler with ``num_steps`` steps, (num_steps + 1,) float64."""
+        if num_steps < 1:
+            raise ValueError(f"steps must be at least 1, got {num_steps}; 16 to 64 are usual.")
+        return torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
+
+    def alphas_cumprod(self, num_train_timesteps: int = 1000) -> Tensor:
+        """The table of alpha² from clean to noise that diffusers schedulers are built on, (num_train_timesteps,) float64.
+
+        The grid is shifted by half a cell, so that no entry sits on the clipped ends.
+        """
+        u = (torch.arange(num_train_timesteps, dtype=torch.float64) + 0.5) / num_train_timesteps
+        return torch.sigmoid(-self.gamma(u))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, JSON-able; the inverse of `schedule_from_dict`."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class InformationSchedule(NoiseSchedule):
+    """Equal steps of u cost equal information: the fitted cross-entropy curve H exp(-exp(-(gamma - mu) / beta)) is linear in u.
+
+    gamma(u) = mu - beta log(-log u) (the quantile function of a Gumbel distribution). `InformationRegression` fits
+    mu and beta. After Dieleman et al. 2022, "Continuous diffusion for categorical data" (time warping), with a closed form
+    in the place of their piecewise linear curve.
+
+    Attributes:
+        mu: gamma at which 1/e of the entropy H is left to resolve.
+        beta: width of the transition, in nats of gamma.
+    """
+
+    mu: float = 2.0
+    beta: float = 1.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.beta > 0:
+            raise ValueError(f"beta must be positive, got {self.beta}.")
+
+    def raw_gamma(self, u: Tensor) -> Tensor:
+        """See class."""
+        return self.mu - self.beta * torch.log(-torch.log(u))
+
+
+@dataclass(frozen=True)
+class SquareRootSchedule(NoiseSchedule):
+    """alpha² = 1 - sqrt(u + offset) (Li et al. 2022, "Diffusion-LM", section 4.2 and appendix A)."""
+
+    offset: float = 1e-4
+
+    def raw_gamma(self, u: Tensor) -> Tensor:
+        """See class."""
+        sigma2 = (u + self.offset).sqrt().clamp(max=1.0)
+        return torch.log(sigma2) - torch.log1p(-sigma2)
+
+
+@dataclass(frozen=True)
+class CosineSchedule(NoiseSchedule):
+    """alpha = cos(pi u / 2), hence gamma = 2 log tan(pi u / 2) (Nichol and Dhariwal 2021, without their offset)."""
+
+    def raw_gamma(self, u: Tensor) -> Tensor:
+        """See class."""
+        return 2 * torch.log(torch.tan(math.pi / 2 * u.clamp(0.0, 1.0)).clamp(min=0.0))
+
+
+SCHEDULES: dict[str, type[NoiseSchedule]] = {
+    "information": InformationSchedule,
+    "square_root": SquareRootSchedule,
+    "cosine": CosineSchedule,
+}
+
+
+def schedule_from_dict(data: dict[str, Any]) -> NoiseSchedule:
+    """The schedule that ``to_dict`` described.
+
+    Raises:
+        ValueError: if the kind or a key is unknown, or a value is out of range.
+    """
+    values = dict(data)
+    kind = values.pop("kind", None)
+    if kind not in SCHEDULES:
+        raise ValueError(f"Unknown noise schedule {kind!r}; allowed are {sorted(SCHEDULES)}.")
+    cls = SCHEDULES[kind]
+    unknown = set(values) - set(cls.__dataclass_fields__)
+    if unknown:
+        allowed = sorted(cls.__dataclass_fields__)
+        raise ValueError(f"The schedule {kind!r} has no setting {sorted(unknown)}; its settings are {allowed}.")
+    return cls(**values)
