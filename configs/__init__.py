@@ -1,4 +1,4 @@
-"""Hydra configurations, found by programs as ``pkg://diffusionlm.configs``: one folder per noun, one file per choice."""
+"""Hydra configurations, found as ``pkg://diffusionlm.configs``: one folder per noun, one file per choice."""
 
 if __name__ != "diffusionlm.configs":
     raise ImportError(

@@ -123,7 +123,7 @@ def _missing_module(error: ModuleNotFoundError, command: str) -> str | None:
 def _unknown(name: str, commands: list[str]) -> str:
     what, known = ("option", ["--help", "--version"]) if name.startswith("-") else ("command", commands)
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known) or 'none'}."
     return f"there is no {what} '{name}'; {hint} ('diffusionlm --help' says more)"
 
 

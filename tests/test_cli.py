@@ -78,7 +78,7 @@ def test_help_of_a_command_is_the_commands_own(command, capsys):
 
 @pytest.mark.parametrize(
     ("given", "hint"),
-    [("genrate", "did you mean 'generate'?"), ("xyz", "there are generate."), ("--hepl", "did you mean '--help'?")],
+    [("genrate", "did you mean 'generate'?"), ("xyz", "there are: generate."), ("--hepl", "did you mean '--help'?")],
 )
 def test_unknown_commands_and_options_get_a_hint(command, capsys, given, hint):
     command("generate", "return 0")
