@@ -17,11 +17,15 @@ _CURRENCY = frozenset("£$€")
 _ELISION = frozenset({"d", "l", "o"})  # hors d 'oeuvres, O ' Donnell
 
 # A free-standing hyphen next to one of these is a dash ("The Mill - it is cheap"), elsewhere it belongs to a compound.
-_DASH_NEIGHBOURS = frozenset(
-    "a an the it its is are was were be this that these those there which who where when while i we they he she you "
-    "and but or so then if not just with however located situated near also because albeit although my your our their "
-    "of what how has have had can could would will at from as".split()
-)
+# fmt: off
+_DASH_NEIGHBOURS = frozenset([
+    "a", "an", "the", "it", "its", "is", "are", "was", "were", "be", "this", "that", "these", "those", "there",
+    "which", "who", "where", "when", "while", "i", "we", "they", "he", "she", "you", "and", "but", "or", "so",
+    "then", "if", "not", "just", "with", "however", "located", "situated", "near", "also", "because", "albeit",
+    "although", "my", "your", "our", "their", "of", "what", "how", "has", "have", "had", "can", "could", "would",
+    "will", "at", "from", "as",
+])
+# fmt: on
 
 # Evidence that a text is tokenised, and evidence that it is natural: marks standing apart, and marks written at a word.
 _APART = re.compile(rf"(?:^|\s)(?:{_CLOSING.pattern}|{_CLITIC.pattern}|[£$€(\[{{])(?:\s|$)", re.IGNORECASE)
@@ -37,7 +41,7 @@ def detokenize(text: str) -> str:
     """
     tokens = re.split(r"[ \t\r\n]+", text.strip(" \t\r\n"))  # a no-break space is the writer's own
     joined = " ".join(tokens)
-    if not joined or not _APART.search(joined) and _ATTACHED.search(joined):
+    if not joined or (_ATTACHED.search(joined) and not _APART.search(joined)):
         return joined
     pieces: list[str] = []
     glue = True  # whether the next token is written directly after the last one
@@ -85,7 +89,8 @@ def _joins(tokens: list[str], index: int, before: str, after: str, open_quotes: 
         between = bool(before and after) and before[-1].isalnum() and after[0].isalnum()
         return between, between
     if len(token) > 1 and token[0] == "-" and token[1] != "-":  # "kid -friendly", "20 -25"
-        return before[-1:].isalnum() and token[1].isalnum() or before in _CURRENCY and token[1].isdigit(), False
+        in_word = before[-1:].isalnum() and token[1].isalnum()
+        return in_word or (before in _CURRENCY and token[1].isdigit()), False
     if len(token) > 1 and token[-1] == "-" and token[-2] != "-":  # "non- family", "20- 25"
         stem = token[:-1]
         is_range = stem[-1].isdigit() and after[:1].isdigit()
