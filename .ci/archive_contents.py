@@ -1,6 +1,6 @@
 """Check that built archives hold every file of the library: ``archive_contents.py dist/*.whl dist/*.tar.gz``.
 
-What ought to be there is read from the working tree, links followed, so a forgotten pattern in pyproject.toml shows here.
+What ought to be there is read from the working tree, links followed: a forgotten pattern in pyproject.toml shows here.
 """
 
 import sys
