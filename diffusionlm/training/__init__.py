@@ -1,0 +1,1 @@
+"""Training: tasks over spans, batches, the loop, checkpoints."""

@@ -1,0 +1,170 @@
+"""Batches as a pure function of (seed, step): a killed run continues exactly, and processes share one global batch.
+
+One batch holds one task, so that its rows have about one length and little is spent on padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusionlm.training.tasks import INFILL, PREFIX, TASKS, WHOLE, Layout, draw_infill, draw_prefix, draw_whole
+
+if TYPE_CHECKING:
+    from diffusionlm.training.corpus import TokenCorpus
+
+
+@dataclass(frozen=True)
+class SpanBatch:
+    """A batch of laid-out texts; B rows, L span positions, K known positions, P prompt positions.
+
+    Attributes:
+        span_ids: (B, L) targets.
+        span_mask: (B, L) bool.
+        span_positions: (B, L).
+        open_mask: (B, L) bool.
+        known_ids, known_mask, known_positions: (B, K); K may be 0.
+        prompt_ids, prompt_mask, prompt_positions: (B, P); P may be 0. Prompts stand before position 0.
+        task: name of the task.
+    """
+
+    span_ids: Tensor
+    span_mask: Tensor
+    span_positions: Tensor
+    open_mask: Tensor
+    known_ids: Tensor
+    known_mask: Tensor
+    known_positions: Tensor
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    prompt_positions: Tensor
+    task: str = ""
+
+    @property
+    def num_tokens(self) -> int:
+        """Span positions in use."""
+        return int(self.span_mask.sum())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, as the training step takes them."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def rows(self, start: int, stop: int) -> SpanBatch:
+        """Rows start..stop-1."""
+        return SpanBatch(**{name: value[start:stop] for name, value in self.tensors().items()}, task=self.task)
+
+    def to(self, device: torch.device | str) -> SpanBatch:
+        """On another device."""
+        return SpanBatch(**{name: value.to(device) for name, value in self.tensors().items()}, task=self.task)
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """Draws batches from a corpus.
+
+    Attributes:
+        corpus: where texts come from.
+        pad_id: the pad token.
+        tokens_per_batch: span positions of a batch, padding counted.
+        limits: positions that whole texts and continuations may use; the limit of a batch is drawn from these.
+        limit_weights: their weights; equal if empty.
+        task_weights: share of each task in `TASKS`.
+        prompt_share: how often a text that has a prompt is shown it.
+        seed: of all draws.
+        multiple: lengths are padded to a multiple of this, so that few shapes occur.
+        pool: rows of one batch are neighbours in length among ``pool`` times as many draws.
+    """
+
+    corpus: TokenCorpus
+    pad_id: int
+    tokens_per_batch: int = 4096
+    limits: tuple[int, ...] = (32, 48, 64)
+    limit_weights: tuple[float, ...] = ()
+    task_weights: dict[str, float] = field(default_factory=lambda: {WHOLE: 0.6, PREFIX: 0.15, INFILL: 0.25})
+    prompt_share: float = 0.5
+    seed: int = 0
+    multiple: int = 8
+    pool: int = 8
+
+    def __post_init__(self) -> None:
+        unknown = set(self.task_weights) - set(TASKS)
+        if unknown or not sum(self.task_weights.values()) > 0:
+            raise ValueError(f"task_weights must weigh some of {TASKS}, got {dict(self.task_weights)}.")
+        if self.limit_weights and len(self.limit_weights) != len(self.limits):
+            raise ValueError(f"limit_weights has {len(self.limit_weights)} entries for {len(self.limits)} limits.")
+        fitting = [limit for limit in self.limits if int((self.corpus.lengths <= limit).sum()) > 0]
+        if len(fitting) < len(self.limits):
+            raise ValueError(f"No text of the corpus fits some of the limits {self.limits}; shortest has {self.corpus.lengths.min()} tokens.")
+
+    def batch(self, step: int, stream: int = 0) -> SpanBatch:
+        """The batch of a step; ``stream`` separates uses (micro-steps, validation) from each other."""
+        rng = np.random.default_rng((self.seed, stream, step))
+        names = [name for name in TASKS if self.task_weights.get(name, 0) > 0]
+        weights = np.array([self.task_weights[name] for name in names], dtype=float)
+        task = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        limit_p = np.array(self.limit_weights or [1.0] * len(self.limits), dtype=float)
+        limit = int(rng.choice(self.limits, p=limit_p / limit_p.sum()))
+        candidates = np.flatnonzero(self.corpus.lengths <= limit)
+        with_prompt = bool(rng.random() < self.prompt_share) and bool(self.corpus.has_prompt.any())
+        share = float(rng.uniform(0.1, 0.9))
+        rows = max(1, self.tokens_per_batch // limit)
+        if task == INFILL:
+            rows = max(1, round(self.tokens_per_batch / (share * 0.75 * limit + 8)))
+            rows = min(rows, 2 * self.tokens_per_batch // limit)  # known positions cost as much as span positions
+        chosen = self._neighbours(rng.choice(candidates, size=rows * self.pool), rows, task, with_prompt, rng)
+        layouts = [self._layout(self.corpus.text(i), task, limit, share, rng) for i in chosen]
+        prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
+        return collate(layouts, prompts, self.pad_id, self.multiple, task)
+
+    def _neighbours(
+        self, drawn: np.ndarray, rows: int, task: str, with_prompt: bool, rng: np.random.Generator
+    ) -> np.ndarray:
+        """``rows`` of the drawn texts that are alike in what they cost; every text stays equally likely."""
+        cost = self.corpus.lengths[drawn] if task != WHOLE else np.zeros(len(drawn), dtype=np.int64)
+        if with_prompt:
+            cost = cost + np.diff(self.corpus.prompt_offsets)[drawn]
+        order = drawn[np.argsort(cost, kind="stable")]
+        start = int(rng.integers(self.pool)) * rows
+        return order[start : start + rows]
+
+    def _layout(self, ids: np.ndarray, task: str, limit: int, share: float, rng: np.random.Generator) -> Layout:
+        if task == WHOLE:
+            return draw_whole(ids, limit, self.pad_id)
+        if task == PREFIX:
+            return draw_prefix(ids, limit, share, self.pad_id)
+        return draw_infill(ids, share, self.pad_id, rng)
+
+
+def collate(layouts: list[Layout], prompts: list[np.ndarray], pad_id: int, multiple: int = 1, task: str = "") -> SpanBatch:
+    """Pads rows to common lengths; a part that is empty in every row has length 0."""
+
+    def padded(rows: list[np.ndarray], fill: int) -> tuple[Tensor, Tensor]:
+        longest = max(len(row) for row in rows)
+        width = -(-longest // multiple) * multiple
+        out = np.full((len(rows), width), fill, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=bool)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+            mask[i, : len(row)] = True
+        return torch.from_numpy(out), torch.from_numpy(mask)
+
+    span_ids, span_mask = padded([layout.span_ids for layout in layouts], pad_id)
+    known_ids, known_mask = padded([layout.known_ids for layout in layouts], pad_id)
+    prompt_ids, prompt_mask = padded(prompts, pad_id)
+    return SpanBatch(
+        span_ids=span_ids,
+        span_mask=span_mask,
+        span_positions=padded([layout.span_positions for layout in layouts], 0)[0],
+        open_mask=padded([layout.open_mask.astype(np.int64) for layout in layouts], 0)[0].bool(),
+        known_ids=known_ids,
+        known_mask=known_mask,
+        known_positions=padded([layout.known_positions for layout in layouts], 0)[0],
+        prompt_ids=prompt_ids,
+        prompt_mask=prompt_mask,
+        prompt_positions=padded([np.arange(len(row)) - len(row) for row in prompts], 0)[0],
+        task=task,
+    )

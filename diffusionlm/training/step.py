@@ -1,0 +1,86 @@
+"""`TrainingStep`: from a batch, noise levels and noise to the loss; the module that is compiled and distributed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory
+from diffusionlm.diffusion import cross_entropy, diffuse
+
+if TYPE_CHECKING:
+    from diffusionlm.denoiser import SpanDenoiser
+
+
+class TrainingStep(nn.Module):
+    """Cross-entropy of the spans, with an optional gradient-free first pass for self-conditioning.
+
+    Args:
+        denoiser: the network.
+    """
+
+    def __init__(self, denoiser: SpanDenoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def memory(
+        self,
+        known_ids: Tensor,
+        known_mask: Tensor,
+        known_positions: Tensor,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        prompt_positions: Tensor,
+    ) -> ContextMemory | None:
+        """Encodes known text and prompt, each on its own; None where a batch has neither."""
+        memories = []
+        if prompt_ids.shape[1]:
+            memories.append(self.denoiser.encode_context(prompt_ids, None, prompt_mask, prompt_positions, PROMPT))
+        if known_ids.shape[1]:
+            memories.append(self.denoiser.encode_context(known_ids, None, known_mask, known_positions, CANVAS))
+        return ContextMemory.concat(memories) if memories else None
+
+    def forward(
+        self,
+        span_ids: Tensor,
+        span_mask: Tensor,
+        span_positions: Tensor,
+        open_mask: Tensor,
+        gamma: Tensor,
+        noise: Tensor,
+        likelihood_weight: Tensor,
+        self_condition: bool,
+        **context: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass.
+
+        Args:
+            span_ids, span_mask, span_positions, open_mask: (B, L), see ``SpanBatch``.
+            gamma: (B,).
+            noise: (B, L, D) standard normal.
+            likelihood_weight: scalar in [0, 1].
+            self_condition: whether to run the first pass.
+            context: known and prompt tensors of the batch.
+
+        Returns:
+            Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures (empty when dense).
+        """
+        memory = self.memory(**context)
+        latents = diffuse(self.denoiser.embed(span_ids), noise, gamma)
+        estimate = None
+        if self_condition:
+            with torch.no_grad():
+                first = self.denoiser(
+                    latents, gamma, memory, None, span_mask, span_positions, open_mask, likelihood_weight
+                )
+                estimate = self.denoiser.clean_estimate(first.logits.softmax(-1))
+        out = self.denoiser(latents, gamma, memory, estimate, span_mask, span_positions, open_mask, likelihood_weight)
+        figures: dict[str, Tensor] = {}
+        if out.routers:
+            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in out.routers]).mean()
+            figures["router_z_loss"] = torch.stack([r.z_loss for r in out.routers]).mean()
+            figures["router_max_load"] = torch.stack([r.load.max() for r in out.routers]).max()
+            figures["router_entropy"] = torch.stack([r.entropy for r in out.routers]).mean()
+        return cross_entropy(out.logits, span_ids, span_mask), figures
