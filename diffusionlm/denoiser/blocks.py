@@ -12,6 +12,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from diffusionlm.denoiser.attention import JointAttention
 from diffusionlm.denoiser.experts import MixtureOfExperts, RouterStatistics, SwiGLU
+from diffusionlm.denoiser.norms import RMSNorm
+from diffusionlm.denoiser.norms import RMSNorm
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser.configuration import DenoiserConfig
@@ -50,9 +52,9 @@ class DenoiserBlock(GradientCheckpointingLayer):
     def __init__(self, config: DenoiserConfig, layer_idx: int) -> None:
         super().__init__()
         width = config.hidden_size
-        self.attention_norm = nn.RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
+        self.attention_norm = RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
         self.attention = JointAttention(config, layer_idx)
-        self.feed_forward_norm = nn.RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
+        self.feed_forward_norm = RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
         self.feed_forward = MixtureOfExperts(config) if config.num_experts else SwiGLU(config)
         self.modulation = nn.Linear(config.condition_size, 6 * width)
 

@@ -21,6 +21,7 @@ from diffusionlm.denoiser.blocks import DenoiserBlock, NoiseLevelEmbedding
 from diffusionlm.denoiser.configuration import DenoiserConfig
 from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.memory import ContextMemory
+from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.perceiver import PerceiverResampler
 from diffusionlm.denoiser.positions import RotaryEmbedding, Rotation, alibi_bias, alibi_slopes
 from diffusionlm.diffusion.process import token_log_likelihood
@@ -65,10 +66,11 @@ class SpanDenoiser(PreTrainedModel):
         self.span_in = nn.Linear(2 * dim, width, bias=False)
         self.context_in = nn.Linear(dim, width, bias=False)
         self.segments = nn.Parameter(torch.empty(config.num_segments, width))
+        self.open_span = nn.Parameter(torch.empty(width))
         self.noise_level = NoiseLevelEmbedding(config)
         self.context_condition = nn.Parameter(torch.empty(1, config.condition_size))
         self.blocks = nn.ModuleList(DenoiserBlock(config, i) for i in range(config.num_hidden_layers))
-        self.out_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+        self.out_norm = RMSNorm(width, eps=config.rms_norm_eps)
         self.head = nn.Linear(width, config.vocab_size)
         self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
         slopes = alibi_slopes(config.num_attention_heads) if config.position_kind == "alibi" else None
@@ -104,6 +106,7 @@ class SpanDenoiser(PreTrainedModel):
         elif isinstance(module, SpanDenoiser):
             init.normal_(module.embeddings, mean=0.0, std=1.0)
             init.normal_(module.segments, mean=0.0, std=std)
+            init.normal_(module.open_span, mean=0.0, std=std)
             init.zeros_(module.context_condition)
             init.zeros_(module.head.weight)
             if module.alibi is not None:
@@ -180,6 +183,7 @@ class SpanDenoiser(PreTrainedModel):
         clean_estimate: Tensor | None = None,
         span_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        open_mask: Tensor | None = None,
         likelihood_weight: float | Tensor = 1.0,
     ) -> DenoiserOutput:
         """Token logits of the spans: f(z, gamma, previous clean estimate, memory) + (alpha / sigma²) <z, e_v>.
@@ -191,6 +195,7 @@ class SpanDenoiser(PreTrainedModel):
             clean_estimate: the previous one (B, L, D) for self-conditioning; None at the first step.
             span_mask: (B, L) bool, positions in use; all if None.
             position_ids: (B, L), places in the text; 0..L-1 if None.
+            open_mask: (B, L) bool, positions of spans that may end early, their tail filled with pad; none if None.
             likelihood_weight: fades the second term in during training.
 
         Returns:
@@ -210,6 +215,8 @@ class SpanDenoiser(PreTrainedModel):
         estimate = torch.zeros_like(latents) if clean_estimate is None else clean_estimate.to(latents.dtype)
         dtype = self.span_in.weight.dtype
         hidden = self.span_in(torch.cat((latents, estimate), dim=-1).to(dtype)) + self.segments[CANVAS]
+        if open_mask is not None:
+            hidden = hidden + open_mask[..., None].to(dtype) * self.open_span
         condition = self.noise_level(gamma)
         hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
         with torch.autocast(latents.device.type, enabled=False):

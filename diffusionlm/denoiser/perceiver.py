@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.positions import rotate
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PerceiverResampler(nn.Module):
         width = config.hidden_size
         self.num_heads, self.head_dim = config.num_attention_heads, config.head_dim
         self.latents = nn.Parameter(torch.empty(config.num_latents, width))
-        self.norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+        self.norm = RMSNorm(width, eps=config.rms_norm_eps)
         self.q_proj = nn.Linear(width, width, bias=False)
         self.kv_proj = nn.Linear(width, 2 * width, bias=False)
         self.o_proj = nn.Linear(width, width, bias=False)
