@@ -13,6 +13,7 @@ import json
 import random
 from pathlib import Path
 
+from diffusionlm.evaluation.diversity import verbatim_share
 from diffusionlm.evaluation.fluency import fluency_report
 from diffusionlm.evaluation.judge import SMOLLM2, load_judge
 from diffusionlm.text.e2e import read_e2e
@@ -35,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     samples = options.samples.read_text(encoding="utf-8").splitlines()[: options.count] if options.samples else other
     report = fluency_report(samples, reference, training, load_judge(options.judge), progress=True)
     print(report.to_markdown())
+    copies = verbatim_share(held_out, training)
+    print(f"\nOf all {len(held_out)} held-out sentences {copies:.2%} stand in the training set word for word.")
     if options.out:
         options.out.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
 

@@ -35,7 +35,7 @@ class TrainOptions:
     lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: float = 0.02
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int = 2048
     condition_share: float = 0.5
     max_seconds: float = math.inf
     max_tokens: float = math.inf
