@@ -1,0 +1,86 @@
+"""What a generation returns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One written text.
+
+    Attributes:
+        text: known text and spans together.
+        spans: what was written into each span.
+        token_ids: ids of each span.
+        seed: the seed that gives this text again.
+        certificates: hard constraints and whether the text meets them, by name.
+    """
+
+    text: str
+    spans: list[str]
+    token_ids: list[list[int]]
+    seed: int
+    certificates: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """All samples of a call.
+
+    Attributes:
+        samples: one list for each input.
+        timings: seconds spent on "encode", "network", "guidance", "sampler" and in "total".
+        settings: steps, sampler, temperature and what else was asked for.
+        batched: whether a list of inputs was given; decides the nesting of the views below.
+        trace: what guidance did, or None without guidance.
+    """
+
+    samples: list[list[Sample]]
+    timings: dict[str, float]
+    settings: dict[str, Any]
+    batched: bool
+    trace: Any = None
+
+    def _view(self, name: str) -> Any:
+        nested = [[getattr(sample, name) for sample in group] for group in self.samples]
+        return nested if self.batched else nested[0]
+
+    @property
+    def texts(self) -> Any:
+        """Texts: a list, or a list of lists where a list of inputs was given."""
+        return self._view("text")
+
+    @property
+    def spans(self) -> Any:
+        """What was written into the spans, nested as `texts`."""
+        return self._view("spans")
+
+    @property
+    def token_ids(self) -> Any:
+        """Ids of the spans, nested as `texts`."""
+        return self._view("token_ids")
+
+    @property
+    def seeds(self) -> Any:
+        """Seeds, nested as `texts`: calling again with ``num_samples=1`` and one of them gives that text."""
+        return self._view("seed")
+
+    @property
+    def certificates(self) -> Any:
+        """Hard constraints and whether each text meets them, nested as `texts`."""
+        return self._view("certificates")
+
+    def to_json(self) -> str:
+        """Everything but the trace, as JSON."""
+        data = {
+            "samples": [[vars(sample) for sample in group] for group in self.samples],
+            "timings": self.timings,
+            "settings": self.settings,
+        }
+        return json.dumps(data, ensure_ascii=False, indent=2)
+
+    def __str__(self) -> str:
+        return "\n".join(sample.text for group in self.samples for sample in group)
