@@ -7,7 +7,7 @@
     rule.accepts("The Mill is a pub.")                                  # plain Python, for certificates
 
     tokens = automata.compile_language(rule, vocabulary)                # cached by (language, vocabulary)
-    bound = automata.bind([tokens], literals=["", ""], span_index=span_index, pad_id=pad_id)
+    bound = automata.bind([tokens], literals=["", ""], span_index=span_index)
     bound.log_partition(log_p)                                          # (B, L, V) -> (B,)
 
 `Language` holds the texts (automaton_language), made from regular expressions (automaton_regex), phrases
@@ -16,7 +16,8 @@ automaton_binding to a canvas of known text and spans, and automaton_inference c
 """
 
 from diffusionlm.guidance.automaton_algebra import AutomatonTooLarge
-from diffusionlm.guidance.automaton_binding import BoundAutomaton, UnsatisfiableConstraint, bind
+from diffusionlm.guidance.automaton_binding import bind
+from diffusionlm.guidance.automaton_bound import BoundAutomaton, UnsatisfiableConstraint
 from diffusionlm.guidance.automaton_language import Language, concatenation, intersection, union
 from diffusionlm.guidance.automaton_phrases import contains_all, contains_any, contains_none
 from diffusionlm.guidance.automaton_regex import UnsupportedPattern, regex

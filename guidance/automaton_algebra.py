@@ -2,7 +2,8 @@
 
 Why not greenery or interegular, which do this algebra too: both search every new state through a list of all states
 (quadratic), neither lets a cap on states or time interrupt an exponential construction, and their pattern languages
-differ from `re` (no anchors or word boundaries, ASCII-only classes). greenery is the independent reference in our tests.
+differ from `re` (no anchors or word boundaries, ASCII-only classes). greenery is the independent reference in our
+tests.
 """
 
 import time
@@ -41,14 +42,14 @@ class Budget:
         """Raise AutomatonTooLarge if `states` or the elapsed time are beyond the cap."""
         if states > self.states:
             raise AutomatonTooLarge(
-                f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). Counted repeats after "
-                "an open choice, as in (a|b)*a(a|b){20}, double the states with every repeat: shorten the repeat, anchor "
-                "the pattern, split it into several constraints, or raise the cap (max_states)."
+                f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). Counted repeats "
+                "after an open choice, as in (a|b)*a(a|b){20}, double the states with every repeat: shorten the "
+                "repeat, anchor the pattern, split it into several constraints, or raise the cap (max_states)."
             )
         if time.monotonic() - self.started > self.seconds:
             raise AutomatonTooLarge(
-                f"{self.what} took longer than {self.seconds:g} s to turn into an automaton ({states:,} states so far). "
-                "Simplify the pattern, split it into several constraints, or raise the cap (max_seconds)."
+                f"{self.what} took longer than {self.seconds:g} s to turn into an automaton ({states:,} states so "
+                "far). Simplify the pattern, split it into several constraints, or raise the cap (max_seconds)."
             )
 
 
@@ -112,8 +113,8 @@ def distinct_rows(table: NDArray[np.integer]) -> tuple[Ints, Ints]:
 
 
 def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
-    """Merge states that no continuation tells apart (Moore's partition refinement), drop unreachable ones and number the
-    rest breadth-first, so that equal languages over equal alphabets get equal arrays.
+    """Merge states that no continuation tells apart (Moore's partition refinement), drop unreachable ones and number
+    the rest breadth-first, so that equal languages over equal alphabets get equal arrays.
 
     Args:
         delta: (S, C) transitions.
@@ -169,8 +170,10 @@ def product(
     """
     sizes = [len(delta) for delta in deltas]
     if np.prod([float(size) for size in sizes]) >= 2**62:
-        raise AutomatonTooLarge(f"{budget.what}: the combination of {sizes} states cannot be numbered. Use fewer at once.")
-    strides = np.cumprod([1] + sizes[:-1]).astype(np.int64)
+        raise AutomatonTooLarge(
+            f"{budget.what}: the combination of {sizes} states cannot be numbered. Use fewer at once."
+        )
+    strides = np.cumprod([1, *sizes[:-1]]).astype(np.int64)
     all_dead = int(np.dot(strides, dead)) if dead is not None else -1
     frontier = np.array([int(np.dot(strides, starts))], dtype=np.int64)
     known, moves = frontier, []

@@ -1,8 +1,8 @@
 """Sets of characters and partitions of Unicode, the alphabet that all character automata here are written over.
 
 An automaton does not read one of 1,114,112 code points but a *class* of characters that it treats alike. A partition is
-two parallel arrays: `cuts`, the first code point of each interval, ascending and starting at 0, and `classes`, the class
-of each interval. "Any other character" is therefore an ordinary class and needs no special symbol.
+two parallel arrays: `cuts`, the first code point of each interval, ascending and starting at 0, and `classes`, the
+class of each interval. "Any other character" is therefore an ordinary class and needs no special symbol.
 """
 
 import re
@@ -34,8 +34,8 @@ def _cased_characters() -> str:
 
 @lru_cache(maxsize=4096)
 def matching_characters(fragment: str, flags: int = 0) -> CharSet:
-    """The characters that a one-character pattern matches. Python's own `re` is asked, so \\w, \\d, \\s, ranges, negation
-    and letter case mean here exactly what they mean there.
+    """The characters that a one-character pattern matches. Python's own `re` is asked, so \\w, \\d, \\s, ranges,
+    negation and letter case mean here exactly what they mean there.
 
     Args:
         fragment: a regular expression that consumes one character, such as ``[^\\d_]``.
@@ -46,7 +46,8 @@ def matching_characters(fragment: str, flags: int = 0) -> CharSet:
 
 @lru_cache(maxsize=65536)
 def same_letter(character: str, flags: int = re.IGNORECASE) -> CharSet:
-    """All characters that `re` takes for `character` under `flags`: "k" with IGNORECASE gives k, K and the Kelvin sign."""
+    """All characters that `re` takes for `character` under `flags`: "k" with IGNORECASE gives k, K and the Kelvin
+    sign."""
     if not flags & re.IGNORECASE:
         return ((ord(character), ord(character) + 1),)
     found = re.compile(re.escape(character), flags).findall(_cased_characters() + character)

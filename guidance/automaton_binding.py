@@ -1,7 +1,6 @@
 """Token automata on a canvas: known text between spans, spans that may end early, several constraints at once."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,158 +9,17 @@ from torch import Tensor
 
 from diffusionlm.guidance.automaton_algebra import Budget, distinct_rows, minimise, product
 from diffusionlm.guidance.automaton_alphabet import Bools, Ints
-from diffusionlm.guidance.automaton_inference import ForwardBackward, uniforms
+from diffusionlm.guidance.automaton_bound import (
+    BoundAutomaton,
+    UnsatisfiableConstraint,
+    literals_after,
+    named,
+    read_all,
+)
+from diffusionlm.guidance.automaton_inference import ForwardBackward
 from diffusionlm.guidance.token_automaton import TokenAutomaton
 
 MINIMISE_CELLS = 20_000_000
-
-
-class UnsatisfiableConstraint(ValueError):
-    """No text on the canvas (or none of positive probability) satisfies the constraints."""
-
-
-class BoundAutomaton:
-    """Constraints bound to one canvas: exact inference over the canvases they accept. Make one with `bind`.
-
-    Shapes: B samples, L span positions, V vocabulary. `log_p` (B, L, V) holds natural log-probabilities of independent
-    token distributions; they need not be normalised, may be -inf and lie thousands of nats apart. Tokens that the canvas
-    does not allow count as -inf.
-
-    Attributes:
-        names: the constraints.
-        num_states: states of the automaton of all constraints on this canvas.
-        length: L.
-        num_tokens: V.
-    """
-
-    def __init__(
-        self, engine: ForwardBackward, automata: Sequence[TokenAutomaton], literals: Sequence[str], span_index: Ints
-    ) -> None:
-        self.names = tuple(automaton.name for automaton in automata)
-        self.num_states, self.length, self.num_tokens = engine.num_states, engine.length, engine.num_tokens
-        self._engine = engine
-        self._automata = tuple(automata)
-        self._literals = tuple(literals)
-        self._span_index = span_index
-
-    def to(self, device: torch.device | str) -> "BoundAutomaton":
-        """Move the tables to a device; the methods take tensors of that device."""
-        self._engine.to(torch.device(device))
-        return self
-
-    def log_partition(self, log_p: Tensor) -> Tensor:
-        """log of the total probability of the accepted canvases: (B, L, V) -> (B,), -inf where it is zero.
-
-        Differentiable once: the gradient is the posterior marginals (the identity d log Z / d log p = p(x_i | accepted)).
-        """
-        self._check(log_p)
-        result: Tensor = _LogPartition.apply(log_p, self)
-        return result
-
-    def posterior_marginals(self, log_p: Tensor) -> Tensor:
-        """log p(x_i = v | the canvas is accepted): (B, L, V) -> (B, L, V).
-
-        Raises:
-            UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
-        """
-        self._check(log_p)
-        marginals, log_z = self._marginals(log_p)
-        self._possible(log_z)
-        return marginals.to(log_p.dtype)
-
-    def viterbi(self, log_p: Tensor) -> Tensor:
-        """The most probable accepted canvas: (B, L, V) -> token ids (B, L).
-
-        Raises:
-            UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
-        """
-        self._check(log_p)
-        labels = self._engine.label_weights(self._engine.by_token(log_p), len(log_p), maximum=True)
-        best, after = self._engine.backward(labels, maximum=True)
-        self._possible(best)
-        return self._engine.walk(log_p, after, None)
-
-    def sample(
-        self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None
-    ) -> Tensor:
-        """An exact sample of p(x | accepted): (B, L, V) -> token ids (B, L).
-
-        Args:
-            log_p: natural log-probabilities.
-            generator: one for the batch, or a list of one for each row, so that a row does not depend on its batch.
-
-        Raises:
-            UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
-        """
-        self._check(log_p)
-        labels = self._engine.label_weights(self._engine.by_token(log_p), len(log_p))
-        log_z, after = self._engine.backward(labels)
-        self._possible(log_z)
-        return self._engine.walk(log_p, after, uniforms(len(log_p), self.length, generator, log_p.device))
-
-    def accepts(self, ids: Tensor) -> Tensor:
-        """Whether token ids (B, L) satisfy all constraints and the rules of the canvas -> (B,) bool."""
-        return self._engine.accepts(ids)
-
-    def check(self, ids: Tensor) -> dict[str, Tensor]:
-        """For certificates: each constraint by itself, on token ids (B, L) -> {name: (B,) bool}."""
-        tokens = ids.detach().cpu().numpy()
-        verdicts = {}
-        for automaton in self._automata:
-            begin = _read(automaton, self._literals[: self._span_index[0] + 1])[automaton.start]
-            state = np.full(len(tokens), begin, dtype=np.int64)
-            for i in range(self.length):
-                moved = automaton.delta[state, automaton.token_class[tokens[:, i]]]
-                state = np.where(tokens[:, i] == automaton.pad_id, state, moved)
-                known = _literals_after(self._span_index, self._literals, i)
-                state = _read(automaton, known)[state] if known else state
-            verdicts[automaton.name] = torch.from_numpy(automaton.accepting[state]).to(ids.device)
-        return verdicts
-
-    def _marginals(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        rows = self._engine.by_token(log_p)
-        labels = self._engine.label_weights(rows, len(log_p))
-        log_z, after = self._engine.backward(labels)
-        before = self._engine.forward(labels)
-        # Where nothing is accepted the marginals are -inf rather than NaN.
-        shift = torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
-        return self._engine.marginals(rows, before, after, shift), log_z
-
-    def _check(self, log_p: Tensor) -> None:
-        if log_p.dim() != 3 or log_p.shape[1:] != (self.length, self.num_tokens) or not log_p.is_floating_point():
-            raise ValueError(
-                f"log_p must be a floating-point tensor of shape (B, {self.length}, {self.num_tokens}); got {log_p.dtype} "
-                f"of shape {tuple(log_p.shape)}."
-            )
-
-    def _possible(self, log_z: Tensor) -> None:
-        if torch.isfinite(log_z).all():
-            return
-        rows = torch.nonzero(~torch.isfinite(log_z)).flatten().tolist()
-        if not torch.isneginf(log_z[rows]).all():
-            raise ValueError(f"log_p holds NaN or +inf (samples {rows[:8]}); log-probabilities are numbers or -inf.")
-        raise UnsatisfiableConstraint(
-            f"Every text that satisfies {_named(self.names)} has probability zero in samples {rows[:8]}: log_p is -inf on "
-            "a token that all of them need. Truncate the token distributions less, or relax the constraint."
-        )
-
-
-class _LogPartition(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, log_p: Tensor, bound: BoundAutomaton) -> Tensor:  # type: ignore[override]
-        engine = bound._engine
-        if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
-            marginals, log_z = bound._marginals(log_p)
-            ctx.save_for_backward(marginals.exp_().to(log_p.dtype))
-        else:
-            log_z, _ = engine.backward(engine.label_weights(engine.by_token(log_p), len(log_p)))
-        return log_z.to(torch.promote_types(log_p.dtype, torch.float32))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (marginals,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return marginals * grad[:, None, None].to(marginals.dtype), None
 
 
 def bind(
@@ -175,9 +33,9 @@ def bind(
 ) -> BoundAutomaton:
     """Bind constraints, all of which must hold, to a canvas.
 
-    The text is literal 0, span 0, literal 1, ..., span K-1, literal K. Constraints read all of it, so a pattern may arise
-    neither inside a span nor across its border. Where the pad token is allowed, a span may end early: behind a pad in a
-    span only pads follow. Lengths in tokens count the tokens of the spans alone.
+    The text is literal 0, span 0, literal 1, ..., span K-1, literal K. Constraints read all of it, so a pattern may
+    arise neither inside a span nor across its border. Where the pad token is allowed, a span may end early: behind a
+    pad in a span only pads follow. Lengths in tokens count the tokens of the spans alone.
 
     Args:
         automata: compiled by `compile_language` or `token_count` for the same vocabulary.
@@ -188,27 +46,31 @@ def bind(
         max_seconds: cap on the time to combine them.
 
     Raises:
-        UnsatisfiableConstraint: no text on this canvas satisfies the constraints; says which one by itself, if one does.
+        UnsatisfiableConstraint: no text on this canvas satisfies the constraints; says which one by itself, if one
+            does.
         AutomatonTooLarge: beyond a cap.
         ValueError: arguments that do not fit together.
     """
     spans = torch.as_tensor(span_index).cpu().numpy().astype(np.int64)
     allowed = _checked(automata, literals, spans, allowed)
-    bound = _bind(automata, literals, spans, allowed, Budget(_named([a.name for a in automata]), max_states, max_seconds))
+    bound = _bind(
+        automata, literals, spans, allowed, Budget(named([a.name for a in automata]), max_states, max_seconds)
+    )
     if bound is not None:
         return bound
     alone = [
         automaton.name
         for automaton in automata
-        if len(automata) > 1 and _bind([automaton], literals, spans, allowed, Budget(automaton.name, max_states)) is None
+        if len(automata) > 1
+        and _bind([automaton], literals, spans, allowed, Budget(automaton.name, max_states)) is None
     ]
-    reason = f"{_named(alone)} cannot be met by itself" if alone else "no text can meet this"
+    reason = f"{named(alone)} cannot be met by itself" if alone else "no text can meet this"
     if len(automata) > 1 and not alone:
         reason = "each constraint can be met alone, but not all together"
     raise UnsatisfiableConstraint(
-        f"The constraint {_named([a.name for a in automata])} cannot be satisfied on this canvas of {len(spans)} positions "
-        f"in {len(literals) - 1} spans: {reason}. Check the known text (constraints read it too), the lengths of the "
-        "spans, and whether the vocabulary can spell what is required."
+        f"The constraint {named([a.name for a in automata])} cannot be satisfied on this canvas of {len(spans)} "
+        f"positions in {len(literals) - 1} spans: {reason}. Check the known text (constraints read it too), the "
+        "lengths of the spans, and whether the vocabulary can spell what is required."
     )
 
 
@@ -236,7 +98,8 @@ def _checked(
     allowed = allowed.unsqueeze(0) if allowed.dim() == 1 else allowed
     if allowed.dtype != torch.bool or tuple(allowed.shape) not in {(1, size), (len(spans), size)}:
         raise ValueError(
-            f"allowed must be bool of shape ({size},) or ({len(spans)}, {size}); got {allowed.dtype} {tuple(allowed.shape)}."
+            f"allowed must be bool of shape ({size},) or ({len(spans)}, {size}); got {allowed.dtype} "
+            f"{tuple(allowed.shape)}."
         )
     return allowed
 
@@ -260,16 +123,16 @@ def _bind(
     borders = [i for i in range(len(spans) - 1) if spans[i] != spans[i + 1]]
     columns = []
     for automaton, classes in zip(automata, own.T, strict=True):
-        bridges = [_read(automaton, _literals_after(spans, literals, i)) for i in borders]
+        bridges = [read_all(automaton, literals_after(spans, literals, i)) for i in borders]
         columns.append(np.concatenate([automaton.delta[:, classes], *(b[:, None] for b in bridges)], axis=1))
     first_literals = list(literals[: spans[0] + 1])
-    starts = [int(_read(automaton, first_literals)[automaton.start]) for automaton in automata]
+    starts = [int(read_all(automaton, first_literals)[automaton.start]) for automaton in automata]
     if any(start == automaton.dead for start, automaton in zip(starts, automata, strict=True)):
         return None
     delta, states = product(columns, starts, budget, [automaton.dead for automaton in automata])
     accepting = np.ones(len(delta), dtype=bool)
     for k, automaton in enumerate(automata):
-        ending = _read(automaton, _literals_after(spans, literals, len(spans) - 1))
+        ending = read_all(automaton, literals_after(spans, literals, len(spans) - 1))
         accepting &= automaton.accepting[ending][states[:, k]]
     lost = (states == [automaton.dead for automaton in automata]).all(axis=1)
     delta[lost[delta]] = -1
@@ -299,7 +162,8 @@ def _bind(
 
 
 def _with_pad_tail(delta: Ints, accepting: Bools, classes: int) -> tuple[Ints, Bools]:
-    """Add the pad token as the last class. It leads to a copy of the state in which only pads follow, up to the border."""
+    """Add the pad token as the last class. It leads to a copy of the state in which only pads follow, up to the
+    border."""
     size = len(delta)
     closed = size + np.arange(size)
     ended = np.full_like(delta, -1)
@@ -332,20 +196,3 @@ def _merged_classes(delta: Ints, token_class: Ints) -> tuple[NDArray[np.int32], 
     number[order] = np.where(useful, np.cumsum(useful) - 1, -1)
     table = np.ascontiguousarray(columns[first[order]][useful].T)
     return table, np.append(number[which], -1)[token_class]
-
-
-def _literals_after(spans: Ints, literals: Sequence[str], position: int) -> Sequence[str]:
-    """Known texts that stand between a position and the next one (or the end)."""
-    following = spans[position + 1] if position + 1 < len(spans) else len(literals) - 1
-    return literals[spans[position] + 1 : following + 1]
-
-
-def _read(automaton: TokenAutomaton, texts: Sequence[str]) -> NDArray[np.int32]:
-    states = np.arange(automaton.num_states, dtype=np.int32)
-    for text in texts:
-        states = automaton.read(text)[states]
-    return states
-
-
-def _named(names: Sequence[str]) -> str:
-    return " and ".join(f"[{name}]" for name in names)

@@ -22,7 +22,8 @@ class ByteAutomaton:
     """A complete deterministic automaton over bytes.
 
     Attributes:
-        moves: (N, S) int32: the map of states under the n-th kind of byte (one row a kind, so that reading is a gather).
+        moves: (N, S) int32: the map of states under the n-th kind of byte (one row a kind, so that reading is a
+            gather).
         kind: (256,) the kind of each byte.
         start: first state.
         dead: a state from which nothing is accepted.
@@ -123,6 +124,7 @@ def to_bytes(language: Language) -> ByteAutomaton:
 def _limit(language: Language, states: int) -> None:
     if states > MAX_INNER_STATES:
         raise AutomatonTooLarge(
-            f"The constraint {language.name} tells characters beyond ASCII apart in too many places ({states:,} cases; at "
-            f"most {MAX_INNER_STATES:,} are allowed). Use re.ASCII, fewer character classes, or fewer phrases at once."
+            f"The constraint {language.name} tells characters beyond ASCII apart in too many places ({states:,} "
+            f"cases; at most {MAX_INNER_STATES:,} are allowed). Use re.ASCII, fewer character classes, or fewer "
+            "phrases at once."
         )

@@ -1,8 +1,8 @@
 """The transitions of an automaton as a small circuit of log-sum-exps, so that a step costs little.
 
 Three things keep it small. Edges from one state to another are one edge, whose weight is that of a *label*, a set of
-token classes; equal labels are computed once. Sets are cut into blocks and equal blocks are shared. Where states are many
-and most of their transitions are alike (ten thousand phrases), rows of the transition table are cut into a tree of
+token classes; equal labels are computed once. Sets are cut into blocks and equal blocks are shared. Where states are
+many and most of their transitions are alike (ten thousand phrases), rows of the transition table are cut into a tree of
 blocks and equal blocks are shared too. Only sums occur, never differences: nothing is lost to cancellation, however far
 the log-probabilities lie apart.
 """
@@ -27,8 +27,8 @@ DENSE_WORK = 10_000  # numbers for which a dense block is worth its calls
 class Gather:
     """Rows collected into groups: output n is the log sum exp (or maximum) over its items' input rows.
 
-    Groups are kept sorted by size, so that groups of one size are a dense block. Work on many numbers goes block by block;
-    on few, where the calls themselves cost more, through one segmented reduction.
+    Groups are kept sorted by size, so that groups of one size are a dense block. Work on many numbers goes block by
+    block; on few, where the calls themselves cost more, through one segmented reduction.
 
     Args:
         items: (E,) input row of each item.
@@ -55,6 +55,7 @@ class Gather:
         self.has_empty = empty > 0
 
     def to(self, device: torch.device) -> "Gather":
+        """Move the tables to a device, in place."""
         self.items, self.offsets, self.owner = (t.to(device) for t in (self.items, self.offsets, self.owner))
         self.place = None if self.place is None else self.place.to(device)
         return self
@@ -110,6 +111,7 @@ class Fan:
         self.size = len(parents)
 
     def to(self, device: torch.device) -> "Fan":
+        """Move the tables to a device, in place."""
         self.over_children.to(device)
         self.over_parents.to(device)
         return self
@@ -150,11 +152,12 @@ def shared_blocks(table: NDArray[np.integer]) -> tuple[list[Fan], NDArray[np.int
                 first, which = distinct_rows(piece)
                 empty = (piece[first] == -1).all(axis=1)
             number = np.where(empty, -1, parents + np.cumsum(~empty) - 1)
-            above, column = np.nonzero(piece[first] != -1)
-            edges.append((number[above], piece[first][above, column]))
+            row, column = np.nonzero(piece[first] != -1)
+            edges.append((number[row], piece[first][row, column]))
             parents += int((~empty).sum())
             numbers.append(number[which])
-        fans.append(Fan(*(np.concatenate(side) for side in zip(*edges, strict=True)), parents, children))
+        above, below = (np.concatenate(side) for side in zip(*edges, strict=True))
+        fans.append(Fan(above, below, parents, children))
         if width <= ARITY:
             return fans[::-1], np.concatenate(blocks), np.concatenate(begins)
         level, children = np.stack(numbers, axis=1), parents
@@ -199,6 +202,7 @@ class Circuit:
         self.label_fans = _label_fans(members, num_classes)
 
     def to(self, device: torch.device) -> "Circuit":
+        """Move the tables to a device, in place."""
         for fan in [*self.fans, *self.label_fans]:
             fan.to(device)
         for gather in (self.into_target, self.out_of_source, self.by_label):
@@ -255,7 +259,8 @@ def _entries(delta: NDArray[np.int32]) -> tuple[Ints, Ints, Ints]:
 
 
 def _edges(source: Ints, column: Ints, target: Ints, num_classes: int) -> tuple[Ints, Ints, Ints, Sequence[Ints]]:
-    """Merge transitions (source, class, target) into edges (source, target, label); members: the classes of each label."""
+    """Merge transitions (source, class, target) into edges (source, target, label); members: the classes of each
+    label."""
     order = np.lexsort((column, target, source))
     source, column, target = source[order], column[order], target[order]
     new = np.concatenate([[True], (source[1:] != source[:-1]) | (target[1:] != target[:-1])])

@@ -2,7 +2,8 @@
 
 With p(x) = prod_i p_i(x_i) and A the accepted canvases: log Z = log p(A) by the backward algorithm, p(x_i | A) by
 forward-backward, the most probable accepted canvas by Viterbi, samples of p(x | A) by backward filtering and forward
-sampling (Rabiner, "A tutorial on hidden Markov models", 1989, with the automaton's transitions in place of the chain's).
+sampling (Rabiner, "A tutorial on hidden Markov models", 1989, with the automaton's transitions in place of the
+chain's).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from diffusionlm.guidance.automaton_circuit import Circuit, Gather
 
 
 class ForwardBackward:
-    """The dynamic programmes over one canvas. Shapes: B batch, L positions, V vocabulary, S states, C classes of tokens.
+    """The dynamic programmes over one canvas. Shapes: B batch, L positions, V vocabulary, S states, C classes of
+    tokens.
 
     Args:
         delta: (S, C) target states, -1 where nothing can be accepted.
@@ -60,6 +62,7 @@ class ForwardBackward:
             self.bias = torch.zeros(allowed.shape).masked_fill_(~allowed.cpu(), -torch.inf)
 
     def to(self, device: torch.device) -> "ForwardBackward":
+        """Move the tables to a device, in place."""
         self.circuit.to(device)
         self.tokens.to(device)
         self.bridge_maps = {i: bridge.to(device) for i, bridge in self.bridge_maps.items()}
@@ -75,9 +78,11 @@ class ForwardBackward:
         gather and sum contiguous."""
         batch, length, tokens = log_p.shape
         log_p = log_p.detach()
-        rows = log_p.to(torch.promote_types(log_p.dtype, torch.float32)).reshape(batch * length, tokens).t().contiguous()
+        rows = (
+            log_p.to(torch.promote_types(log_p.dtype, torch.float32)).reshape(batch * length, tokens).t().contiguous()
+        )
         if self.bias is not None:
-            rows.view(tokens, batch, length).add_(self.bias.t().unsqueeze(1))
+            rows = (rows.view(tokens, batch, length) + self.bias.t().unsqueeze(1)).view(tokens, batch * length)
         return rows
 
     def label_weights(self, rows: Tensor, batch: int, maximum: bool = False) -> Tensor:
@@ -121,7 +126,8 @@ class ForwardBackward:
 
     def walk(self, log_p: Tensor, after: Tensor, uniform: Tensor | None) -> Tensor:
         """Choose tokens from left to right, given log p (B, L, V) and the weights of what follows (L, S, B): by inverse
-        transform sampling with uniform (B, L), or the best ones if `after` holds maxima and uniform is None -> (B, L)."""
+        transform sampling with uniform (B, L), or the best ones if `after` holds maxima and uniform is None ->
+        (B, L)."""
         batch = log_p.shape[0]
         state = torch.full((batch,), self.start, device=log_p.device)
         row = torch.arange(batch, device=log_p.device).unsqueeze(1)
@@ -162,7 +168,8 @@ class ForwardBackward:
         return torch.cat([self.log_accepting, self.log_accepting.new_tensor([-torch.inf])])[state] == 0
 
     def live_states(self) -> Bools:
-        """States that lie on a way from the start to acceptance through allowed tokens -> (S,); none if there is no way."""
+        """States that lie on a way from the start to acceptance through allowed tokens -> (S,); none if there is no
+        way."""
         log_p = torch.zeros((1, self.length, self.num_tokens), device=self.delta.device)
         labels = self.label_weights(self.by_token(log_p), 1, maximum=True)
         after = self.backward(labels, maximum=True)[1]
@@ -185,6 +192,8 @@ def uniforms(
         origin = device if generator is None else generator.device
         return torch.rand((batch, length), generator=generator, dtype=torch.float64, device=origin).to(device)
     if len(generator) != batch:
-        raise ValueError(f"{len(generator)} generators were given for a batch of {batch}; give one for each row, or one.")
+        raise ValueError(
+            f"{len(generator)} generators were given for a batch of {batch}; give one for each row, or one."
+        )
     rows = [torch.rand(length, generator=own, dtype=torch.float64, device=own.device).to(device) for own in generator]
     return torch.stack(rows)

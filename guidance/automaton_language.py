@@ -13,8 +13,8 @@ from diffusionlm.guidance.automaton_alphabet import Bools, CharSet, Ints, classi
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """A regular set of texts. Build one with the functions of `diffusionlm.guidance.automata`, combine with ``&`` (both),
-    ``|`` (either), ``~`` (not), ``-`` (but not) and ``+`` (one after the other), compare with ``==``.
+    """A regular set of texts. Build one with the functions of `diffusionlm.guidance.automata`, combine with ``&``
+    (both), ``|`` (either), ``~`` (not), ``-`` (but not) and ``+`` (one after the other), compare with ``==``.
 
     Attributes:
         name: what it is, in the user's words; used in errors and certificates.
@@ -34,7 +34,8 @@ class Language:
     def from_arrays(
         cls, name: str, cuts: Ints, classes: Ints, delta: Ints, accepting: Bools, start: int = 0
     ) -> "Language":
-        """Minimise an automaton given as arrays: delta (S, C), accepting (S,), a partition of Unicode into C classes."""
+        """Minimise an automaton given as arrays: delta (S, C), accepting (S,), a partition of Unicode into C
+        classes."""
         delta, representative, _ = minimise(delta, accepting.astype(np.int64), start)
         columns, merged = np.unique(delta, axis=1, return_inverse=True)
         classes = merged.reshape(-1)[classes]
@@ -57,6 +58,7 @@ class Language:
 
     @property
     def num_states(self) -> int:
+        """Number of states S."""
         return len(self.delta)
 
     def accepts(self, text: str) -> bool:
@@ -147,12 +149,12 @@ def combine(
 
 def intersection(languages: Sequence[Language], name: str | None = None, **caps: float) -> Language:
     """Texts that belong to all languages. `caps`: max_states, max_seconds."""
-    return combine(languages, lambda ends: ends.all(axis=1), name or _joined(languages, " and "), **caps)  # type: ignore[arg-type]
+    return combine(languages, lambda ends: np.asarray(ends.all(axis=1)), name or _joined(languages, " and "), **caps)  # type: ignore[arg-type]
 
 
 def union(languages: Sequence[Language], name: str | None = None, **caps: float) -> Language:
     """Texts that belong to at least one language. `caps`: max_states, max_seconds."""
-    return combine(languages, lambda ends: ends.any(axis=1), name or _joined(languages, " or "), **caps)  # type: ignore[arg-type]
+    return combine(languages, lambda ends: np.asarray(ends.any(axis=1)), name or _joined(languages, " or "), **caps)  # type: ignore[arg-type]
 
 
 def concatenation(
@@ -185,9 +187,11 @@ def concatenation(
 
     delta, accepting = determinise(
         closed([0]),
-        lambda states: [closed(column) for column in zip(*(rows[s] for s in states), strict=True)]
-        if states
-        else [states] * len(own[0]),
+        lambda states: (
+            [closed(column) for column in zip(*(rows[s] for s in states), strict=True)]
+            if states
+            else [states] * len(own[0])
+        ),
         lambda states: not finals.isdisjoint(states),
         Budget(name, max_states, max_seconds),
     )

@@ -62,8 +62,8 @@ def contains_none(phrases: Iterable[str], **options: bool | int) -> Language:
 
 
 def contains_all(phrases: Iterable[str], **options: bool | int) -> Language:
-    """Texts in which every phrase occurs, in any order. The states multiply: for more than a handful of phrases bind one
-    automaton for each phrase instead. Options as in `contains_any`."""
+    """Texts in which every phrase occurs, in any order. The states multiply: for more than a handful of phrases bind
+    one automaton for each phrase instead. Options as in `contains_any`."""
     phrases = check_phrases(phrases)
     every = [contains_any([phrase], **options) for phrase in phrases]  # type: ignore[arg-type]
     return intersection(every, _named("contains", phrases, " and "))
@@ -102,10 +102,9 @@ def _trie(phrases: Sequence[str], symbol: dict[str, int], budget: Budget) -> tup
     return children, ends
 
 
-def _link(
-    children: list[dict[int, int]], ends: Sequence[int], width: int, word: Bools | None
-) -> tuple[Ints, Bools]:
-    """Complete the trie breadth-first. The state behind the last node means: inside a word that began outside the trie."""
+def _link(children: list[dict[int, int]], ends: Sequence[int], width: int, word: Bools | None) -> tuple[Ints, Bools]:
+    """Complete the trie breadth-first. The state behind the last node means: inside a word that began outside the
+    trie."""
     blocked = len(children)
     delta = np.zeros((len(children) + 1, width), dtype=np.int64)
     if word is not None:

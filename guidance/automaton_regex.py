@@ -1,8 +1,9 @@
 """Regular expressions in Python's own syntax to automata.
 
 The pattern is read by Python's parser and its character classes are answered by `re` itself, so what is supported means
-exactly what it means there, Unicode and letter case included. Thompson's construction (1968) makes the non-deterministic
-automaton; assertions (^ $ \\A \\Z \\b \\B) are edges that look at the characters to their left and right.
+exactly what it means there, Unicode and letter case included. Thompson's construction (1968) makes the
+non-deterministic automaton; assertions (^ $ \\A \\Z \\b \\B) are edges that look at the characters to their left and
+right.
 """
 
 import re
@@ -21,7 +22,10 @@ _UNSUPPORTED = {
     op.GROUPREF: ("backreference", "a back reference: a finite automaton cannot remember what a group matched"),
     op.GROUPREF_EXISTS: ("conditional", "a conditional group"),
     op.ASSERT: ("look", "look-ahead or look-behind; combine two constraints instead (require one, forbid the other)"),
-    op.ASSERT_NOT: ("look", "look-ahead or look-behind; combine two constraints instead (require one, forbid the other)"),
+    op.ASSERT_NOT: (
+        "look",
+        "look-ahead or look-behind; combine two constraints instead (require one, forbid the other)",
+    ),
     op.ATOMIC_GROUP: ("atomic", "an atomic group"),
     op.POSSESSIVE_REPEAT: ("possessive", "a possessive repeat"),
 }
@@ -47,7 +51,8 @@ class UnsupportedPattern(ValueError):
 
 @dataclass
 class _Nfa:
-    """Edges of a non-deterministic automaton: state -> (set of characters | assertion | None for a free step, target)."""
+    """Edges of a non-deterministic automaton: state -> (set of characters | assertion | None for a free step,
+    target)."""
 
     pattern: str
     sets: dict[CharSet, int] = field(default_factory=dict)
@@ -92,7 +97,8 @@ class _Nfa:
                     self.skip(self.add(branch, start, flags), there)
                 here = there
             elif kind in (op.MAX_REPEAT, op.MIN_REPEAT):
-                here = self.repeat(*value, here, flags)
+                least, most, body = value
+                here = self.repeat(least, most, body, here, flags)
             else:
                 raise _unsupported(self.pattern, kind)
         return here
@@ -118,8 +124,9 @@ def _unsupported(pattern: str, kind: Any) -> UnsupportedPattern:
     name, reason = _UNSUPPORTED.get(kind, ("", str(kind)))
     place = next((match.start() for match in _PLACES.finditer(pattern) if match.lastgroup == name), 0)
     return UnsupportedPattern(
-        f"The regular expression {pattern!r} uses {reason} (at position {place}: {pattern[place : place + 12]!r}). Allowed: "
-        "characters, classes, groups, |, * + ? {m,n} (greedy or lazy), ^ $ \\A \\Z \\b \\B and the flags i, m, s, x, a."
+        f"The regular expression {pattern!r} uses {reason} (at position {place}: {pattern[place : place + 12]!r}). "
+        "Allowed: characters, classes, groups, |, * + ? {m,n} (greedy or lazy), ^ $ \\A \\Z \\b \\B and the flags i, "
+        "m, s, x, a."
     )
 
 
@@ -145,11 +152,13 @@ def _characters(kind: Any, value: Any, flags: int) -> CharSet:
 
 
 _Side = tuple[bool, bool, bool] | None
-"""What an assertion sees of a neighbour: is it a word character, an ASCII word character, a newline; None is no neighbour."""
+"""What an assertion sees of a neighbour: is it a word character, an ASCII word character, a newline; None is no
+neighbour."""
 
 
 def _holds(assertion: tuple[Any, int], left: _Side, right: _Side) -> bool | None:
-    """Whether an assertion holds between two characters; None: only if the right one is the last character of the text."""
+    """Whether an assertion holds between two characters; None: only if the right one is the last character of the
+    text."""
     kind, flags = assertion
     if kind is op.AT_BEGINNING_STRING or (kind is op.AT_BEGINNING and not flags & re.MULTILINE):
         return left is None
@@ -218,7 +227,9 @@ def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:
     context = [matching_characters(r"\w"), matching_characters(r"\w", re.ASCII), ((10, 11),)] if asserting else []
     cuts, classes, member = partition([*nfa.sets, *context])
     width = member.shape[1]
-    sides: list[_Side] = [tuple(bool(b) for b in member[-3:, c]) if asserting else None for c in range(width)]  # type: ignore[misc]
+    sides: list[_Side] = [None] * width
+    if asserting:
+        sides = [(bool(word), bool(ascii_word), bool(newline)) for word, ascii_word, newline in member[-3:].T]
     classes_of = [[c for c in range(width) if member[s, c]] for s in range(len(nfa.sets))]
     moves = [[(c, 1 << there) for s, there in edges for c in classes_of[s]] for edges in nfa.reads]
     closures: dict[tuple[int, _Side, _Side], tuple[int, int]] = {}
@@ -253,15 +264,14 @@ def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:
                     for c, target in moves[s]:
                         if sides[c] == right:
                             targets[c] |= target
-        return [
-            (sides[c] if going[c] or ending[c] else None, going[c], ending[c]) for c in range(width)
-        ]
+        return [(sides[c] if going[c] or ending[c] else None, going[c], ending[c]) for c in range(width)]
 
     def accepts(state: tuple[_Side, int, int]) -> bool:
         left, active, ended = state
         return any(closure(s, left, None)[0] >> final & 1 for s in _bits(active | ended))
 
-    delta, accepting = determinise((None, 1 << start, 0), step, accepts, budget)
+    begin: tuple[_Side, int, int] = (None, 1 << start, 0)
+    delta, accepting = determinise(begin, step, accepts, budget)
     return Language.from_arrays("", cuts, classes, delta, accepting)
 
 

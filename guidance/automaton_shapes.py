@@ -58,7 +58,8 @@ def check_range(least: int, most: int | None, unit: str, largest: int) -> None:
 
 
 def template(text: str, slots: Mapping[str, str | Sequence[str] | Language] | None = None) -> Language:
-    """Texts made by filling the slots of a template: ``template("{name} is a {kind} pub.", {"kind": ["cheap", "small"]})``.
+    """Texts made by filling the slots of a template: ``template("{name} is a {kind} pub.", {"kind": ["cheap",
+    "small"]})``.
 
     Args:
         text: literal text with slots in braces; ``{{`` and ``}}`` stand for braces themselves.
@@ -82,8 +83,8 @@ def template(text: str, slots: Mapping[str, str | Sequence[str] | Language] | No
         slot = match.group(1)
         if not slot:
             raise ValueError(
-                f"The template {text!r} has a brace without a slot name at position {match.start()}; write {{name}}, or "
-                "double the brace to mean the character itself."
+                f"The template {text!r} has a brace without a slot name at position {match.start()}; write {{name}}, "
+                "or double the brace to mean the character itself."
             )
         parts += [regex(re.escape(literal)), _slot(slot, slots.get(slot, ".+"))]
         used.add(slot)

@@ -23,13 +23,16 @@ class TokenSurfaces(Protocol):
     """What is needed of a vocabulary: token surfaces, the pad token and a fingerprint that identifies both."""
 
     @property
-    def surfaces(self) -> tuple[bytes, ...]: ...
+    def surfaces(self) -> tuple[bytes, ...]:
+        """UTF-8 bytes of each token; b"" for special tokens."""
 
     @property
-    def pad_id(self) -> int: ...
+    def pad_id(self) -> int:
+        """The token that fills the tail of a span."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Equal for equal vocabularies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +63,12 @@ class TokenAutomaton:
 
     @property
     def num_states(self) -> int:
+        """Number of states S."""
         return len(self.delta)
 
     @property
     def num_classes(self) -> int:
+        """Number of classes of tokens C."""
         return self.delta.shape[1]
 
     def read(self, literal: str) -> NDArray[np.int32]:
@@ -78,14 +83,15 @@ def compile_language(
 ) -> TokenAutomaton:
     """Carry a language over to the tokens of a vocabulary; cached by (language key, vocabulary fingerprint).
 
-    The transition of a token is the composition of the maps of its bytes, computed for all states at once along a trie of
-    the surfaces. Tokens without surface (special ones) lead to the dead state, except for pad, which changes nothing.
-    Bytes that are not UTF-8 lead to the dead state.
+    The transition of a token is the composition of the maps of its bytes, computed for all states at once along a trie
+    of the surfaces. Tokens without surface (special ones) lead to the dead state, except for pad, which changes
+    nothing. Bytes that are not UTF-8 lead to the dead state.
 
     Args:
         language: the texts allowed (the user's text, without the leading space of the internal form).
         vocabulary: token surfaces.
-        partial_characters: whether a token may end inside a UTF-8 character. True is exact for every text, but adds states
+        partial_characters: whether a token may end inside a UTF-8 character. True is exact for every text, but adds
+            states
             for the bytes in between; False sends such tokens to the dead state, so a constrained span never uses a
             character that the vocabulary cannot write in whole tokens. None: True if all tokens are single bytes.
 
@@ -121,7 +127,8 @@ def compile_language(
 def _token_maps(
     reader: ByteAutomaton, surfaces: Sequence[bytes], states: int, name: str
 ) -> tuple[NDArray[np.int32], Ints]:
-    """delta (S, C) and token_class (V,). Classes are numbered along the sorted surfaces, so neighbours do similar things."""
+    """delta (S, C) and token_class (V,). Classes are numbered along the sorted surfaces, so neighbours do similar
+    things."""
     kinds = reader.kind.tolist()
     spelled = [bytes(kinds[byte] for byte in surface) for surface in surfaces]
     classes: dict[bytes, int] = {np.full(states, reader.dead, dtype=np.int32).tobytes(): 0}
@@ -142,8 +149,9 @@ def _token_maps(
         class_of[word] = classes.setdefault(final.tobytes(), len(classes))
         if len(classes) * states > MAX_CELLS:
             raise AutomatonTooLarge(
-                f"The constraint {name} has {states:,} states and tells more than {len(classes):,} of {len(surfaces):,} tokens "
-                f"apart; at most {MAX_CELLS:,} transitions are allowed. Use fewer or shorter phrases, or split the constraint."
+                f"The constraint {name} has {states:,} states and tells more than {len(classes):,} of "
+                f"{len(surfaces):,} tokens apart; at most {MAX_CELLS:,} transitions are allowed. Use fewer or shorter "
+                "phrases, or split the constraint."
             )
     maps = np.frombuffer(b"".join(classes), dtype=np.int32).reshape(len(classes), states)
     return np.ascontiguousarray(maps.T), np.array([class_of[word] for word in spelled], dtype=np.int64)

@@ -221,7 +221,9 @@ def test_lower_precision_keeps_its_type_and_agrees(dtype: torch.dtype) -> None:
     assert marginals.dtype == dtype
     assert bound.log_partition(log_p).dtype == torch.float32
     expected = bound.posterior_marginals(log_p.double()).exp()
-    torch.testing.assert_close(marginals.double().exp(), expected, rtol=5e-2 if dtype == torch.bfloat16 else 1e-2, atol=1e-3)
+    torch.testing.assert_close(
+        marginals.double().exp(), expected, rtol=5e-2 if dtype == torch.bfloat16 else 1e-2, atol=1e-3
+    )
 
 
 def test_shared_blocks_compute_the_same_as_plain_edges(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +239,9 @@ def test_shared_blocks_compute_the_same_as_plain_edges(case: Case, monkeypatch: 
     assert shared._engine.circuit.fans
     assert not plain._engine.circuit.fans
     torch.testing.assert_close(shared.log_partition(log_p), plain.log_partition(log_p), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(shared.posterior_marginals(log_p), plain.posterior_marginals(log_p), rtol=1e-10, atol=1e-9)
+    torch.testing.assert_close(
+        shared.posterior_marginals(log_p), plain.posterior_marginals(log_p), rtol=1e-10, atol=1e-9
+    )
     assert torch.equal(shared.viterbi(log_p), plain.viterbi(log_p))
 
 
