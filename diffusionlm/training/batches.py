@@ -6,6 +6,7 @@ One batch holds one task, so that its rows have about one length and little is s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,7 +70,7 @@ class BatchSource:
     Attributes:
         corpus: where texts come from.
         pad_id: the pad token.
-        tokens_per_batch: span positions of a batch, padding counted.
+        tokens_per_batch: positions of a batch, span, known and prompt, about.
         limits: positions that whole texts and continuations may use; the limit of a batch is drawn from these.
         limit_weights: their weights; equal if empty.
         task_weights: share of each task in `TASKS`.
@@ -100,6 +101,17 @@ class BatchSource:
         if len(fitting) < len(self.limits):
             raise ValueError(f"No text of the corpus fits some of the limits {self.limits}; shortest has {self.corpus.lengths.min()} tokens.")
 
+    @cached_property
+    def typical_length(self) -> int:
+        """Mean length of a text, tokens."""
+        return int(self.corpus.lengths.mean())
+
+    @cached_property
+    def typical_prompt(self) -> int:
+        """Mean length of the prompts there are, tokens."""
+        lengths = np.diff(self.corpus.prompt_offsets)
+        return int(lengths[lengths > 0].mean()) if bool((lengths > 0).any()) else 0
+
     def batch(self, step: int, stream: int = 0) -> SpanBatch:
         """The batch of a step; ``stream`` separates uses (micro-steps, validation) from each other."""
         rng = np.random.default_rng((self.seed, stream, step))
@@ -111,10 +123,13 @@ class BatchSource:
         candidates = np.flatnonzero(self.corpus.lengths <= limit)
         with_prompt = bool(rng.random() < self.prompt_share) and bool(self.corpus.has_prompt.any())
         share = float(rng.uniform(0.1, 0.9))
-        rows = max(1, self.tokens_per_batch // limit)
+        # a known position costs as much as a span position: rows are chosen so that all batches cost about the same
+        positions = limit + (self.typical_prompt if with_prompt else 0)
         if task == INFILL:
-            rows = max(1, round(self.tokens_per_batch / (share * 0.75 * limit + 8)))
-            rows = min(rows, 2 * self.tokens_per_batch // limit)  # known positions cost as much as span positions
+            positions = self.typical_length + 8 + (self.typical_prompt if with_prompt else 0)
+        elif task == PREFIX:
+            positions += self.multiple
+        rows = max(1, self.tokens_per_batch // positions)
         chosen = self._neighbours(rng.choice(candidates, size=rows * self.pool), rows, task, with_prompt, rng)
         layouts = [self._layout(self.corpus.text(i), task, limit, share, rng) for i in chosen]
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]

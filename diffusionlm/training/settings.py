@@ -1,0 +1,102 @@
+"""`TrainerSettings`: how long and how to train, checked before any work is done."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PRECISIONS = ("no", "bf16")
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long and how to train.
+
+    Attributes:
+        folder: of checkpoints and logs.
+        max_steps: optimiser steps.
+        decay_share: last share of the steps over which the learning rate falls to 0.
+        warmup_steps: over which it rises.
+        likelihood_warmup_steps: over which the exact token likelihood is faded into the logits.
+        self_condition_share: share of the steps with a first pass.
+        clean_share: share of the samples at nearly clean noise levels.
+        gradient_clip: largest norm of the gradient.
+        accumulate: micro-batches in one step.
+        ema_decay: of the weight average.
+        optimizer: settings of ``build_optimizers``.
+        precision: "no" (float32) or "bf16" (autocast; weights, averages and optimisers stay in float32).
+        compile: whether to compile the step.
+        gradient_checkpointing: recompute the blocks in the backward pass: less memory, more time.
+        schedule_every: steps between refits of an information-uniform schedule.
+        log_every: steps between log lines.
+        valid_every: steps between validations.
+        valid_batches: batches in a validation.
+        save_every: steps between checkpoints.
+        keep_checkpoints: how many stay.
+        seed: of noise and noise levels.
+
+    Raises:
+        ValueError: if a value is of the wrong type or out of range.
+    """
+
+    folder: str
+    max_steps: int = 10_000
+    decay_share: float = 0.2
+    warmup_steps: int = 100
+    likelihood_warmup_steps: int = 1000
+    self_condition_share: float = 0.5
+    clean_share: float = 0.05
+    gradient_clip: float = 1.0
+    accumulate: int = 1
+    ema_decay: float = 0.999
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    precision: str = "no"
+    compile: bool = False
+    gradient_checkpointing: bool = False
+    schedule_every: int = 50
+    log_every: int = 20
+    valid_every: int = 1000
+    valid_batches: int = 4
+    save_every: int = 500
+    keep_checkpoints: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            allowed, value = _TYPES.get(str(entry.type)), getattr(self, entry.name)
+            if allowed and (not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)):
+                raise ValueError(f"trainer.{entry.name} must be of type {entry.type}, got {value!r}.")
+        at_least_one = "max_steps accumulate schedule_every log_every valid_every valid_batches save_every keep_checkpoints"
+        for name in at_least_one.split():
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("warmup_steps", "likelihood_warmup_steps", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"trainer.{name} must be at least 0, got {getattr(self, name)}.")
+        for name in ("decay_share", "self_condition_share", "clean_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"trainer.{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if not (self.gradient_clip > 0 and math.isfinite(self.gradient_clip)):
+            raise ValueError(f"trainer.gradient_clip must be positive and finite, got {self.gradient_clip}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"trainer.precision must be one of {PRECISIONS}, got {self.precision!r}.")
+
+
+def check_keys(section: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuses settings that nothing reads.
+
+    Raises:
+        ValueError: naming the first unknown one, with the nearest that exists.
+    """
+    known = list(allowed)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean '{section}.{near[0]}'?" if near else f"there are: {', '.join(known)}."
+            raise ValueError(f"There is no setting '{section}.{name}'; {hint}")
