@@ -20,7 +20,7 @@ from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory, SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.loading import INDEX, find_folder, load_denoiser, read_index, save_denoiser, write_folder
 from diffusionlm.results import GenerationResult, Sample
-from diffusionlm.samplers import make_sampler
+from diffusionlm.samplers import make_sampler, sampler_to_dict
 from diffusionlm.spans import Canvas, CanvasLayout
 from diffusionlm.text import TextTokenizer
 
@@ -187,7 +187,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "_class_name": type(self).__name__,
                 "denoiser": ["diffusionlm", "SpanDenoiser"],
                 "tokenizer": ["diffusionlm", "TextTokenizer"],
-                "sampler": self.sampler.to_dict(),
+                "sampler": sampler_to_dict(self.sampler),
                 "schedule": self.schedule.to_dict(),
                 "max_length": self.max_length,
                 "max_span_length": self.max_span_length,
@@ -336,7 +336,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         timings["total"] = time.perf_counter() - began
         settings = {
             "steps": steps,
-            "sampler": solver.to_dict(),
+            "sampler": sampler_to_dict(solver),
             "temperature": temperature,
             "num_samples": num_samples,
             "seed": rows[0].seed,

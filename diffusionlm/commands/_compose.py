@@ -1,0 +1,68 @@
+"""Hydra's composition for our commands: overrides in, plain dictionary out, typos answered with the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+OVERRIDE = re.compile(r"^[~+]{0,2}[A-Za-z_][\w.@/]*=")
+
+
+def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Arguments of the form ``key=value`` and the rest, each in order."""
+    return [a for a in argv if OVERRIDE.match(a)], [a for a in argv if not OVERRIDE.match(a)]
+
+
+def compose_config(name: str, overrides: list[str]) -> dict[str, Any]:
+    """Composes ``configs/<name>.yaml`` with overrides, everything resolved.
+
+    Raises:
+        ValueError: for an unknown key or choice (with the nearest valid one), or a value that cannot be read.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    with initialize_config_module("diffusionlm.configs", version_base="1.3"):
+        try:
+            config = compose(name, overrides=overrides)
+            return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+        except (HydraException, OmegaConfBaseException) as error:
+            message = str(error).split("\n")[0]
+            plain = OmegaConf.to_container(compose(name), resolve=False)
+    raise ValueError(f"{message.rstrip('.')}. {_suggestion(name, plain, overrides)}")
+
+
+def _suggestion(name: str, config: Any, overrides: list[str]) -> str:
+    keys = _keys(config)
+    groups = {path.name: sorted(f.stem for f in path.glob("*.yaml")) for path in _groups()}
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in groups and value not in groups[key]:
+            near = difflib.get_close_matches(value, groups[key], n=1)
+            return f"Allowed for {key}: {', '.join(groups[key])}." + (f" Did you mean {key}={near[0]}?" if near else "")
+        if key not in keys and key not in groups:
+            near = difflib.get_close_matches(key, [*keys, *groups], n=1, cutoff=0.5)
+            last = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+            hint = last or near
+            if hint:
+                return f"Did you mean {hint[0]}=... instead of {key}=...?"
+            return f"There is no key {key!r}; the top level has {', '.join(sorted(config))}."
+    return f"See 'diffusionlm {name} --help'."
+
+
+def _groups() -> list[Path]:
+    root = Path(__file__).parent.parent / "configs"
+    return [path for path in root.iterdir() if path.is_dir() and any(path.glob("*.yaml"))]
+
+
+def _keys(config: Any, prefix: str = "") -> list[str]:
+    out: list[str] = []
+    for key, value in config.items():
+        out.append(prefix + key)
+        if isinstance(value, dict):
+            out += _keys(value, prefix + key + ".")
+    return out
