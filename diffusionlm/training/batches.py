@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step): a killed run continues exactly, and processes share one global batch.
+"""Batches as a pure function of (seed, stream, step): a killed run continues exactly, and processes share one global batch.
 
 One batch holds one task, so that its rows have about one length and little is spent on padding.
 """
@@ -92,14 +92,25 @@ class BatchSource:
     pool: int = 8
 
     def __post_init__(self) -> None:
-        unknown = set(self.task_weights) - set(TASKS)
-        if unknown or not sum(self.task_weights.values()) > 0:
-            raise ValueError(f"task_weights must weigh some of {TASKS}, got {dict(self.task_weights)}.")
-        if self.limit_weights and len(self.limit_weights) != len(self.limits):
-            raise ValueError(f"limit_weights has {len(self.limit_weights)} entries for {len(self.limits)} limits.")
-        fitting = [limit for limit in self.limits if int((self.corpus.lengths <= limit).sum()) > 0]
-        if len(fitting) < len(self.limits):
-            raise ValueError(f"No text of the corpus fits some of the limits {self.limits}; shortest has {self.corpus.lengths.min()} tokens.")
+        weights = self.task_weights.values()
+        if set(self.task_weights) - set(TASKS) or min(weights, default=-1) < 0 or not sum(weights) > 0:
+            raise ValueError(f"data.task_weights must weigh some of {TASKS}, got {dict(self.task_weights)}.")
+        if not self.limits or (self.limit_weights and len(self.limit_weights) != len(self.limits)):
+            raise ValueError(
+                f"data.limit_weights must be empty or one weight for each limit, got {list(self.limit_weights)} for the "
+                f"limits {list(self.limits)}."
+            )
+        if self.tokens_per_batch < 1 or not 0 <= self.prompt_share <= 1:
+            raise ValueError(
+                "data.tokens_per_batch must be at least 1 and data.prompt_share in [0, 1], got "
+                f"{self.tokens_per_batch} and {self.prompt_share}."
+            )
+        shortest = int(self.corpus.lengths.min())
+        if min(self.limits) < shortest:
+            raise ValueError(
+                f"No text of the corpus fits into {min(self.limits)} positions, the shortest has {shortest} tokens; "
+                f"raise the lowest of data.limits, {list(self.limits)}."
+            )
 
     @cached_property
     def typical_length(self) -> int:
@@ -120,20 +131,52 @@ class BatchSource:
         task = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         limit_p = np.array(self.limit_weights or [1.0] * len(self.limits), dtype=float)
         limit = int(rng.choice(self.limits, p=limit_p / limit_p.sum()))
-        candidates = np.flatnonzero(self.corpus.lengths <= limit)
-        with_prompt = bool(rng.random() < self.prompt_share) and bool(self.corpus.has_prompt.any())
+        with_prompt = bool(rng.random() < self.prompt_share) and self._any_prompt
         share = float(rng.uniform(0.1, 0.9))
-        # a known position costs as much as a span position: rows are chosen so that all batches cost about the same
-        positions = limit + (self.typical_prompt if with_prompt else 0)
-        if task == INFILL:
-            positions = self.typical_length + 8 + (self.typical_prompt if with_prompt else 0)
-        elif task == PREFIX:
-            positions += self.multiple
-        rows = max(1, self.tokens_per_batch // positions)
-        chosen = self._neighbours(rng.choice(candidates, size=rows * self.pool), rows, task, with_prompt, rng)
+        rows = self._num_rows(task, limit, with_prompt)
+        chosen = self._neighbours(self._draw(limit, rows * self.pool, rng), rows, task, with_prompt, rng)
         layouts = [self._layout(self.corpus.text(i), task, limit, share, rng) for i in chosen]
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
         return collate(layouts, prompts, self.pad_id, self.multiple, task)
+
+    @property
+    def min_rows(self) -> int:
+        """The fewest rows that a batch may have."""
+        tasks = [task for task in TASKS if self.task_weights.get(task, 0) > 0]
+        return min(self._num_rows(task, max(self.limits), self._any_prompt) for task in tasks)
+
+    def _num_rows(self, task: str, limit: int, with_prompt: bool) -> int:
+        """A known position costs as much as a span position: rows are chosen so that all batches cost about the same."""
+        positions = limit
+        if task == INFILL:
+            positions = self.typical_length + 8
+        elif task == PREFIX:
+            positions += self.multiple
+        return max(1, self.tokens_per_batch // (positions + (self.typical_prompt if with_prompt else 0)))
+
+    @cached_property
+    def _any_prompt(self) -> bool:
+        return bool(self.corpus.has_prompt.any())
+
+    @cached_property
+    def _fitting(self) -> dict[int, tuple[np.ndarray, np.ndarray | None]]:
+        """For each limit the texts that fit, and where sources have shares, the cumulative chance of each text."""
+        found: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        for limit in self.limits:
+            candidates, chances = np.flatnonzero(self.corpus.lengths <= limit), None
+            if self.corpus.source is not None:
+                source = self.corpus.source[candidates]
+                counts = np.bincount(source, minlength=len(self.corpus.shares))
+                chances = np.cumsum((np.array(self.corpus.shares) / np.maximum(counts, 1))[source])
+                chances /= chances[-1]
+            found[limit] = candidates, chances
+        return found
+
+    def _draw(self, limit: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        candidates, chances = self._fitting[limit]
+        if chances is None:
+            return rng.choice(candidates, size=size)
+        return candidates[np.searchsorted(chances, rng.random(size), side="right")]
 
     def _neighbours(
         self, drawn: np.ndarray, rows: int, task: str, with_prompt: bool, rng: np.random.Generator
@@ -154,7 +197,9 @@ class BatchSource:
         return draw_infill(ids, share, self.pad_id, rng)
 
 
-def collate(layouts: list[Layout], prompts: list[np.ndarray], pad_id: int, multiple: int = 1, task: str = "") -> SpanBatch:
+def collate(
+    layouts: list[Layout], prompts: list[np.ndarray], pad_id: int, multiple: int = 1, task: str = ""
+) -> SpanBatch:
     """Pads rows to common lengths; a part that is empty in every row has length 0."""
 
     def padded(rows: list[np.ndarray], fill: int) -> tuple[Tensor, Tensor]:

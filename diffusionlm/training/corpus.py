@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from diffusionlm.text import TextTokenizer
+
+_CHUNK = 10_000  # texts that are tokenised at once
 
 
 @dataclass(frozen=True)
@@ -22,39 +26,97 @@ class TokenCorpus:
         offsets: (N + 1,) where each text starts.
         prompt_ids: as ``ids``, all prompts; a text without one has an empty prompt.
         prompt_offsets: (N + 1,).
+        source: (N,) which source each text is from; None where there are no shares.
+        shares: each source's share of the draws; empty: all texts are drawn equally often.
+        left_out: texts that were too long or empty.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     prompt_ids: np.ndarray
     prompt_offsets: np.ndarray
+    source: np.ndarray | None = None
+    shares: tuple[float, ...] = ()
+    left_out: int = 0
 
     @classmethod
     def from_pairs(
-        cls, pairs: Sequence[tuple[str, str]], tokenizer: TextTokenizer, max_length: int, max_prompt_length: int = 128
+        cls,
+        pairs: Iterable[tuple[str, str]],
+        tokenizer: TextTokenizer,
+        max_length: int,
+        max_prompt_length: int = 128,
+        name: str = "the corpus",
     ) -> TokenCorpus:
         """Tokenises (prompt, text) pairs; texts of no or more than ``max_length`` tokens are left out, prompts are cut.
 
         Raises:
             ValueError: if no text is left.
         """
-        texts = tokenizer.encode_batch([text for _, text in pairs])
-        prompts = tokenizer.encode_batch([prompt for prompt, _ in pairs])
-        kept = [i for i, ids in enumerate(texts) if 0 < len(ids) <= max_length]
-        if not kept:
-            raise ValueError(f"None of the {len(pairs)} texts has 1 to {max_length} tokens; check the corpus or raise max_length.")
-        chosen = [prompts[i][:max_prompt_length] if pairs[i][0] else [] for i in kept]
-        return cls(*_flatten([texts[i] for i in kept]), *_flatten(chosen))
+        texts: list[np.ndarray] = []
+        prompts: list[np.ndarray] = []
+        total, stream = 0, iter(pairs)
+        while chunk := list(islice(stream, _CHUNK)):
+            total += len(chunk)
+            encoded = tokenizer.encode_batch([text for _, text in chunk])
+            encoded_prompts = tokenizer.encode_batch([prompt for prompt, _ in chunk])
+            for (prompt, _), ids, prompt_ids in zip(chunk, encoded, encoded_prompts, strict=True):
+                if 0 < len(ids) <= max_length:
+                    texts.append(np.array(ids, dtype=np.int32))
+                    prompts.append(np.array(prompt_ids[:max_prompt_length] if prompt else [], dtype=np.int32))
+        if not texts:
+            raise ValueError(
+                f"None of the {total} texts of {name} has 1 to {max_length} tokens; check the corpus or raise data.max_length."
+            )
+        return cls(*_flatten(texts), *_flatten(prompts), left_out=total - len(texts))
+
+    @classmethod
+    def mix(cls, corpora: Sequence[TokenCorpus], weights: Sequence[float] | None = None) -> TokenCorpus:
+        """Several corpora as one.
+
+        Args:
+            corpora: at least one.
+            weights: how often each is drawn from, relative to the others; None draws all texts equally often.
+        """
+        if len(corpora) == 1:
+            return corpora[0]
+        lists = [[c.ids for c in corpora], [c.prompt_ids for c in corpora]]
+        lengths = [[c.lengths for c in corpora], [np.diff(c.prompt_offsets) for c in corpora]]
+        offsets = [np.concatenate(([0], np.cumsum(np.concatenate(part)))) for part in lengths]
+        source, shares = None, ()
+        if weights is not None:
+            source = np.repeat(np.arange(len(corpora), dtype=np.int16), [len(c) for c in corpora])
+            shares = tuple(float(weight) / float(sum(weights)) for weight in weights)
+        left_out = sum(c.left_out for c in corpora)
+        return cls(np.concatenate(lists[0]), offsets[0], np.concatenate(lists[1]), offsets[1], source, shares, left_out)
+
+    def select(self, rows: np.ndarray) -> TokenCorpus:
+        """The texts at ``rows`` as a corpus of their own."""
+        source = None if self.source is None else self.source[rows]
+        texts, prompts = [self.text(i) for i in rows], [self.prompt(i) for i in rows]
+        return TokenCorpus(*_flatten(texts), *_flatten(prompts), source, self.shares)
+
+    def hold_out(self, share: float, seed: int) -> tuple[TokenCorpus, TokenCorpus]:
+        """Splits off a random ``share`` of the texts: (the rest, those held out).
+
+        Raises:
+            ValueError: if one of the two would be empty.
+        """
+        count = round(share * len(self))
+        if not 0 < count < len(self):
+            raise ValueError(f"data.holdout = {share} of {len(self)} texts leaves nothing to train or to validate on.")
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.select(np.sort(order[count:])), self.select(np.sort(order[:count]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """(N,) tokens of each text."""
         return np.diff(self.offsets)
 
-    @property
+    @cached_property
     def has_prompt(self) -> np.ndarray:
         """(N,) bool."""
         return np.diff(self.prompt_offsets) > 0
@@ -68,8 +130,7 @@ class TokenCorpus:
         return self.prompt_ids[self.prompt_offsets[i] : self.prompt_offsets[i + 1]]
 
 
-def _flatten(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _flatten(lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.zeros(len(lists) + 1, dtype=np.int64)
     np.cumsum([len(ids) for ids in lists], out=offsets[1:])
-    flat = np.fromiter((token for ids in lists for token in ids), dtype=np.int32, count=int(offsets[-1]))
-    return flat, offsets
+    return np.concatenate([np.zeros(0, dtype=np.int32), *lists]), offsets

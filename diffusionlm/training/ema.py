@@ -54,5 +54,15 @@ class WeightAverage:
         return dict(zip(self.names, self.average, strict=True))
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores `state_dict`."""
-        self.average = [state[name].float().clone() for name in self.names]
+        """Restores `state_dict`, on the devices the averages are on.
+
+        Raises:
+            KeyError: if an average is missing.
+            ValueError: if one has another shape.
+        """
+        for name, value in zip(self.names, self.average, strict=True):
+            if state[name].shape != value.shape:
+                raise ValueError(f"The average of {name} has shape {tuple(state[name].shape)}, not {tuple(value.shape)}.")
+        with torch.no_grad():
+            for name, value in zip(self.names, self.average, strict=True):
+                value.copy_(state[name])

@@ -1,104 +1,168 @@
-"""From a composed configuration to a trained pipeline folder."""
+"""From a composed configuration to a trainer; every mistake in it is an error before work starts."""
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import PartialState
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.diffusion import schedule_from_dict
 from diffusionlm.text import TextTokenizer
-from diffusionlm.text.e2e import read_e2e
+from diffusionlm.text.corpora import TextSource, parse_sources
 from diffusionlm.training.batches import BatchSource
-from diffusionlm.training.corpus import TokenCorpus
-from diffusionlm.training.trainer import Trainer, TrainerSettings
+from diffusionlm.training.cache import load_corpus
+from diffusionlm.training.files import atomic_folder
+from diffusionlm.training.identity import check_identity, run_identity
+from diffusionlm.training.optimizer import build_optimizers
+from diffusionlm.training.settings import TrainerSettings, check_keys
+from diffusionlm.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-FORMATS = ("text", "e2e")
+    from diffusionlm.training.corpus import TokenCorpus
+
+_OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
+_OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
+_OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name")
+_OF_TOKENIZER = ("kind", "vocab_size", "min_count")
 
 
-def read_pairs(path: str, form: str) -> list[tuple[str, str]]:
-    """(prompt, text) pairs of a file; the prompt is empty where the format has none.
+def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> TextTokenizer:
+    """The tokenizer that ``settings`` asks for, trained on texts and (each once) prompts.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: for an unknown format or a file without text.
+        ValueError: for an unknown kind.
     """
-    if form not in FORMATS:
-        raise ValueError(f"Unknown data.format {form!r}; allowed are {FORMATS}.")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"No data file at {path!r}; set data.train=PATH to a file with one text a line.")
-    if form == "e2e":
-        return read_e2e(path)
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    pairs = [("", line) for line in lines if line]
-    if not pairs:
-        raise ValueError(f"The data file {path!r} holds no text.")
-    return pairs
-
-
-def train_tokenizer(pairs: list[tuple[str, str]], settings: dict[str, Any]) -> TextTokenizer:
-    """The tokenizer that ``settings`` asks for, trained on texts and (each once) prompts."""
     kind = settings.get("kind", "bpe")
-    texts = [text for _, text in pairs] + sorted({prompt for prompt, _ in pairs if prompt})
-    if kind == "bpe":
-        return TextTokenizer.train_bpe(texts, settings.get("vocab_size", 8192))
-    if kind == "word":
-        return TextTokenizer.train_words(texts, settings.get("min_count", 11), settings.get("vocab_size"))
     if kind == "byte":
         return TextTokenizer.bytes()
-    raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte.")
+    if kind not in ("bpe", "word"):
+        raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte.")
+
+    def texts():  # noqa: ANN202
+        prompts = set()
+        for source in sources:
+            for prompt, text in source.pairs():
+                yield text
+                if prompt:
+                    prompts.add(prompt)
+        yield from sorted(prompts)
+
+    if kind == "bpe":
+        return TextTokenizer.train_bpe(texts(), settings.get("vocab_size", 8192))
+    return TextTokenizer.train_words(texts(), settings.get("min_count", 11), settings.get("vocab_size"))
 
 
-def build_trainer(config: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None = None) -> tuple[Trainer, TextTokenizer]:
+def check_config(config: dict[str, Any]) -> None:
+    """Refuses settings that nothing reads, and values that no part accepts; reads no data.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    data = config["data"]
+    check_keys("data", data, (*_OF_DATA, *_OF_A_SOURCE, *_OF_BATCHES))
+    check_keys("data.tokenizer", data["tokenizer"], _OF_TOKENIZER)
+    network = [name for name in inspect.signature(DenoiserConfig.__init__).parameters if name not in ("self", "kwargs")]
+    decided = ("vocab_size", "pad_token_id", "max_position_embeddings", "config_version")
+    check_keys("model", config["model"], [name for name in network if name not in decided])
+    optimizer = [name for name in inspect.signature(build_optimizers).parameters if name != "model"]
+    check_keys("optimizer", config["optimizer"], optimizer)
+    own = [entry.name for entry in fields(TrainerSettings) if entry.name not in ("folder", "optimizer", "seed")]
+    check_keys("trainer", config["trainer"], (*own, "attention"))
+    schedule_from_dict(config["schedule"])
+    trainer_settings(config)
+    if not isinstance(data["max_length"], int) or data["max_length"] < 1:
+        raise ValueError(f"data.max_length must be a positive integer, got {data['max_length']!r}.")
+    if max(data["limits"], default=0) > data["max_length"]:
+        raise ValueError(f"data.limits {data['limits']} must not go beyond data.max_length, {data['max_length']}.")
+    if not 0 <= data.get("holdout", 0.0) < 1:
+        raise ValueError(f"data.holdout must lie in [0, 1), got {data['holdout']}.")
+
+
+def trainer_settings(config: dict[str, Any]) -> TrainerSettings:
+    """The settings of the loop."""
+    settings = {name: value for name, value in config["trainer"].items() if name != "attention"}
+    return TrainerSettings(
+        folder=str(config["folder"]), optimizer=dict(config["optimizer"]), seed=config["seed"], **settings
+    )
+
+
+def build_trainer(
+    config: dict[str, Any],
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+    on_validate: Callable[[Trainer], None] | None = None,
+) -> tuple[Trainer, TextTokenizer]:
     """Everything a run needs; a run that has begun keeps its tokenizer.
 
     Args:
         config: the resolved ``configs/train.yaml``.
         on_log: receives figures.
-    """
-    data, folder = config["data"], Path(config["folder"])
-    pairs = read_pairs(data["train"], data["format"])
-    if (folder / "tokenizer").is_dir():
-        tokenizer = TextTokenizer.from_pretrained(folder / "tokenizer")
-    else:
-        tokenizer = train_tokenizer(pairs, data["tokenizer"])
-        tokenizer.save_pretrained(folder / "tokenizer")
+        on_validate: see `Trainer`.
 
-    def source(some: list[tuple[str, str]], **changes: Any) -> BatchSource:
+    Raises:
+        FileNotFoundError: if a data file is missing.
+        ValueError: if the configuration is wrong, data cannot be read, or the run folder was begun with other settings.
+    """
+    check_config(config)
+    data, folder = config["data"], Path(config["folder"])
+    defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
+    train_sources = parse_sources(data["train"], defaults)
+    valid_sources = parse_sources(data["valid"], defaults) if data.get("valid") else []
+    for source in (*train_sources, *valid_sources):
+        source.check()
+    with PartialState().main_process_first():  # the others then find tokenizer and cache
+        tokenizer = _tokenizer(folder, train_sources, data["tokenizer"])
+        check_identity(folder, run_identity(config, train_sources, tokenizer))
+        train_corpus = _corpus(train_sources, tokenizer, config)
+        valid_corpus = _corpus(valid_sources, tokenizer, config) if valid_sources else None
+    if valid_corpus is None and data.get("holdout"):
+        train_corpus, valid_corpus = train_corpus.hold_out(data["holdout"], config["seed"])
+
+    def source(corpus: TokenCorpus, **changes: Any) -> BatchSource:
         settings = {
-            "tokens_per_batch": data["tokens_per_batch"],
             "limits": tuple(data["limits"]),
             "limit_weights": tuple(data["limit_weights"]),
+            "tokens_per_batch": data["tokens_per_batch"],
             "task_weights": dict(data["task_weights"]),
             "prompt_share": data["prompt_share"],
             "seed": config["seed"],
         }
-        corpus = TokenCorpus.from_pairs(some, tokenizer, data["max_length"])
         return BatchSource(corpus, tokenizer.pad_id, **(settings | changes))
 
-    train = source(pairs)
     valid = None
-    if data.get("valid"):
-        whole = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "limits": (data["max_length"],), "limit_weights": ()}
-        valid = source(read_pairs(data["valid"], data["format"]), **whole)
-    trainer_config = dict(config["trainer"])
-    attention = trainer_config.pop("attention", "sdpa")
+    if valid_corpus is not None:
+        limit = (data["max_length"],)
+        valid = source(valid_corpus, task_weights={"whole": 1.0}, prompt_share=0.0, limits=limit, limit_weights=())
     torch.manual_seed(config["seed"])
     denoiser = SpanDenoiser(
         DenoiserConfig(
             vocab_size=tokenizer.vocab_size,
             pad_token_id=tokenizer.pad_id,
             max_position_embeddings=data["max_length"],
-            attn_implementation=attention,
+            attn_implementation=config["trainer"].get("attention", "sdpa"),
             **config["model"],
         )
     )
-    settings = TrainerSettings(
-        folder=str(folder), optimizer=dict(config["optimizer"]), seed=config["seed"], **trainer_config
-    )
-    return Trainer(denoiser, train, valid, schedule_from_dict(config["schedule"]), settings, on_log), tokenizer
+    schedule = schedule_from_dict(config["schedule"])
+    return Trainer(denoiser, source(train_corpus), valid, schedule, trainer_settings(config), on_log, on_validate), tokenizer
+
+
+def _tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[str, Any]) -> TextTokenizer:
+    place = folder / "tokenizer"
+    if not place.is_dir():
+        tokenizer = train_tokenizer(sources, settings)
+        with atomic_folder(place) as draft:
+            tokenizer.save_pretrained(draft)
+    return TextTokenizer.from_pretrained(place)
+
+
+def _corpus(sources: Sequence[TextSource], tokenizer: TextTokenizer, config: dict[str, Any]) -> TokenCorpus:
+    cache = None if config.get("cache") is None else Path(config["cache"])
+    data = config["data"]
+    return load_corpus(sources, tokenizer, data["max_length"], data.get("max_prompt_length", 128), cache)

@@ -65,7 +65,8 @@ class TrainingStep(nn.Module):
             context: known and prompt tensors of the batch.
 
         Returns:
-            Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures (empty when dense).
+            Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures over all
+            blocks, encoding of the context included (empty when dense).
         """
         memory = self.memory(**context)
         latents = diffuse(self.denoiser.embed(span_ids), noise, gamma)
@@ -78,9 +79,10 @@ class TrainingStep(nn.Module):
                 estimate = self.denoiser.clean_estimate(first.logits.softmax(-1))
         out = self.denoiser(latents, gamma, memory, estimate, span_mask, span_positions, open_mask, likelihood_weight)
         figures: dict[str, Tensor] = {}
-        if out.routers:
-            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in out.routers]).mean()
-            figures["router_z_loss"] = torch.stack([r.z_loss for r in out.routers]).mean()
-            figures["router_max_load"] = torch.stack([r.load.max() for r in out.routers]).max()
-            figures["router_entropy"] = torch.stack([r.entropy for r in out.routers]).mean()
+        routers = (out.routers or ()) + (() if memory is None else memory.routers)
+        if routers:
+            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in routers]).mean()
+            figures["router_z_loss"] = torch.stack([r.z_loss for r in routers]).mean()
+            figures["router_max_load"] = torch.stack([r.load.max() for r in routers]).max()
+            figures["router_entropy"] = torch.stack([r.entropy for r in routers]).mean()
         return cross_entropy(out.logits, span_ids, span_mask), figures

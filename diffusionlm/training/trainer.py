@@ -3,89 +3,45 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
-from diffusionlm.diffusion import InformationRegression, InformationSchedule, NoiseSchedule, draw_progress, likelihood_bound
-from diffusionlm.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+from diffusionlm.diffusion import (
+    InformationRegression,
+    InformationSchedule,
+    NoiseSchedule,
+    draw_progress,
+    schedule_from_dict,
+)
+from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 from diffusionlm.training.step import TrainingStep
+from diffusionlm.training.validation import valid_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.training.batches import BatchSource, SpanBatch
+    from diffusionlm.training.settings import TrainerSettings
 
-_TRAIN, _VALID, _NOISE = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """How long and how to train.
-
-    Attributes:
-        folder: of checkpoints and logs.
-        max_steps: optimiser steps.
-        decay_share: last share of the steps over which the learning rate falls to 0.
-        warmup_steps: over which it rises.
-        likelihood_warmup_steps: over which the exact token likelihood is faded into the logits.
-        self_condition_share: share of the steps with a first pass.
-        clean_share: share of the samples at nearly clean noise levels.
-        gradient_clip: largest norm of the gradient.
-        accumulate: micro-batches in one step.
-        ema_decay: of the weight average.
-        optimizer: settings of ``build_optimizers``.
-        precision: "no", "bf16" or "fp16".
-        compile: whether to compile the step.
-        schedule_every: steps between refits of an information-uniform schedule.
-        log_every: steps between log lines.
-        valid_every: steps between validations.
-        valid_batches: batches in a validation.
-        save_every: steps between checkpoints.
-        keep_checkpoints: how many stay.
-        seed: of noise and noise levels.
-    """
-
-    folder: str
-    max_steps: int = 10_000
-    decay_share: float = 0.2
-    warmup_steps: int = 100
-    likelihood_warmup_steps: int = 1000
-    self_condition_share: float = 0.5
-    clean_share: float = 0.05
-    gradient_clip: float = 1.0
-    accumulate: int = 1
-    ema_decay: float = 0.999
-    optimizer: dict[str, Any] = field(default_factory=dict)
-    precision: str = "no"
-    compile: bool = False
-    schedule_every: int = 50
-    log_every: int = 20
-    valid_every: int = 1000
-    valid_batches: int = 4
-    save_every: int = 500
-    keep_checkpoints: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate", "schedule_every", "log_every", "valid_every", "save_every", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("decay_share", "self_condition_share", "clean_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"trainer.{name} must lie in [0, 1], got {getattr(self, name)}.")
+_TRAIN, _NOISE = 0, 2
+_RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
 
 
 class Trainer:
     """Trains a `SpanDenoiser` on batches from a `BatchSource`.
+
+    With several processes each works on its rows of the same global batch, so that their number changes nothing but the
+    time (but for the balancing loss of experts, which each process takes over its own rows).
 
     Args:
         denoiser: the network, changed in place.
@@ -94,6 +50,11 @@ class Trainer:
         schedule: the noise schedule to start from; an information-uniform one is refitted as training goes on.
         settings: see `TrainerSettings`.
         on_log: called with a dictionary of figures on the main process.
+        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged weights
+            are in place; to write samples, say.
+
+    Raises:
+        ValueError: if a batch has fewer rows than there are processes.
     """
 
     def __init__(
@@ -104,21 +65,32 @@ class Trainer:
         schedule: NoiseSchedule,
         settings: TrainerSettings,
         on_log: Callable[[dict[str, Any]], None] | None = None,
+        on_validate: Callable[[Trainer], None] | None = None,
     ) -> None:
         self.settings, self.train_source, self.valid_source = settings, train, valid
-        self.denoiser, self.on_log = denoiser, on_log
-        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.denoiser, self.on_log, self.on_validate = denoiser.train(), on_log, on_validate
+        # batches without known text or prompt leave the encoder's parameters unused
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])  # autocast is in `_forward`
+        if train.min_rows < self.accelerator.num_processes:
+            raise ValueError(
+                f"A batch may have only {train.min_rows} rows, fewer than the {self.accelerator.num_processes} processes; "
+                "raise data.tokens_per_batch."
+            )
+        if settings.gradient_checkpointing:
+            denoiser.gradient_checkpointing_enable({"use_reentrant": False})
+        denoiser.to(self.accelerator.device)
         self.optimizers = build_optimizers(denoiser, **settings.optimizer)
         self.average = WeightAverage(denoiser, settings.ema_decay)
         self.schedule = schedule
         self.regression = InformationRegression(schedule) if isinstance(schedule, InformationSchedule) else None
         self.step, self.tokens_seen, self.seconds = 0, 0, 0.0
+        self.figures: dict[str, float] = {}  # of the last validation
         module: torch.nn.Module = TrainingStep(denoiser)
         if settings.compile:
             module = torch.compile(module, dynamic=True)  # type: ignore[assignment]
         prepared = self.accelerator.prepare(module, *self.optimizers)
         self.module, self.optimizers = prepared[0], list(prepared[1:])
-        self.average.average = [value.to(self.accelerator.device) for value in self.average.average]
 
     # ---- one step ---------------------------------------------------------------------------------------------------
 
@@ -136,37 +108,51 @@ class Trainer:
         noise = torch.randn(size, length, self.denoiser.config.embedding_size, generator=generator)
         return gamma, noise, self_condition
 
-    def _train_step(self) -> dict[str, float]:
+    def _forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        limit = torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT) if self.settings.compile else nullcontext()
+        half = self.settings.precision == "bf16"
+        with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
+            return self.module(**inputs)
+
+    def _micro_step(self, batch: SpanBatch, micro: int, fade: Tensor, total_tokens: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Adds the gradient of one micro-batch; returns this process's summed loss, float64, and the routers' figures."""
         settings, accelerator = self.settings, self.accelerator
         world, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
-        decay_start = round(settings.max_steps * (1 - settings.decay_share))
-        set_learning_rate(
-            self.optimizers, learning_rate_scale(self.step, settings.warmup_steps, decay_start, settings.max_steps)
-        )
-        fade = torch.tensor(min(1.0, (self.step + 1) / max(1, settings.likelihood_warmup_steps)), device=device)
-        batches = [self.train_source.batch(self.step, stream=_TRAIN + 10 * micro) for micro in range(settings.accumulate)]
-        total_tokens = sum(batch.num_tokens for batch in batches)
-        total_loss, figures = torch.zeros((), dtype=torch.float64, device=device), {}
-        for micro, batch in enumerate(batches):
-            gamma, noise, self_condition = self._draws(batch, self.step, micro)
-            rows = batch.span_ids.shape[0]
-            start, stop = rows * rank // world, rows * (rank + 1) // world
-            share = batch.rows(start, stop).to(device)
-            gamma, noise = gamma[start:stop].to(device), noise[start:stop].to(device)
-            with accelerator.autocast():
-                losses, figures = self.module(
-                    **share.tensors(), gamma=gamma, noise=noise, likelihood_weight=fade, self_condition=self_condition
-                )
+        gamma, noise, self_condition = self._draws(batch, self.step, micro)
+        rows = batch.span_ids.shape[0]
+        start, stop = rows * rank // world, rows * (rank + 1) // world
+        share = batch.rows(start, stop).to(device)
+        gamma, noise = gamma[start:stop].to(device), noise[start:stop].to(device)
+        last = micro == settings.accumulate - 1
+        with nullcontext() if last else accelerator.no_sync(self.module):
+            losses, figures = self._forward(
+                **share.tensors(), gamma=gamma, noise=noise, likelihood_weight=fade, self_condition=self_condition
+            )
             counts = share.span_mask.sum(-1)
             loss = (losses * counts).sum() * world / total_tokens
             if figures:
                 config = self.denoiser.config
-                loss = loss + config.router_aux_loss_coef * figures["load_balancing_loss"] / len(batches)
-                loss = loss + config.router_z_loss_coef * figures["router_z_loss"] / len(batches)
+                loss = loss + config.router_aux_loss_coef * figures["load_balancing_loss"] / settings.accumulate
+                loss = loss + config.router_z_loss_coef * figures["router_z_loss"] / settings.accumulate
             accelerator.backward(loss)
-            total_loss += (losses.detach() * counts).sum().double()
-            if self.regression is not None:
-                self._observe(gamma, losses.detach(), counts)
+        if self.regression is not None:
+            self._observe(gamma, losses.detach(), counts)
+        return (losses.detach() * counts).sum().double(), figures
+
+    def _train_step(self) -> dict[str, float]:
+        settings, accelerator = self.settings, self.accelerator
+        decay_start = round(settings.max_steps * (1 - settings.decay_share))
+        scale = learning_rate_scale(self.step, settings.warmup_steps, decay_start, settings.max_steps)
+        set_learning_rate(self.optimizers, scale)
+        fade = min(1.0, (self.step + 1) / max(1, settings.likelihood_warmup_steps))
+        batches = [self.train_source.batch(self.step, stream=_TRAIN + 10 * micro) for micro in range(settings.accumulate)]
+        total_tokens = sum(batch.num_tokens for batch in batches)
+        total_loss, figures = torch.zeros((), dtype=torch.float64, device=accelerator.device), {}
+        for micro, batch in enumerate(batches):
+            loss, figures = self._micro_step(
+                batch, micro, torch.tensor(fade, device=accelerator.device), total_tokens
+            )
+            total_loss += loss
         norm = accelerator.clip_grad_norm_(self.denoiser.parameters(), settings.gradient_clip)
         if not bool(torch.isfinite(norm)):
             raise FloatingPointError(
@@ -182,7 +168,7 @@ class Trainer:
         self.tokens_seen += total_tokens
         total_loss = accelerator.reduce(total_loss, "sum")
         result = {"loss": float(total_loss) / total_tokens, "gradient_norm": float(norm)}
-        return result | {name: float(value) for name, value in figures.items()}
+        return result | {name: float(accelerator.reduce(value.detach(), "mean")) for name, value in figures.items()}
 
     def _observe(self, gamma: Tensor, losses: Tensor, counts: Tensor) -> None:
         assert self.regression is not None
@@ -194,27 +180,33 @@ class Trainer:
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Trains to ``max_steps``, resuming from the newest checkpoint in the folder."""
-        self.resume()
-        began, seen, window = time.monotonic(), self.tokens_seen, self.step
-        before = self.seconds
+    def run(self, resume: bool = True) -> None:
+        """Trains to ``max_steps``.
+
+        Args:
+            resume: first load the newest checkpoint in the folder, if there is one.
+        """
+        if resume:
+            self.resume()
+        tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
         while self.step < self.settings.max_steps:
-            figures = self._train_step()
+            began = time.monotonic()
+            figures: dict[str, Any] = self._train_step()
             self.step += 1
-            self.seconds = before + time.monotonic() - began
+            self.seconds += time.monotonic() - began
             if self.step % self.settings.log_every == 0 or self.step == self.settings.max_steps:
-                elapsed = time.monotonic() - began
+                elapsed = max(self.seconds - seconds, 1e-9)
                 figures |= {
                     "step": self.step,
                     "tokens": self.tokens_seen,
-                    "tokens_per_second": (self.tokens_seen - seen) / max(elapsed, 1e-9),
-                    "steps_per_second": (self.step - window) / max(elapsed, 1e-9),
+                    "tokens_per_second": (self.tokens_seen - tokens) / elapsed,
+                    "steps_per_second": (self.step - steps) / elapsed,
                     "learning_rate": self.optimizers[0].param_groups[0]["lr"],
                 }
                 if self.regression is not None:
                     figures |= {"mu": self.schedule.mu, "beta": self.schedule.beta, "entropy": self.regression.entropy}
                 self._log(figures)
+                tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
             if self.valid_source is not None and self.step % self.settings.valid_every == 0:
                 self._log({"step": self.step, **self.validate()})
             if self.step % self.settings.save_every == 0 or self.step == self.settings.max_steps:
@@ -224,40 +216,30 @@ class Trainer:
         if self.on_log is not None and self.accelerator.is_main_process:
             self.on_log(figures)
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Likelihood bound of whole validation texts without prompt, nats per token, under the averaged weights."""
-        assert self.valid_source is not None
-        total = tokens = 0.0
-        step = TrainingStep(self.denoiser)
-        with self.average.applied(self.denoiser):
-            for i in range(self.settings.valid_batches):
-                batch = self.valid_source.batch(i, stream=_VALID).to(self.accelerator.device)
-                parts = batch.tensors()
-                context = {name: value for name, value in parts.items() if name.startswith(("known", "prompt"))}
-                memory = step.memory(**context)
-
-                def denoise(z: Tensor, gamma: Tensor, memory=memory, batch=batch) -> tuple[Tensor, Tensor]:  # noqa: ANN001
-                    estimate = None
-                    for _ in range(2):
-                        logits = self.denoiser(
-                            z, gamma, memory, estimate, batch.span_mask, batch.span_positions, batch.open_mask
-                        ).logits
-                        estimate = self.denoiser.clean_estimate(logits.softmax(-1))
-                    return logits, estimate
-
-                bound = likelihood_bound(
-                    denoise,
-                    self.denoiser.embed(batch.span_ids),
-                    batch.span_ids,
-                    batch.span_mask,
+        if self.valid_source is None:
+            raise ValueError("The trainer was made without validation batches; set data.valid.")
+        accelerator, count = self.accelerator, self.settings.valid_batches
+        self.denoiser.eval()
+        try:
+            with self.average.applied(self.denoiser):
+                share = valid_bound(
+                    self.denoiser,
+                    self.valid_source,
                     self.schedule,
-                    num_levels=16,
-                    generator=torch.Generator().manual_seed(i),
+                    count,
+                    accelerator.process_index,
+                    accelerator.num_processes,
                 )
-                total += float(bound.total.sum())
-                tokens += float(((batch.span_ids != self.valid_source.pad_id) & batch.span_mask).sum())
-        return {"valid_bound": total / tokens}
+                nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
+                self.figures = {"valid_bound": float(nats / tokens)}
+                if self.on_validate is not None and accelerator.is_main_process:
+                    self.on_validate(self)
+        finally:
+            self.denoiser.train()
+        accelerator.wait_for_everyone()
+        return dict(self.figures)
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -276,6 +258,7 @@ class Trainer:
                 "tokens_seen": self.tokens_seen,
                 "seconds": self.seconds,
                 "schedule": self.schedule.to_dict(),
+                "figures": self.figures,
                 "settings": asdict(self.settings),
             }
             states = [optimizer.state_dict() for optimizer in self.optimizers]
@@ -283,20 +266,32 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> bool:
-        """Loads the newest checkpoint if there is one; returns whether there was."""
-        found = list_checkpoints(self.checkpoint_folder)
-        if not found:
+        """Loads the newest readable checkpoint if there is one; returns whether there was.
+
+        Raises:
+            CheckpointError: if there are checkpoints and all are damaged.
+            ValueError: if the checkpoint is of another network.
+        """
+        found = load_newest_checkpoint(self.checkpoint_folder)
+        if found is None:
             return False
-        tensors, optimizers, state = load_checkpoint(found[-1])
-        self.denoiser.load_state_dict(tensors["model"])
-        self.average.load_state_dict({k: v.to(self.accelerator.device) for k, v in tensors["average"].items()})
+        tensors, optimizers, state = found
+        try:
+            self.denoiser.load_state_dict(tensors["model"])
+            self.average.load_state_dict(tensors["average"])
+            for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
+                base = [group["base_lr"] for group in optimizer.param_groups]
+                optimizer.load_state_dict(saved)
+                for group, value in zip(optimizer.param_groups, base, strict=True):
+                    group["base_lr"] = value
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"The checkpoint in {self.checkpoint_folder} is of another network or optimizer "
+                f"({' '.join(str(error).split())[:300]}). Give the old settings, or train in another folder=..."
+            ) from error
         if self.regression is not None and "regression" in tensors:
             self.regression.load_state_dict(tensors["regression"])
-            self.schedule = self.regression.schedule()
-        for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
-            base = [group["base_lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(saved)
-            for group, value in zip(optimizer.param_groups, base, strict=True):
-                group["base_lr"] = value
+        self.schedule = schedule_from_dict(state["schedule"])
         self.step, self.tokens_seen, self.seconds = state["step"], state["tokens_seen"], state["seconds"]
+        self.figures = dict(state.get("figures", {}))
         return True
