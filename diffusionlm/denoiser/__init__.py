@@ -3,6 +3,7 @@
 from diffusionlm.denoiser.configuration import DenoiserConfig
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.model import CANVAS, CONCEPT, PROMPT, RETRIEVED, DenoiserOutput, SpanDenoiser
+from diffusionlm.denoiser.weights import check_finite
 
 __all__ = [
     "CANVAS",
@@ -13,4 +14,5 @@ __all__ = [
     "DenoiserConfig",
     "DenoiserOutput",
     "SpanDenoiser",
+    "check_finite",
 ]

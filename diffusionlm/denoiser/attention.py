@@ -1,13 +1,14 @@
 """Attention of queries over keys that stand side by side: memory first, then the queries' own positions.
 
-The backend is a name of transformers' attention interface. Each backend wants its mask in its own form, and what it cannot
-honour (ALiBi under flash attention, a missing package, no GPU) is an error, never a silent change of result.
+The backend is a name of transformers' attention interface. Each backend wants its mask in its own form, and what it
+cannot honour (ALiBi under flash attention, a missing package, no GPU) is an error, never a silent change of result.
 
 Shape letters: B batch, H heads, L queries, S keys, W width.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from diffusionlm.denoiser.positions import Rotation, rotate
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser.configuration import DenoiserConfig
+    from diffusionlm.denoiser.memory import BlockMemory
 
 BACKENDS = ("sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3")
 _FLASH_MODULES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
@@ -34,7 +36,9 @@ def check_backend(name: str, position_kind: str = "rope") -> str:
         RuntimeError: if it needs a GPU and there is none.
     """
     if name not in BACKENDS:
-        raise ValueError(f"Unknown attention backend {name!r}; allowed are {', '.join(BACKENDS)}.")
+        close = difflib.get_close_matches(str(name), BACKENDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"Unknown attention backend {name!r}; allowed are {', '.join(BACKENDS)}.{hint}")
     if name in _FLASH_MODULES:
         if position_kind == "alibi":
             raise ValueError(f"{name} cannot add ALiBi's bias; use attn_implementation='sdpa' or position_kind='rope'.")
@@ -48,7 +52,9 @@ def check_backend(name: str, position_kind: str = "rope") -> str:
     return name
 
 
-def prepare_mask(backend: str, key_mask: Tensor | None, bias: Tensor | None, query_length: int, dtype: torch.dtype) -> Any:
+def prepare_mask(
+    backend: str, key_mask: Tensor | None, bias: Tensor | None, query_length: int, dtype: torch.dtype
+) -> Any:
     """The mask in the form that ``backend`` wants, computed once and shared by all blocks.
 
     Args:
@@ -56,17 +62,25 @@ def prepare_mask(backend: str, key_mask: Tensor | None, bias: Tensor | None, que
         key_mask: (B, S) bool, True where a key may be attended; None if all may.
         bias: ALiBi (B, H, L, S), or None.
         query_length: L.
-        dtype: of the scores.
+        dtype: of the queries, half precision under autocast.
 
     Returns:
-        None, a bool or additive tensor (B, 1 or H, L, S), a padding mask (B, S), or a flex BlockMask.
+        None, a bool or additive tensor (B, 1 or H, L, S), a padding mask (B, S), or a flex BlockMask. Flash attention
+        reads the last L columns of its padding mask as the mask of the queries, which is what they are here: its output
+        is zero at positions not in use, where the other backends give values that nobody reads.
+
+    Raises:
+        ValueError: for an unknown backend.
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown attention backend {backend!r}; allowed are {', '.join(BACKENDS)}.")
     if backend in _FLASH_MODULES:
         return key_mask
     if bias is not None:
+        bias = bias.to(dtype)
         if key_mask is not None:
             bias = bias.masked_fill(~key_mask[:, None, None, :], torch.finfo(dtype).min)
-        return bias.to(dtype)
+        return bias
     if key_mask is None:
         return None
     if backend == "flex_attention":
@@ -89,7 +103,7 @@ def eager_attention(
     scaling: float,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """The reference: softmax(q k^T scaling + mask) v, in plain operations. Returns (B, L, H, head_dim) and the weights."""
+    """The reference in plain operations: softmax(q k^T scaling + mask) v (B, L, H, head_dim), and the weights."""
     scores = (query @ key.transpose(2, 3)) * scaling
     if attention_mask is not None:
         if attention_mask.dtype == torch.bool:
@@ -127,7 +141,7 @@ class JointAttention(nn.Module):
         hidden: Tensor,
         mask: Any,
         rotation: Rotation | None,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: BlockMemory | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Attends.
 
@@ -135,7 +149,7 @@ class JointAttention(nn.Module):
             hidden: (B, L, W).
             mask: from `prepare_mask`, over S = M + L keys.
             rotation: RoPE's cos and sin for the L positions, or None.
-            memory: keys and values (B, H, M, head_dim) of this block, or None.
+            memory: what this block remembers, or None.
 
         Returns:
             (B, L, W), and the keys and values (B, H, L, head_dim) of these positions.
@@ -147,14 +161,26 @@ class JointAttention(nn.Module):
             query, key = rotate(query, rotation), rotate(key, rotation)
         own = (key, value)
         if memory is not None:
-            key = torch.cat((memory[0].to(key.dtype), key), dim=2)
-            value = torch.cat((memory[1].to(value.dtype), value), dim=2)
+            key, value = memory.join(key, value)
         backend = self.config._attn_implementation
+        self._check_runnable(backend, query)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(backend, eager_attention)
         extra = {}
-        if isinstance(mask, Tensor) and mask.is_floating_point():
-            mask = mask.to(query.dtype)
-            if backend == "flex_attention":  # flex reads a bias for each head from this argument only
-                mask, extra = None, {"position_bias": mask}
+        if backend == "flex_attention" and isinstance(mask, Tensor):  # flex reads a bias of each head from here only
+            mask, extra = None, {"position_bias": mask}
         mixed, _ = attend(self, query, key, value, mask, dropout=0.0, scaling=self.scaling, is_causal=False, **extra)
         return self.o_proj(mixed.flatten(2)), own
+
+    @staticmethod
+    def _check_runnable(backend: str, query: Tensor) -> None:
+        """What only a call can tell: dtype, device, gradients."""
+        if backend == "flex_attention" and query.device.type == "cpu" and query.requires_grad:
+            raise RuntimeError(
+                "flex_attention has no backward pass on a CPU: train with attn_implementation='sdpa', or call the "
+                "denoiser under torch.no_grad()."
+            )
+        if backend in _FLASH_MODULES and query.dtype not in (torch.float16, torch.bfloat16):
+            raise ValueError(
+                f"{backend} computes in half precision only, the denoiser runs in {query.dtype}: load it with "
+                "dtype=torch.bfloat16 or call it under torch.autocast."
+            )

@@ -13,14 +13,15 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from diffusionlm.denoiser.attention import JointAttention
 from diffusionlm.denoiser.experts import MixtureOfExperts, RouterStatistics, SwiGLU
 from diffusionlm.denoiser.norms import RMSNorm
-from diffusionlm.denoiser.norms import RMSNorm
+from diffusionlm.denoiser.positions import KeptBuffers
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser.configuration import DenoiserConfig
+    from diffusionlm.denoiser.memory import BlockMemory
     from diffusionlm.denoiser.positions import Rotation
 
 
-class NoiseLevelEmbedding(nn.Module):
+class NoiseLevelEmbedding(KeptBuffers):
     """gamma -> condition vector: Fourier features, then a two-layer perceptron."""
 
     frequencies: Tensor
@@ -36,18 +37,18 @@ class NoiseLevelEmbedding(nn.Module):
     def reset(self) -> None:
         """Wavelengths from 2 pi / 4 to 2 pi / 0.05 nats of gamma, geometrically."""
         count = self.num_frequencies
-        values = torch.exp(torch.linspace(math.log(0.05), math.log(4.0), count))
+        values = torch.exp(torch.linspace(math.log(0.05), math.log(4.0), count, dtype=torch.float32))
         self.frequencies = values.to(self.frequencies.device)
 
     def forward(self, gamma: Tensor) -> Tensor:
         """(B,) -> (B, condition_size)."""
-        angle = gamma[:, None].float() * self.frequencies.float()
+        angle = gamma[:, None].float() * self.frequencies
         features = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.inner.weight.dtype)
         return self.outer(F.silu(self.inner(features)))
 
 
 class DenoiserBlock(GradientCheckpointingLayer):
-    """Joint attention, then a feed-forward or a mixture of experts, each behind an RMS norm, a shift, a scale and a gate."""
+    """Joint attention, then a feed-forward or mixture of experts; each has an RMS norm, a shift, a scale and a gate."""
 
     def __init__(self, config: DenoiserConfig, layer_idx: int) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class DenoiserBlock(GradientCheckpointingLayer):
         condition: Tensor,
         mask: Any,
         rotation: Rotation | None,
-        memory: tuple[Tensor, Tensor] | None,
+        memory: BlockMemory | None,
         token_mask: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor], RouterStatistics | None]:
         """Runs the block.
@@ -74,7 +75,7 @@ class DenoiserBlock(GradientCheckpointingLayer):
             condition: (B, condition_size) or (1, condition_size).
             mask: from ``attention.prepare_mask``.
             rotation: RoPE's tables, or None.
-            memory: this block's keys and values of the memory, or None.
+            memory: what this block remembers, or None.
             token_mask: (B, L) bool, positions in use; for the router's statistics.
 
         Returns:

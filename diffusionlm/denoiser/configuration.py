@@ -23,12 +23,13 @@ class DenoiserConfig(PreTrainedConfig):
         condition_size: width of the noise-level embedding that modulates the blocks.
         num_segments: kinds of memory a position can belong to (0 canvas, 1 prompt, 2 retrieved, 3 concept, ...).
         position_kind: "rope" or "alibi".
-        rope_parameters: as in transformers: {"rope_type": "default" | "linear" | "dynamic" | "yarn" | ..., "rope_theta": ...}.
+        rope_parameters: as in transformers: {"rope_theta": ..., "rope_type": "default", "linear", "dynamic", "yarn",
+            "llama3" or "longrope", ...}.
         max_position_embeddings: longest text seen in training, in tokens.
         num_experts: 0 for a dense feed-forward, else the number of experts.
         num_experts_per_tok: experts that each token is routed to (top-k).
-        moe_intermediate_size: width of one expert; ``intermediate_size // num_experts_per_tok`` if None, which keeps the
-            active parameters those of the dense layer.
+        moe_intermediate_size: width of one expert; ``intermediate_size // num_experts_per_tok`` if None, which keeps
+            the active parameters those of the dense layer.
         router_aux_loss_coef: weight of the load-balancing loss (Fedus et al. 2021, eq. 4).
         router_z_loss_coef: weight of the router z-loss (Zoph et al. 2022, eq. 5).
         num_latents: 0, or the number of Perceiver latents that stand for the whole memory.
@@ -86,6 +87,9 @@ class DenoiserConfig(PreTrainedConfig):
         for name, value in positive.items():
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        for name, value in {"num_experts": num_experts, "num_latents": num_latents}.items():
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be 0 (none) or a positive integer, got {value!r}.")
         if hidden_size % num_attention_heads or (hidden_size // num_attention_heads) % 2:
             raise ValueError(
                 f"hidden_size ({hidden_size}) must be an even multiple of num_attention_heads ({num_attention_heads})."
@@ -119,4 +123,7 @@ class DenoiserConfig(PreTrainedConfig):
         self.initializer_range = initializer_range
         self.hidden_act = "silu"
         self.config_version = config_version
-        super().__init__(pad_token_id=pad_token_id, **{"tie_word_embeddings": False, **kwargs})
+        try:
+            super().__init__(**{"pad_token_id": pad_token_id, "tie_word_embeddings": False, **kwargs})
+        except KeyError as error:  # how transformers reports missing RoPE parameters
+            raise ValueError(str(error.args[0])) from error

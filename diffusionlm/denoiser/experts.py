@@ -69,7 +69,8 @@ class Router(nn.Module):
         Returns:
             Expert indices (T, k), weights (T, k), statistics.
         """
-        logits = F.linear(tokens.float(), self.weight.float())
+        with torch.autocast(tokens.device.type, enabled=False):  # close scores must not tie in half precision
+            logits = F.linear(tokens.float(), self.weight.float())
         probs = logits.softmax(-1)
         top, index = probs.topk(self.top_k, dim=-1)
         weights = (top / top.sum(-1, keepdim=True)).to(tokens.dtype)

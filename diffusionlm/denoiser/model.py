@@ -23,7 +23,8 @@ from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.perceiver import PerceiverResampler
-from diffusionlm.denoiser.positions import RotaryEmbedding, Rotation, alibi_bias, alibi_slopes
+from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
+from diffusionlm.denoiser.weights import check_complete, damaged_files_named
 from diffusionlm.diffusion.process import token_log_likelihood
 
 CANVAS, PROMPT, RETRIEVED, CONCEPT = range(4)
@@ -35,7 +36,8 @@ class DenoiserOutput(ModelOutput):
 
     Attributes:
         logits: (B, L, V) float32; their softmax is the token posterior.
-        routers: one `RouterStatistics` for each block with experts; None for a dense network.
+        routers: one `RouterStatistics` for each block with experts, those of the memory's encoding first; None for a
+            dense network.
     """
 
     logits: Tensor | None = None
@@ -49,16 +51,14 @@ class SpanDenoiser(PreTrainedModel):
     base_model_prefix = "denoiser"
     main_input_name = "latents"
     supports_gradient_checkpointing = True
-    _no_split_modules = ("DenoiserBlock",)
+    _no_split_modules = ["DenoiserBlock"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
 
-    alibi: Tensor | None
-
     def __init__(self, config: DenoiserConfig) -> None:
-        if config._attn_implementation not in (None, "sdpa", "eager"):
+        if config._attn_implementation is not None:
             check_backend(config._attn_implementation, config.position_kind)
         super().__init__(config)
         width, dim = config.hidden_size, config.embedding_size
@@ -73,15 +73,60 @@ class SpanDenoiser(PreTrainedModel):
         self.out_norm = RMSNorm(width, eps=config.rms_norm_eps)
         self.head = nn.Linear(width, config.vocab_size)
         self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
-        slopes = alibi_slopes(config.num_attention_heads) if config.position_kind == "alibi" else None
-        self.register_buffer("alibi", slopes, persistent=False)
+        self.alibi = AlibiBias(config.num_attention_heads) if config.position_kind == "alibi" else None
         self.resampler = PerceiverResampler(config) if config.num_latents else None
         self.post_init()
 
     def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
         """Switches the attention backend; see ``attention.check_backend`` for what is raised."""
-        check_backend(attn_implementation, self.config.position_kind)
-        super().set_attn_implementation(attn_implementation, *args, **kwargs)
+        name = attn_implementation
+        if isinstance(name, dict):  # transformers' form for models made of several
+            name = name.get("", self.config._attn_implementation)
+        check_backend(name, self.config.position_kind)
+        super().set_attn_implementation(name, *args, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: Any, *args: Any, allow_missing: bool = False, **kwargs: Any
+    ) -> Any:
+        """Loads a denoiser as transformers does, and refuses weights that do not belong to the configuration.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            *args: see transformers.
+            allow_missing: initialise what the file lacks, for a network that grows (experts, Perceiver latents).
+            **kwargs: see transformers; settings of `DenoiserConfig` among them, such as ``rope_parameters``.
+
+        Returns:
+            The denoiser; with ``output_loading_info=True`` also transformers' loading info.
+
+        Raises:
+            OSError: if a file is missing or damaged.
+            ValueError: if weights are missing (unless allowed) or unknown.
+        """
+        with_info = kwargs.pop("output_loading_info", False)
+        with damaged_files_named(pretrained_model_name_or_path):
+            loaded: Any = super().from_pretrained(
+                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
+            )
+        model, info = loaded
+        check_complete(info, str(pretrained_model_name_or_path), allow_missing)
+        return (model, info) if with_info else model
+
+    @classmethod
+    def _can_set_experts_implementation(cls) -> bool:
+        return True  # transformers would look for its decorator in this file; it stands in experts.py
+
+    def set_sequence_length(self, length: int) -> None:
+        """Fits RoPE to texts of ``length`` tokens where its type depends on it ("dynamic", "longrope"); else no effect.
+
+        Call it before the context is encoded: memories of another length are refused.
+
+        Raises:
+            ValueError: if ``length`` is not positive.
+        """
+        if self.rotary is not None:
+            self.rotary.set_sequence_length(length)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -101,22 +146,20 @@ class SpanDenoiser(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=std)
         elif isinstance(module, PerceiverResampler):
             init.normal_(module.latents, mean=0.0, std=1.0)
-        elif isinstance(module, RotaryEmbedding | NoiseLevelEmbedding):
+        elif isinstance(module, RotaryEmbedding | AlibiBias | NoiseLevelEmbedding):
             module.reset()
+        elif isinstance(module, DenoiserBlock):
+            init.zeros_(module.modulation.weight)
+            # gates start at a tenth, not at zero: the branches learn from the first step
+            bias = torch.zeros_like(module.modulation.bias).view(6, -1)
+            bias[2] = bias[5] = 0.1
+            init.copy_(module.modulation.bias, bias.flatten())
         elif isinstance(module, SpanDenoiser):
             init.normal_(module.embeddings, mean=0.0, std=1.0)
             init.normal_(module.segments, mean=0.0, std=std)
             init.normal_(module.open_span, mean=0.0, std=std)
             init.zeros_(module.context_condition)
             init.zeros_(module.head.weight)
-            if module.alibi is not None:
-                module.alibi = alibi_slopes(self.config.num_attention_heads).to(module.alibi.device)
-            for block in module.blocks:
-                init.zeros_(block.modulation.weight)
-                # gates start at a tenth, not at zero: the branches learn from the first step
-                bias = torch.zeros_like(block.modulation.bias).view(6, -1)
-                bias[2] = bias[5] = 0.1
-                init.copy_(block.modulation.bias, bias.flatten())
 
     def unit_embeddings(self) -> Tensor:
         """All token embeddings (V, D) float32, each of length sqrt(D)."""
@@ -151,7 +194,7 @@ class SpanDenoiser(PreTrainedModel):
             The memory; with ``num_latents`` set, of that length.
 
         Raises:
-            ValueError: unless exactly one of ids and embeddings is given, with at least one position.
+            ValueError: unless exactly one of ids and embeddings is given, with at least one position, and shapes fit.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("encode_context takes either input_ids or inputs_embeds.")
@@ -159,21 +202,28 @@ class SpanDenoiser(PreTrainedModel):
             raise ValueError(f"segment must lie in 0..{self.config.num_segments - 1}, got {segment}.")
         embeds = self.embed(input_ids) if input_ids is not None else inputs_embeds
         assert embeds is not None
+        if embeds.dim() != 3 or embeds.shape[-1] != self.config.embedding_size:
+            raise ValueError(
+                f"encode_context takes input_ids (B, M) or inputs_embeds (B, M, {self.config.embedding_size}), "
+                f"got {tuple((embeds if input_ids is None else input_ids).shape)}."
+            )
         batch, length = embeds.shape[:2]
         if length == 0:
             raise ValueError("encode_context needs at least one position; pass no memory where there is no context.")
+        _check_shapes((batch, length), mask=mask, position_ids=position_ids)
         if mask is None:
             mask = torch.ones(batch, length, dtype=torch.bool, device=embeds.device)
         if position_ids is None:
             position_ids = torch.arange(length, device=embeds.device).expand(batch, -1)
         hidden = self.context_in(embeds.to(self.context_in.weight.dtype)) + self.segments[segment]
         if self.resampler is not None:
-            hidden, mask, position_ids = self.resampler(hidden, mask, position_ids, self.rotary)
+            hidden, mask, position_ids = self.resampler(hidden, mask, position_ids, self.rotary, self.alibi)
         # a row without any context must still have one key to attend to; its memory is masked all the same
         key_mask = mask | ~mask.any(1, keepdim=True)
-        _, own, _ = self._run(hidden, self.context_condition, key_mask, position_ids, None, mask)
+        _, own, routers = self._run(hidden, self.context_condition, key_mask, position_ids, None, mask)
         keys, values = zip(*own, strict=True)
-        return ContextMemory(tuple(keys), tuple(values), mask, position_ids)
+        sequence_length = None if self.rotary is None else self.rotary.sequence_length
+        return ContextMemory(tuple(keys), tuple(values), mask, position_ids, sequence_length, routers)
 
     def forward(
         self,
@@ -204,11 +254,13 @@ class SpanDenoiser(PreTrainedModel):
         Raises:
             ValueError: if shapes do not fit.
         """
-        batch, length, dim = latents.shape
-        if dim != self.config.embedding_size:
+        if latents.dim() != 3 or latents.shape[1] == 0 or latents.shape[2] != self.config.embedding_size:
             raise ValueError(f"latents must be (B, L, {self.config.embedding_size}), got {tuple(latents.shape)}.")
-        if memory is not None and memory.batch_size != batch:
-            raise ValueError(f"The memory holds {memory.batch_size} samples, the latents {batch}; see memory.repeat.")
+        batch, length, _ = latents.shape
+        _check_shapes((batch, length), span_mask=span_mask, position_ids=position_ids, open_mask=open_mask)
+        _check_shapes(tuple(latents.shape), clean_estimate=clean_estimate)
+        _check_shapes((batch,), gamma=gamma if gamma.dim() else None)
+        self._check_memory(memory, batch)
         gamma = gamma.expand(batch) if gamma.dim() == 0 else gamma
         if position_ids is None:
             position_ids = torch.arange(length, device=latents.device).expand(batch, -1)
@@ -222,7 +274,24 @@ class SpanDenoiser(PreTrainedModel):
         with torch.autocast(latents.device.type, enabled=False):
             likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())
         logits = self.head(self.out_norm(hidden)).float() + likelihood_weight * likelihood
+        if memory is not None:
+            routers = memory.routers + routers
         return DenoiserOutput(logits=logits, routers=routers or None)
+
+    def _check_memory(self, memory: ContextMemory | None, batch: int) -> None:
+        if memory is None:
+            return
+        if memory.batch_size != batch:
+            raise ValueError(f"The memory holds {memory.batch_size} samples, the latents {batch}; see memory.repeat.")
+        fitting = (len(self.blocks), self.config.num_attention_heads, self.config.head_dim)
+        given = (len(memory.keys), memory.keys[0].shape[1], memory.keys[0].shape[3])
+        if given != fitting:
+            raise ValueError(f"The memory was made by another model: blocks, heads, head size {given}, here {fitting}.")
+        if self.rotary is not None and memory.sequence_length != self.rotary.sequence_length:
+            raise ValueError(
+                f"The memory was encoded with RoPE fitted to {memory.sequence_length} tokens, now it is fitted to "
+                f"{self.rotary.sequence_length}: encode the context again after set_sequence_length."
+            )
 
     def _run(
         self,
@@ -241,15 +310,24 @@ class SpanDenoiser(PreTrainedModel):
                 own = torch.ones(batch, length, dtype=torch.bool, device=hidden.device)
             key_mask = torch.cat((memory.mask, own), dim=1)
             key_positions = torch.cat((memory.position_ids.float(), position_ids.float()), dim=1)
-        bias = None if self.alibi is None else alibi_bias(self.alibi, position_ids, key_positions)
-        backend = self.config._attn_implementation
-        mask = prepare_mask(backend, key_mask, bias, length, hidden.dtype)
+        bias = None if self.alibi is None else self.alibi(position_ids, key_positions)
+        if self.rotary is not None:
+            self.rotary.check_length(key_positions, key_mask)
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        mask = prepare_mask(self.config._attn_implementation, key_mask, bias, length, dtype)
         rotation: Rotation | None = None if self.rotary is None else self.rotary(position_ids)
         own_states, routers = [], []
-        for i, block in enumerate(self.blocks):
-            cached = None if memory is None else (memory.keys[i], memory.values[i])
+        memories = [None] * len(self.blocks) if memory is None else memory.blocks(length, dtype)
+        for block, cached in zip(self.blocks, memories, strict=True):
             hidden, states, statistics = block(hidden, condition, mask, rotation, cached, token_mask)
             own_states.append(states)
             if statistics is not None:
                 routers.append(statistics)
         return hidden, own_states, tuple(routers)
+
+
+def _check_shapes(shape: tuple[int, ...], **tensors: Tensor | None) -> None:
+    for name, tensor in tensors.items():
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}.")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class RMSNorm(nn.RMSNorm):
-    """`torch.nn.RMSNorm` whose weight is cast to the input's dtype, so that the fused kernel runs under autocast too."""
+    """`torch.nn.RMSNorm` whose weight is cast to the input's dtype: the fused kernel then runs under autocast too."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., W) -> (..., W)."""

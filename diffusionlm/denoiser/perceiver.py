@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusionlm.denoiser.attention import prepare_mask
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.positions import rotate
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser.configuration import DenoiserConfig
-    from diffusionlm.denoiser.positions import RotaryEmbedding
+    from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding
 
 
 class PerceiverResampler(nn.Module):
@@ -34,7 +35,12 @@ class PerceiverResampler(nn.Module):
         self.o_proj = nn.Linear(width, width, bias=False)
 
     def forward(
-        self, context: Tensor, mask: Tensor, position_ids: Tensor, rotary: RotaryEmbedding | None
+        self,
+        context: Tensor,
+        mask: Tensor,
+        position_ids: Tensor,
+        rotary: RotaryEmbedding | None,
+        alibi: AlibiBias | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Resamples.
 
@@ -43,6 +49,7 @@ class PerceiverResampler(nn.Module):
             mask: (B, M) bool.
             position_ids: (B, M).
             rotary: RoPE, or None.
+            alibi: ALiBi, or None.
 
         Returns:
             Latents (B, N, W), their mask (B, N): False only where a sample has no context at all, and their positions
@@ -63,7 +70,11 @@ class PerceiverResampler(nn.Module):
         query, key, value = heads(self.q_proj(self.norm(latents))), heads(key), heads(value)
         if rotary is not None:
             query, key = rotate(query, rotary(latent_positions)), rotate(key, rotary(positions))
-        attended = mask | ~mask.any(1, keepdim=True)  # a row without context attends to zeros, and is masked afterwards
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attended[:, None, None, :])
+        # a row without context attends to its padding, and its latents are masked
+        attended = mask | ~mask.any(1, keepdim=True)
+        bias = None if alibi is None else alibi(latent_positions, positions)
+        # the context may be long and is read once: sdpa whatever backend the blocks use
+        attention_mask = prepare_mask("sdpa", attended, bias, count, query.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
         out = latents + self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out, mask.any(1, keepdim=True).expand(-1, count), latent_positions
