@@ -24,3 +24,57 @@ def _seeded() -> None:
 def root() -> Path:
     """The folder of the repository."""
     return Path(__file__).resolve().parent.parent
+
+
+SENTENCES = [
+    "The Mill is a cheap pub near the river.",
+    "The Vaults serves Italian food in the city centre.",
+    "Near Café Rouge there is a coffee shop called The Eagle.",
+    "Prices start at £20 and children are welcome.",
+    "It has a customer rating of 5 out of 5.",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """Byte-level BPE trained on `SENTENCES`; 320 tokens."""
+    from diffusionlm.text import TextTokenizer
+
+    return TextTokenizer.train_bpe(SENTENCES * 3, 320)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipe_parts(tiny_tokenizer):
+    """(denoiser, tokenizer, schedule) of a small random model whose head says something."""
+    import torch
+
+    from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+    from diffusionlm.diffusion import InformationSchedule
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        config = DenoiserConfig(
+            vocab_size=tiny_tokenizer.vocab_size,
+            embedding_size=16,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=48,
+            condition_size=16,
+            max_position_embeddings=64,
+        )
+        denoiser = SpanDenoiser(config).eval()
+        torch.nn.init.normal_(denoiser.head.weight, std=0.5)
+        denoiser.head.bias.data[tiny_tokenizer.pad_id] = 4.0  # so that open spans do end
+    return denoiser, tiny_tokenizer, InformationSchedule(mu=1.0, beta=1.0)
+
+
+@pytest.fixture
+def tiny_pipe(tiny_pipe_parts):
+    """A pipeline over the small random model, without a progress bar."""
+    from diffusionlm.pipeline import DiffusionLMPipeline
+
+    denoiser, tokenizer, schedule = tiny_pipe_parts
+    pipe = DiffusionLMPipeline(denoiser, tokenizer, "ancestral", schedule, max_length=24, max_span_length=6)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

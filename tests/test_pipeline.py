@@ -1,0 +1,176 @@
+"""The pipeline: what goes in and comes out, seeds, samplers, streaming, errors before work starts."""
+
+import json
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from diffusionlm.pipeline import DiffusionLMPipeline, StepState
+from diffusionlm.results import GenerationResult
+from diffusionlm.spans import Canvas
+
+
+def test_nesting_of_results(tiny_pipe) -> None:
+    assert len(tiny_pipe(num_samples=3, steps=2, seed=0).texts) == 3
+    many = tiny_pipe(["The [SPAN:2] pub", "[SPAN]."], num_samples=2, steps=2, seed=0)
+    assert [len(group) for group in many.texts] == [2, 2]
+    assert many.seeds == [[0, 1], [0, 1]]
+    prompts = tiny_pipe(prompt=["name[The Mill]", "name[The Vaults]"], steps=2, seed=0)
+    assert [len(group) for group in prompts.texts] == [1, 1]
+
+
+def test_known_text_is_unchanged_and_lengths_are_exact(tiny_pipe) -> None:
+    result = tiny_pipe("The  [SPAN:4] — é\n[SPAN:1]!", num_samples=4, steps=3, seed=1)
+    for text, spans, ids in zip(result.texts, result.spans, result.token_ids, strict=True):
+        assert text == f"The  {spans[0]} — é\n{spans[1]}!"
+        assert [len(span) for span in ids] == [4, 1]
+
+
+def test_an_open_span_ends_itself(tiny_pipe) -> None:
+    lengths = {len(ids[0]) for ids in tiny_pipe("The [SPAN] pub", num_samples=16, steps=4, seed=0).token_ids}
+    assert lengths <= set(range(1, 7))
+    assert len(lengths) > 1
+
+
+def test_one_seed_gives_one_text_whatever_the_batch(tiny_pipe) -> None:
+    alone = tiny_pipe("The [SPAN:6] pub.", steps=6, seed=11).texts
+    among = tiny_pipe("The [SPAN:6] pub.", num_samples=8, steps=6, seed=5)
+    assert among.texts[6] == alone[0]
+    assert among.seeds[6] == 11
+    listed = tiny_pipe(["[SPAN]", "The [SPAN:6] pub.", "A [SPAN:12] B"], steps=6, seed=11).texts
+    assert listed[1] == alone
+    split = tiny_pipe("The [SPAN:6] pub.", num_samples=8, steps=6, seed=5, batch_size=3)
+    assert split.texts == among.texts
+    assert tiny_pipe("The [SPAN:6] pub.", steps=6, seed=12).texts != alone
+
+
+def test_the_global_generator_is_left_alone(tiny_pipe) -> None:
+    before = torch.random.get_rng_state()
+    tiny_pipe(steps=2)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_without_a_seed_the_drawn_one_is_reported(tiny_pipe) -> None:
+    first = tiny_pipe(steps=3)
+    again = tiny_pipe(steps=3, seed=first.seeds[0])
+    assert again.texts == first.texts
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ancestral", "churn", "dpm++2m", "DDIMScheduler", DDIMScheduler()])
+def test_samplers_by_name_and_from_diffusers(tiny_pipe, sampler) -> None:
+    result = tiny_pipe(num_samples=2, steps=4, sampler=sampler, seed=0)
+    assert all(result.texts)
+    json.loads(result.to_json())
+
+
+def test_prompt_and_context_reach_the_span(tiny_pipe) -> None:
+    def clean(*args, **kwargs):
+        return tiny_pipe(*args, **kwargs, steps=4, seed=3, output_type="latents")
+
+    plain = clean("[SPAN:8] pub")
+    assert torch.equal(plain, clean("[SPAN:8] pub"))
+    assert not torch.allclose(plain, clean("[SPAN:8] pub", prompt="name[The Mill]"), atol=1e-6)
+    assert not torch.allclose(plain, clean("[SPAN:8] river"), atol=1e-6)
+
+
+def test_low_temperature_is_surer(tiny_pipe) -> None:
+    def entropy(temperature: float) -> float:
+        seen = []
+        tiny_pipe(
+            steps=1,
+            seed=0,
+            temperature=temperature,
+            callback_on_step_end=lambda pipe, i, state: seen.append(state.log_probs),
+        )
+        probs = seen[0].exp()
+        return float(torch.special.entr(probs).sum(-1).mean())
+
+    assert entropy(0.3) < entropy(1.0)
+
+
+def test_stream_ends_in_the_result_of_the_call(tiny_pipe) -> None:
+    items = list(tiny_pipe.stream("The [SPAN:3] pub", steps=5, seed=2, num_samples=2))
+    assert [item.step for item in items[:-1]] == list(range(5))
+    assert isinstance(items[-1], GenerationResult)
+    assert items[-1].texts == tiny_pipe("The [SPAN:3] pub", steps=5, seed=2, num_samples=2).texts
+    assert items[-2].texts() == items[-1].texts
+    tokens, certainty = items[0].best_tokens()
+    assert len(tokens) == 2
+    assert all(0 < p <= 1 for row in certainty for p in row)
+
+
+def test_streaming_leaves_gradients_on_between_steps(tiny_pipe) -> None:
+    stream = tiny_pipe.stream(steps=2, seed=0)
+    assert isinstance(next(stream), StepState)
+    assert torch.is_grad_enabled()
+
+
+def test_an_abandoned_or_failed_generation_leaves_the_pipeline_usable(tiny_pipe) -> None:
+    before = tiny_pipe(steps=4, seed=0, sampler="dpm++2m").texts
+    next(tiny_pipe.stream(steps=4, seed=0, sampler="dpm++2m"))
+
+    def fail(pipe, step, state):
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        tiny_pipe(steps=4, seed=0, callback_on_step_end=fail)
+    assert tiny_pipe(steps=4, seed=0, sampler="dpm++2m").texts == before
+
+
+def test_latents_can_be_had(tiny_pipe) -> None:
+    assert tiny_pipe("The [SPAN:3] pub", num_samples=2, steps=2, seed=0, output_type="latents").shape == (2, 3, 16)
+
+
+def test_half_precision(tiny_pipe_parts) -> None:
+    import copy
+
+    denoiser, tokenizer, schedule = tiny_pipe_parts
+    pipe = DiffusionLMPipeline(copy.deepcopy(denoiser), tokenizer, "euler", schedule, max_length=16).to(torch.bfloat16)
+    pipe.set_progress_bar_config(disable=True)
+    assert all(pipe("The [SPAN:4] pub near [SPAN].", num_samples=2, steps=3, seed=0).texts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"steps": 0}, "steps must be"),
+        ({"steps": 2.5}, "steps must be"),
+        ({"num_samples": 0}, "num_samples"),
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"seed": -1}, "seed"),
+        ({"text": ""}, "empty"),
+        ({"text": []}, "empty"),
+        ({"text": "nothing to fill"}, "no span"),
+        ({"text": "a [SPAN:65]"}, "65 to write"),
+        ({"text": "word " * 70 + "[SPAN]"}, "the model takes 64"),
+        ({"max_length": 65}, "max_length must lie in 1..64"),
+        ({"sampler": "eular"}, "euler"),
+        ({"output_type": "pt"}, "output_type"),
+        ({"text": ["[SPAN]", "[SPAN]"], "prompt": ["a", "b", "c"]}, "one prompt for all"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_bad_input_is_refused_before_work_starts(tiny_pipe, monkeypatch, arguments: dict, words: str) -> None:
+    def worked(*args, **kwargs):
+        raise AssertionError("the network ran")
+
+    monkeypatch.setattr(tiny_pipe.denoiser, "forward", worked)
+    with pytest.raises(ValueError, match=words):
+        tiny_pipe(**arguments)
+
+
+def test_wrong_types_are_named(tiny_pipe) -> None:
+    with pytest.raises(TypeError, match="int"):
+        tiny_pipe(5)
+    with pytest.raises(TypeError, match="prompt"):
+        tiny_pipe(prompt=3)
+    with pytest.raises(ValueError, match="stream"):
+        next(tiny_pipe.stream(stepz=3))
+
+
+def test_ranges_are_rewritten(tiny_pipe) -> None:
+    canvas = Canvas.from_ranges("The Mill is a pub.", [(4, 8)], length=3)
+    text = tiny_pipe(canvas, steps=2, seed=0).texts[0]
+    assert text.startswith("The ")
+    assert text.endswith(" is a pub.")
