@@ -32,13 +32,23 @@ def compose_config(name: str, overrides: list[str]) -> dict[str, Any]:
             return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException) as error:
             message = str(error).split("\n")[0]
-            plain = OmegaConf.to_container(compose(name), resolve=False)
+            plain = OmegaConf.to_container(_with_groups(compose, name, overrides), resolve=False)
     raise ValueError(f"{message.rstrip('.')}. {_suggestion(name, plain, overrides)}")
 
 
+def _with_groups(compose: Any, name: str, overrides: list[str]) -> Any:
+    """The configuration with only those overrides that choose an existing file of a group: it has the keys meant."""
+    groups = _choices()
+    chosen = [o for o in overrides if o.partition("=")[2] in groups.get(o.partition("=")[0], ())]
+    return compose(name, overrides=chosen)
+
+
+def _choices() -> dict[str, list[str]]:
+    return {path.name: sorted(f.stem for f in path.glob("[!_]*.yaml")) for path in _groups()}
+
+
 def _suggestion(name: str, config: Any, overrides: list[str]) -> str:
-    keys = _keys(config)
-    groups = {path.name: sorted(f.stem for f in path.glob("*.yaml")) for path in _groups()}
+    keys, groups = _keys(config), _choices()
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if key in groups and value not in groups[key]:

@@ -2,31 +2,156 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
+from typing import Any
 
-SUMMARY = "Train a model: diffusionlm train experiment=restaurant, or data.train=FILE"
+SUMMARY = "Train a model on the E2E corpus or your own text; resumes by itself"
+HELP = """usage: diffusionlm train [experiment=NAME] [GROUP=CHOICE ...] [KEY=VALUE ...] [--cfg]
+
+Trains a model and writes it as a pipeline folder, which 'generate' and from_pretrained read. A run that was stopped, or
+killed, continues from its newest checkpoint when the same command is given again; a finished run is exported again.
+
+  diffusionlm train experiment=tiny data.train=FILE              a trial in a minute, one text a line
+  diffusionlm train experiment=own_text data.train=FILE          a model of your own text
+  diffusionlm train experiment=restaurant data.root=FOLDER       the model that comes with the package
+  diffusionlm train data=hub data.name=OWNER/NAME data.text_field=FIELD
+  diffusionlm train model=medium optimizer=adamw trainer.max_steps=20000 trainer.precision=bf16 data.train=FILE
+  torchrun --nproc_per_node 2 -m diffusionlm train experiment=own_text data.train=FILE
+
+options:
+  -h, --help  show this text
+  --cfg       print the composed configuration and stop
+"""
 
 
 def main(argv: list[str]) -> int:
-    """Composes ``configs/train.yaml`` with the overrides in ``argv`` and trains."""
-    from hydra import compose, initialize_config_module
-    from omegaconf import OmegaConf
+    """Composes ``configs/train.yaml`` with the ``key=value`` arguments and trains."""
+    from diffusionlm.commands._compose import compose_config, split_overrides
 
-    with initialize_config_module("diffusionlm.configs", version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", overrides=argv), resolve=True)
+    overrides, options = split_overrides(argv)
+    if any(option in ("-h", "--help") for option in options):
+        print(HELP + _listing(), end="")
+        return 0
+    show = "--cfg" in options
+    for option in options:
+        if option not in ("--cfg", *(["job"] if show else [])):
+            raise ValueError(_not_a_setting(option))
+    config = compose_config("train", overrides)
+    if show:
+        import yaml
+
+        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+        return 0
+    missing = _missing(config)
+    if missing:
+        raise ValueError(f"{missing[0]} is not set; give {missing[0]}=..., see 'diffusionlm train --help'.")
+    return _train(config)
+
+
+def _train(config: dict[str, Any]) -> int:
+    from rich.console import Console
+
+    from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
+    from diffusionlm.training.reporting import RunLog
     from diffusionlm.training.run import build_trainer
 
-    folder = Path(config["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def log(figures: dict) -> None:
-        figures = {"time": round(time.time(), 1)} | figures
-        with (folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(figures) + "\n")
-        print(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()}), flush=True)
-
-    trainer, _ = build_trainer(config, log)
-    trainer.run()
+    check_export_folder(config["export"])
+    trainer, tokenizer = build_trainer(config)
+    main_process, max_steps = trainer.accelerator.is_main_process, trainer.settings.max_steps
+    console = Console(highlight=False, soft_wrap=True, quiet=not main_process)
+    trainer.resume()
+    try:
+        if trainer.step >= max_steps:
+            console.print(f"The run in {config['folder']} is finished (step {trainer.step}); it is exported again.")
+        else:
+            console.print(_beginning(config, trainer), markup=False)
+            if config["samples"]:
+                trainer.on_validate = lambda trainer: {
+                    "samples": write_samples(trainer, tokenizer, config["sampler"], config["samples"], config["seed"])
+                }
+            if main_process:
+                with RunLog(Path(config["folder"]), max_steps, trainer.step, config["tensorboard"], console) as log:
+                    trainer.on_log = log
+                    trainer.run(resume=False)
+            else:
+                trainer.run(resume=False)
+        if main_process:
+            card = {"name": config["name"], "data": config["data"], "seed": config["seed"]}
+            export_pipeline(trainer, tokenizer, config["export"], config["sampler"], card)
+            console.print(f"The pipeline is in {config['export']}: diffusionlm generate model={config['export']}", markup=False)
+    except FloatingPointError as error:
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt:
+        console.print(f"Stopped at step {trainer.step}; the same command continues from the newest checkpoint.")
+        raise
+    finally:
+        trainer.accelerator.end_training()
     return 0
+
+
+def _beginning(config: dict[str, Any], trainer: Any) -> str:
+    corpus = trainer.train_source.corpus
+    texts = f"{len(corpus):,} texts"
+    if corpus.left_out:
+        texts += f" ({corpus.left_out:,} longer than {config['data']['max_length']} tokens are left out)"
+    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
+    begins = f"continues from step {trainer.step:,}" if trainer.step else "begins"
+    return (
+        f"{config['name']} {begins}: {texts}, vocabulary {trainer.denoiser.config.vocab_size:,}, {size / 1e6:.1f} M "
+        f"parameters, {trainer.settings.max_steps:,} steps on {trainer.accelerator.device}; logs in {config['folder']}"
+    )
+
+
+def _not_a_setting(option: str) -> str:
+    import difflib
+
+    if option.startswith("-"):
+        near = difflib.get_close_matches(option, ("--help", "--cfg"), 1)
+        return f"There is no option {option!r}; " + (f"did you mean {near[0]}?" if near else "there are --help and --cfg.")
+    for group, choices in _groups().items():
+        near = difflib.get_close_matches(option, choices, 1)
+        if near:
+            return f"Settings are written key=value, got {option!r}; did you mean {group}={near[0]}?"
+    return f"Settings are written key=value, got {option!r}; see 'diffusionlm train --help'."
+
+
+def _missing(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found += _missing(value, f"{prefix}{name}.")
+        elif value == "???":
+            found.append(prefix + name)
+    return found
+
+
+def _groups() -> dict[str, dict[str, str]]:
+    """Every group of ``configs/train.yaml`` with its choices and what their files say of themselves."""
+    from importlib.resources import files
+
+    root = files("diffusionlm.configs")
+    groups = {}
+    for group in ("experiment", "model", "data", "schedule", "optimizer", "sampler", "trainer"):
+        choices = {}
+        for file in sorted((root / group).iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".yaml") and not file.name.startswith("_"):
+                comments = [line[1:].strip() for line in file.read_text().splitlines() if line.startswith("# ")]
+                said = [line for line in comments if not line.startswith(("@package", "diffusionlm "))]
+                choices[file.name.removesuffix(".yaml")] = said[0] if said else ""
+        groups[group] = choices
+    return groups
+
+
+def _listing() -> str:
+    from importlib.resources import files
+
+    lines = ["", "groups and their choices:"]
+    for group, choices in _groups().items():
+        lines += [f"  {group}=", *(f"    {name:<15} {said}".rstrip() for name, said in choices.items())]
+    root = files("diffusionlm.configs")
+    top = (root / "train.yaml").read_text().split("\n\n", 1)[1]
+    lines += ["", "settings and their defaults ('--cfg' prints all that a command uses):"]
+    lines += [f"  {line}" for line in top.strip().splitlines()]
+    for name, file in (("trainer", "trainer/default.yaml"), ("data", "data/text.yaml")):
+        lines += [f"  {name}:", *(f"    {line}" for line in (root / file).read_text().strip().splitlines())]
+    return "\n".join(lines) + "\n"

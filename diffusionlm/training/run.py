@@ -96,7 +96,7 @@ def trainer_settings(config: dict[str, Any]) -> TrainerSettings:
 def build_trainer(
     config: dict[str, Any],
     on_log: Callable[[dict[str, Any]], None] | None = None,
-    on_validate: Callable[[Trainer], None] | None = None,
+    on_validate: Callable[[Trainer], dict[str, Any]] | None = None,
 ) -> tuple[Trainer, TextTokenizer]:
     """Everything a run needs; a run that has begun keeps its tokenizer.
 

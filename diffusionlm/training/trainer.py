@@ -51,7 +51,7 @@ class Trainer:
         settings: see `TrainerSettings`.
         on_log: called with a dictionary of figures on the main process.
         on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged weights
-            are in place; to write samples, say.
+            are in place; what it returns is logged with the bound. To write samples, say.
 
     Raises:
         ValueError: if a batch has fewer rows than there are processes.
@@ -65,7 +65,7 @@ class Trainer:
         schedule: NoiseSchedule,
         settings: TrainerSettings,
         on_log: Callable[[dict[str, Any]], None] | None = None,
-        on_validate: Callable[[Trainer], None] | None = None,
+        on_validate: Callable[[Trainer], dict[str, Any]] | None = None,
     ) -> None:
         self.settings, self.train_source, self.valid_source = settings, train, valid
         self.denoiser, self.on_log, self.on_validate = denoiser.train(), on_log, on_validate
@@ -216,8 +216,15 @@ class Trainer:
         if self.on_log is not None and self.accelerator.is_main_process:
             self.on_log(figures)
 
-    def validate(self) -> dict[str, float]:
-        """Likelihood bound of whole validation texts without prompt, nats per token, under the averaged weights."""
+    def validate(self) -> dict[str, Any]:
+        """Likelihood bound of whole validation texts without prompt, nats per token, under the averaged weights.
+
+        Returns:
+            "valid_bound", and what ``on_validate`` adds.
+
+        Raises:
+            ValueError: if the trainer has no validation batches.
+        """
         if self.valid_source is None:
             raise ValueError("The trainer was made without validation batches; set data.valid.")
         accelerator, count = self.accelerator, self.settings.valid_batches
@@ -234,12 +241,13 @@ class Trainer:
                 )
                 nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
                 self.figures = {"valid_bound": float(nats / tokens)}
+                found = {}
                 if self.on_validate is not None and accelerator.is_main_process:
-                    self.on_validate(self)
+                    found = self.on_validate(self)
         finally:
             self.denoiser.train()
         accelerator.wait_for_everyone()
-        return dict(self.figures)
+        return {**self.figures, **found}
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,83 @@
+"""From a trainer to a pipeline: samples while it trains, and the folder that ``from_pretrained`` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.loading import INDEX
+from diffusionlm.pipeline import DiffusionLMPipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diffusionlm.text import TextTokenizer
+    from diffusionlm.training.trainer import Trainer
+
+
+def make_pipeline(
+    trainer: Trainer,
+    tokenizer: TextTokenizer,
+    sampler: str | Mapping[str, Any] = "ancestral",
+    card: dict[str, Any] | None = None,
+) -> DiffusionLMPipeline:
+    """A pipeline around the trainer's network, with the weights that it carries now and the schedule of now."""
+    longest = max(trainer.train_source.limits)
+    return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, min(16, longest), card)
+
+
+def write_samples(
+    trainer: Trainer, tokenizer: TextTokenizer, sampler: str | Mapping[str, Any], count: int, seed: int, steps: int = 32
+) -> list[str]:
+    """``count`` whole texts under the weights that are in place; the trainer's own random numbers are not touched."""
+    pipe = make_pipeline(trainer, tokenizer, sampler)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe(num_samples=count, seed=seed, steps=steps).texts
+
+
+def check_export_folder(folder: str | Path) -> None:
+    """Refuses a folder that holds something else than a pipeline; call it before training.
+
+    Raises:
+        ValueError: naming the folder.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"The pipeline cannot be written to {folder}, which is a file; set export=FOLDER.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():
+        raise ValueError(f"The folder {folder} is not empty and holds no pipeline; set export=FOLDER to another one.")
+
+
+def export_pipeline(
+    trainer: Trainer,
+    tokenizer: TextTokenizer,
+    folder: str | Path,
+    sampler: str | Mapping[str, Any] = "ancestral",
+    card: dict[str, Any] | None = None,
+) -> Path:
+    """Writes the averaged weights, the tokenizer and the schedule as a pipeline folder, atomically.
+
+    Args:
+        trainer: after training.
+        tokenizer: of its data.
+        folder: new, empty, or an older pipeline (whose README and other files stay).
+        sampler: the pipeline's default sampler.
+        card: facts for ``diffusionlm info``; what the trainer knows is added.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: see `check_export_folder`.
+        OSError: if it cannot be written; an older pipeline there is untouched.
+    """
+    check_export_folder(folder)
+    facts = {
+        "steps": trainer.step,
+        "tokens_seen": trainer.tokens_seen,
+        "training_hours": round(trainer.seconds / 3600, 3),
+        **trainer.figures,
+    }
+    with trainer.average.applied(trainer.denoiser):
+        make_pipeline(trainer, tokenizer, sampler, {**(card or {}), "training": facts}).save_pretrained(folder)
+    return Path(folder)

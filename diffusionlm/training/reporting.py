@@ -1,0 +1,113 @@
+"""Where the figures of a run go: ``log.jsonl``, TensorBoard, and the terminal (a bar, or plain lines where there is none)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from diffusionlm.training.files import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG_FILE = "log.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Takes out of a JSON-lines log what lies behind ``step`` and lines that a kill cut short, so that it holds each step once."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    kept = [line for line in lines if _step(line) <= step]
+    if len(kept) < len(lines):
+        write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+class RunLog:
+    """Receives figures from the trainer; use it as a context.
+
+    Args:
+        folder: of the run.
+        max_steps: end of the bar.
+        step: where the run begins or continues.
+        tensorboard: whether to write logs for TensorBoard.
+        console: where to show progress; the process's output if None.
+    """
+
+    def __init__(
+        self, folder: Path, max_steps: int, step: int = 0, tensorboard: bool = True, console: Console | None = None
+    ) -> None:
+        self.path, self.max_steps = folder / LOG_FILE, max_steps
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        cut_log(self.path, step)
+        self._writer: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1 if step else None)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._bound = ""
+        if self.console.is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
+            self._bar = Progress(*columns, console=self.console)
+            self._task = self._bar.add_task("", total=max_steps, completed=step, figures="")
+
+    def __enter__(self) -> RunLog:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def __call__(self, figures: dict[str, Any]) -> None:
+        """Records the figures of one step: scalars, and texts under "samples"."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 1), **figures}, ensure_ascii=False) + "\n")
+        step = figures["step"]
+        if self._writer is not None:
+            for name, value in figures.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    self._writer.add_scalar(name, value, step)
+            if figures.get("samples"):
+                self._writer.add_text("samples", "\n\n".join(figures["samples"]), step)
+        if "valid_bound" in figures:
+            self._bound = f"bound {figures['valid_bound']:.3f} nats/token"
+        self._show(step, figures)
+
+    def _show(self, step: int, figures: dict[str, Any]) -> None:
+        parts = [f"loss {figures['loss']:.4f}"] if "loss" in figures else []
+        if self._bound and (self._bar is not None or "valid_bound" in figures):
+            parts.append(self._bound)
+        if "tokens_per_second" in figures:
+            left = (self.max_steps - step) / max(figures["steps_per_second"], 1e-9)
+            parts += [f"{figures['tokens_per_second']:,.0f} tokens/s", f"{_clock(left)} left"]
+        if self._bar is None:
+            self.console.print(f"step {step:>{len(str(self.max_steps))}}/{self.max_steps}  " + "  ".join(parts), markup=False)
+        elif "loss" in figures:
+            self._bar.update(self._task, completed=step, figures="  ".join(parts))
+        for text in figures.get("samples", ()):
+            self.console.print(f"  | {text}", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}"
