@@ -63,10 +63,18 @@ class BoundAutomaton:
         Raises:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
+        return self.posterior(log_p)[0]
+
+    def posterior(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
+        """`posterior_marginals` (B, L, V) and `log_partition` (B,) in one run. No gradient.
+
+        Raises:
+            UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
+        """
         self._check(log_p)
         marginals, log_z = self._marginals(log_p)
         self._possible(log_z)
-        return marginals.to(log_p.dtype)
+        return marginals.to(log_p.dtype), log_z
 
     def viterbi(self, log_p: Tensor) -> Tensor:
         """The most probable accepted canvas: (B, L, V) -> token ids (B, L).
