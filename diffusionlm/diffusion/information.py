@@ -1,7 +1,7 @@
 """Fits the information-uniform schedule to the losses that training observes.
 
-The expected cross-entropy at noise level gamma is modelled by H exp(-exp(-(gamma - mu) / beta)). Observations are kept as
-decayed sums in bins of gamma, so the state is small, exact to resume, and follows the model while it improves.
+The expected cross-entropy at noise level gamma is modelled by H exp(-exp(-(gamma - mu) / beta)). Observations are kept
+as decayed sums in bins of gamma, so the state is small, exact to resume, and follows the model while it improves.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class InformationRegression(nn.Module):
         gamma, loss = gamma.detach().double(), loss.detach().double()
         weight = torch.ones_like(loss) if weight is None else weight.double()
         position = (gamma - self.gamma_min) / (self.gamma_max - self.gamma_min) * self.num_bins
-        index = position.long().clamp(0, self.num_bins - 1)
+        index = position.long().clamp(0, self.num_bins - 1).to(self.counts.device)
         self.counts.mul_(self.decay).index_add_(0, index, weight.to(self.counts.device))
         self.sums.mul_(self.decay).index_add_(0, index, (weight * loss).to(self.counts.device))
 

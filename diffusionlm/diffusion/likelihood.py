@@ -4,7 +4,8 @@ bound = cross-entropy at the last noise level                      (reconstructi
       + 1/2 ∫ exp(-gamma) |e(x) - xhat|² dgamma                    (diffusion)
       + KL(q(z at gamma_max) | N(0, I)) = -D/2 log sigma²_max      (prior; for |e|² = D)
 
-Source: Kingma et al. 2021, "Variational Diffusion Models", eq. 11 and 17. The integral is a stratified Monte Carlo estimate.
+Source: Kingma et al. 2021, "Variational Diffusion Models", eq. 11 and 17. The integral is a stratified Monte Carlo
+estimate.
 """
 
 from __future__ import annotations
@@ -83,7 +84,12 @@ def likelihood_bound(
 
     Returns:
         The parts of the bound.
+
+    Raises:
+        ValueError: if ``num_levels`` is below 1.
     """
+    if num_levels < 1:
+        raise ValueError(f"num_levels must be at least 1, got {num_levels}; 32 is usual.")
     batch, dim = clean.shape[0], clean.shape[-1]
     device = clean.device
     counts = mask.sum(-1)

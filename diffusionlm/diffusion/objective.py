@@ -24,7 +24,9 @@ class Denoise(Protocol):
         ...
 
 
-def draw_progress(batch_size: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Tensor:
+def draw_progress(
+    batch_size: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
     """Low-discrepancy draws of u, one for each of ``batch_size`` samples: each 1/B of [0, 1] gets one, in random order.
 
     After Kingma et al. 2021, appendix I.1; every draw is marginally uniform and the variance of the loss falls.
@@ -45,8 +47,9 @@ def cross_entropy(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (B,); 0 for a sample without positions.
     """
-    nll = F.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none").view_as(tokens)
-    return (nll * mask).sum(-1) / mask.sum(-1).clamp(min=1)
+    precise = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)
+    nll = F.cross_entropy(precise, tokens.flatten(), reduction="none").view_as(tokens)
+    return nll.masked_fill(~mask, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
 
 
 def diffusion_loss(

@@ -45,7 +45,8 @@ def noise_estimate(latents: Tensor, clean: Tensor, gamma: Tensor) -> Tensor:
 def token_log_likelihood(latents: Tensor, embeddings: Tensor, gamma: Tensor) -> Tensor:
     """log p(z | token v) up to a constant of v: (alpha / sigma²) <z, e_v>.
 
-    Exact when all embeddings have one length, for then |z - alpha e_v|² differs between tokens by -2 alpha <z, e_v> only.
+    Exact when all embeddings have one length, for then |z - alpha e_v|² differs between tokens by -2 alpha <z, e_v>
+    only.
 
     Args:
         latents: z (B, L, D).

@@ -1,7 +1,7 @@
 """Noise schedules: gamma as an increasing function of the progress u in [0, 1], where u = 1 is (almost) pure noise.
 
-Every schedule is plain data (``to_dict`` / `schedule_from_dict`), so that a checkpoint carries the one it was trained with,
-and every schedule is clipped to [gamma_min, gamma_max], the noise levels the network has seen.
+Every schedule is plain data (``to_dict`` / `schedule_from_dict`), so that a checkpoint carries the one it was trained
+with, and every schedule is clipped to [gamma_min, gamma_max], the noise levels the network has seen.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class NoiseSchedule(ABC):
     """What all schedules share: clipping, the table of alpha² and the steps of a sampler.
 
     Attributes:
-        gamma_min: the cleanest noise level, gamma(0).
-        gamma_max: the noisiest, gamma(1).
+        gamma_min: the cleanest noise level; a schedule may end above it (the square-root schedule does).
+        gamma_max: the noisiest.
     """
 
     gamma_min: float = DEFAULT_GAMMA_MIN
@@ -37,16 +37,35 @@ class NoiseSchedule(ABC):
     @property
     def kind(self) -> str:
         """The name under which `schedule_from_dict` finds this class."""
-        return next(name for name, cls in SCHEDULES.items() if cls is type(self))
+        name = next((name for name, cls in SCHEDULES.items() if cls is type(self)), None)
+        if name is None:
+            raise ValueError(
+                f"{type(self).__name__} is not among the schedules that a checkpoint can name, {sorted(SCHEDULES)}; "
+                f"add it to diffusionlm.diffusion.schedule.SCHEDULES."
+            )
+        return name
 
     @abstractmethod
     def raw_gamma(self, u: Tensor) -> Tensor:
         """The unclipped gamma(u), in float64; the one method a schedule defines."""
 
     def gamma(self, u: Tensor) -> Tensor:
-        """Noise level at progress ``u`` (any shape, values in [0, 1]); same dtype as ``u``."""
-        raw = self.raw_gamma(u.double()).nan_to_num(posinf=self.gamma_max, neginf=self.gamma_min)
-        return raw.clamp(self.gamma_min, self.gamma_max).to(u.dtype)
+        """Noise level at progress ``u`` (any shape, values in [0, 1]); same dtype as ``u``. NaN gives NaN."""
+        return self.raw_gamma(u.double().clamp(0.0, 1.0)).clamp(self.gamma_min, self.gamma_max).to(u.dtype)
+
+    def progress(self, gamma: Tensor) -> Tensor:
+        """The inverse of `gamma`: the smallest u whose noise level is at least ``gamma``, same shape, float64.
+
+        By bisection, so that a schedule has to define one direction only. Levels below gamma(0) give 0, above gamma(1)
+        give 1.
+        """
+        gamma = gamma.double()
+        low, high = torch.zeros_like(gamma), torch.ones_like(gamma)
+        for _ in range(60):
+            middle = (low + high) / 2
+            reached = self.gamma(middle) >= gamma
+            low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+        return torch.where(self.gamma(torch.zeros_like(gamma)) >= gamma, torch.zeros_like(gamma), high)
 
     def steps(self, num_steps: int) -> Tensor:
         """The grid u_0 = 1 > ... > u_N = 0 of a sampler with ``num_steps`` steps, (num_steps + 1,) float64."""
@@ -55,12 +74,22 @@ class NoiseSchedule(ABC):
         return torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
 
     def alphas_cumprod(self, num_train_timesteps: int = 1000) -> Tensor:
-        """The table of alpha² from clean to noise that diffusers schedulers are built on, (num_train_timesteps,) float64.
+        """The table of alpha² from clean to noise that diffusers schedulers are built on, (num_train_timesteps,)
+        float64.
 
-        The grid is shifted by half a cell, so that no entry sits on the clipped ends.
+        Timestep t stands for u = (t + 1) / num_train_timesteps of the stretch of u that the schedule does not clip. So
+        the last entry is the level from which sampling starts, and no two entries are equal: equal ones would make a
+        multistep solver divide by zero.
+
+        Raises:
+            ValueError: if ``num_train_timesteps`` is below 1.
         """
-        u = (torch.arange(num_train_timesteps, dtype=torch.float64) + 0.5) / num_train_timesteps
-        return torch.sigmoid(-self.gamma(u))
+        if num_train_timesteps < 1:
+            raise ValueError(f"num_train_timesteps must be at least 1, got {num_train_timesteps}; 1000 is usual.")
+        just_above_minimum = torch.tensor(self.gamma_min + 1e-9, dtype=torch.float64)
+        ends = self.progress(torch.stack([just_above_minimum, self.gamma(torch.ones_like(just_above_minimum))]))
+        share = torch.arange(1, num_train_timesteps + 1, dtype=torch.float64) / num_train_timesteps
+        return torch.sigmoid(-self.gamma(ends[0] + (ends[1] - ends[0]) * share))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, JSON-able; the inverse of `schedule_from_dict`."""
@@ -69,11 +98,12 @@ class NoiseSchedule(ABC):
 
 @dataclass(frozen=True)
 class InformationSchedule(NoiseSchedule):
-    """Equal steps of u cost equal information: the fitted cross-entropy curve H exp(-exp(-(gamma - mu) / beta)) is linear in u.
+    """Equal steps of u cost equal information: the fitted cross-entropy curve H exp(-exp(-(gamma - mu) / beta)) is
+    linear in u.
 
     gamma(u) = mu - beta log(-log u) (the quantile function of a Gumbel distribution). `InformationRegression` fits
-    mu and beta. After Dieleman et al. 2022, "Continuous diffusion for categorical data" (time warping), with a closed form
-    in the place of their piecewise linear curve.
+    mu and beta. After Dieleman et al. 2022, "Continuous diffusion for categorical data" (time warping), with a closed
+    form in the place of their piecewise linear curve.
 
     Attributes:
         mu: gamma at which 1/e of the entropy H is left to resolve.
@@ -98,6 +128,11 @@ class SquareRootSchedule(NoiseSchedule):
     """alpha² = 1 - sqrt(u + offset) (Li et al. 2022, "Diffusion-LM", section 4.2 and appendix A)."""
 
     offset: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.offset < 1:
+            raise ValueError(f"offset must lie in [0, 1), got {self.offset}.")
 
     def raw_gamma(self, u: Tensor) -> Tensor:
         """See class."""
