@@ -47,6 +47,13 @@ class NoiseLevelEmbedding(KeptBuffers):
         return self.outer(F.silu(self.inner(features)))
 
 
+class Modulation(nn.Linear):
+    """Condition (B, condition_size) -> shift, scale and gate of attention, then of the feed-forward: (B, 6 W).
+
+    A class of its own for its initialisation: transformers calls that for modules with parameters, not for whole blocks.
+    """
+
+
 class DenoiserBlock(GradientCheckpointingLayer):
     """Joint attention, then a feed-forward or mixture of experts; each has an RMS norm, a shift, a scale and a gate."""
 
@@ -57,7 +64,7 @@ class DenoiserBlock(GradientCheckpointingLayer):
         self.attention = JointAttention(config, layer_idx)
         self.feed_forward_norm = RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
         self.feed_forward = MixtureOfExperts(config) if config.num_experts else SwiGLU(config)
-        self.modulation = nn.Linear(config.condition_size, 6 * width)
+        self.modulation = Modulation(config.condition_size, 6 * width)
 
     def forward(
         self,

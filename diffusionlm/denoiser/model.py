@@ -17,7 +17,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from diffusionlm.denoiser.attention import check_backend, prepare_mask
-from diffusionlm.denoiser.blocks import DenoiserBlock, NoiseLevelEmbedding
+from diffusionlm.denoiser.blocks import DenoiserBlock, Modulation, NoiseLevelEmbedding
 from diffusionlm.denoiser.configuration import DenoiserConfig
 from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.memory import ContextMemory
@@ -132,7 +132,13 @@ class SpanDenoiser(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """All initialisation: linear maps by 1/sqrt(fan in), outputs of residual branches and modulation by zero."""
         std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
+        if isinstance(module, Modulation):
+            init.zeros_(module.weight)
+            # gates start at a tenth, not at zero: the branches learn from the first step
+            bias = torch.zeros_like(module.bias).view(6, -1)
+            bias[2] = bias[5] = 0.1
+            init.copy_(module.bias, bias.flatten())
+        elif isinstance(module, nn.Linear):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -148,12 +154,6 @@ class SpanDenoiser(PreTrainedModel):
             init.normal_(module.latents, mean=0.0, std=1.0)
         elif isinstance(module, RotaryEmbedding | AlibiBias | NoiseLevelEmbedding):
             module.reset()
-        elif isinstance(module, DenoiserBlock):
-            init.zeros_(module.modulation.weight)
-            # gates start at a tenth, not at zero: the branches learn from the first step
-            bias = torch.zeros_like(module.modulation.bias).view(6, -1)
-            bias[2] = bias[5] = 0.1
-            init.copy_(module.modulation.bias, bias.flatten())
         elif isinstance(module, SpanDenoiser):
             init.normal_(module.embeddings, mean=0.0, std=1.0)
             init.normal_(module.segments, mean=0.0, std=std)
