@@ -17,31 +17,8 @@ import torch
 from diffusionlm.guidance import automata
 from diffusionlm.text.vocabulary import Vocabulary
 
-WORDS = [
-    "the",
-    "The",
-    "mill",
-    "Mill",
-    "is",
-    "a",
-    "cheap",
-    "family",
-    "pub",
-    "near",
-    "by",
-    "river",
-    "side",
-    "food",
-    "Italian",
-    "French",
-    "1",
-    "2",
-    "3",
-    "555",
-    "-",
-    ".",
-    ",",
-]
+WORDS = ["the", "The", "mill", "Mill", "is", "a", "cheap", "family", "pub", "near", "by", "river", "side", "food"]
+WORDS += ["Italian", "French", "1", "2", "3", "555", "-", ".", ","]
 
 
 def make_vocabulary(size: int, rng: random.Random, with_letters: bool) -> Vocabulary:

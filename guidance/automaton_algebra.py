@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from diffusionlm.guidance.automaton_alphabet import Bools, Ints
 
+MAX_TABLE = 20_000_000  # numbers of combinations beyond this are searched for instead of looked up
+
 Metastate = TypeVar("Metastate", bound=Hashable)
 
 
@@ -125,7 +127,7 @@ def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
         delta (S', C), representative (S',) old states, and which (S,): the new state of each old one, -1 if unreachable
         from the start. State 0 is the start.
     """
-    block = np.unique(colour, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    block: Ints = np.unique(colour, return_inverse=True)[1].reshape(-1).astype(np.int64)
     blocks = int(block.max()) + 1
     while True:
         first, refined = distinct_rows(np.concatenate([block[:, None], block[delta]], axis=1))
@@ -142,7 +144,7 @@ def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
 def _breadth_first(delta: Ints, start: int) -> Ints:
     seen = np.zeros(len(delta), dtype=bool)
     seen[start] = True
-    frontier = np.array([start], dtype=np.int64)
+    frontier: Ints = np.array([start], dtype=np.int64)
     layers = [frontier]
     while len(frontier):
         reached, position = np.unique(delta[frontier].reshape(-1), return_index=True)
@@ -175,8 +177,10 @@ def product(
         )
     strides = np.cumprod([1, *sizes[:-1]]).astype(np.int64)
     all_dead = int(np.dot(strides, dead)) if dead is not None else -1
-    frontier = np.array([int(np.dot(strides, starts))], dtype=np.int64)
-    known, moves = frontier, []
+    frontier: Ints = np.array([int(np.dot(strides, starts))], dtype=np.int64)
+    codes = _Codes(int(np.prod(sizes)) if np.prod([float(size) for size in sizes]) <= MAX_TABLE else None)
+    codes.add(frontier)
+    moves = []
     while len(frontier):
         target = np.zeros((len(frontier), deltas[0].shape[1]), dtype=np.int64)
         lost = np.zeros(target.shape, dtype=bool)
@@ -186,12 +190,37 @@ def product(
             if dead is not None:
                 lost |= part == dead[k]
         target[lost] = all_dead
-        moves.append(target)
-        reached = np.unique(target)
-        frontier = reached[~np.isin(reached, known)]
-        known = np.concatenate([known, frontier])
-        budget.check(len(known))
-    order = np.argsort(known)
-    renumbered = [order[np.searchsorted(known, target, sorter=order)].astype(np.int32) for target in moves]
+        frontier = codes.new(target)
+        codes.add(frontier)
+        moves.append(target if codes.table is None else codes.table[target])
+        budget.check(codes.count)
+    known = np.concatenate(codes.known)
+    if codes.table is None:
+        order = np.argsort(known).astype(np.int32)
+        moves = [order[np.searchsorted(known, target, sorter=order)] for target in moves]
     states = np.stack([(known // stride) % size for stride, size in zip(strides, sizes, strict=True)], axis=1)
-    return np.concatenate(renumbered).astype(np.int64), states
+    return np.concatenate(moves), states
+
+
+class _Codes:
+    """Numbers given to combinations of states in the order of their discovery; by a table where it is small enough."""
+
+    def __init__(self, size: int | None) -> None:
+        self.table = None if size is None else np.full(size, -1, dtype=np.int32)
+        self.known: list[Ints] = []
+        self.count = 0
+
+    def add(self, codes: Ints) -> None:
+        self.known.append(codes)
+        if self.table is not None:
+            self.table[codes] = np.arange(self.count, self.count + len(codes))
+        self.count += len(codes)
+
+    def new(self, codes: Ints) -> Ints:
+        """The distinct ones of `codes` that have no number yet."""
+        if self.table is None:
+            reached = np.unique(codes)
+            return reached[~np.isin(reached, np.concatenate(self.known))]
+        reached = np.zeros(len(self.table), dtype=bool)
+        reached[codes] = True
+        return np.nonzero(reached & (self.table < 0))[0]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 NUM_CODE_POINTS = 0x110000
 
-Ints: TypeAlias = NDArray[np.int64]
+Ints: TypeAlias = NDArray[np.integer]
 Bools: TypeAlias = NDArray[np.bool_]
 CharSet: TypeAlias = tuple[tuple[int, int], ...]
 """Sorted, disjoint half-open ranges of code points: ((first, last + 1), ...)."""

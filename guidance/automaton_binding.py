@@ -19,7 +19,8 @@ from diffusionlm.guidance.automaton_bound import (
 from diffusionlm.guidance.automaton_inference import ForwardBackward
 from diffusionlm.guidance.token_automaton import TokenAutomaton
 
-MINIMISE_CELLS = 20_000_000
+MINIMISE_CELLS = 4_000_000
+WORTH_PRUNING = 0.9
 
 
 def bind(
@@ -143,34 +144,42 @@ def _bind(
         classes += 1
     if delta.size <= MINIMISE_CELLS:
         delta, accepting = _merged(delta, accepting)
-    for _ in range(2):  # once to find what lies on a way from start to acceptance here, once with only that
-        if not (delta[:, :classes] >= 0).any():
-            return None
+
+    def engine() -> ForwardBackward:
+        nonlocal delta, token_class, classes
         table, token_class = _merged_classes(delta[:, :classes], token_class)
         delta = np.concatenate([table, delta[:, classes:]], axis=1)
         classes = table.shape[1]
         maps = {i: delta[:, classes + n].astype(np.int32) for n, i in enumerate(borders)}
-        engine = ForwardBackward(table, token_class, start, accepting, maps, len(spans), allowed)
-        live = engine.live_states()
-        if live.all():
-            break
-        if not live[start]:
-            return None
-        number = np.append(np.where(live, np.cumsum(live) - 1, -1), -1)
+        return ForwardBackward(table, token_class, start, accepting, maps, len(spans), allowed)
+
+    if not (delta[:, :classes] >= 0).any():
+        return None
+    built = engine()
+    live = built.live_states()
+    if not live[start]:
+        return None
+    if live.mean() < WORTH_PRUNING:  # keep what lies on a way from the start to acceptance on this canvas
+        number = np.append(np.where(live, np.cumsum(live) - 1, -1), -1).astype(np.int32)
         delta, accepting, start = number[delta[live]], accepting[live], int(number[start])
-    return BoundAutomaton(engine, automata, literals, spans)
+        built = engine()
+    return BoundAutomaton(built, automata, literals, spans)
 
 
 def _with_pad_tail(delta: Ints, accepting: Bools, classes: int) -> tuple[Ints, Bools]:
-    """Add the pad token as the last class. It leads to a copy of the state in which only pads follow, up to the
-    border."""
+    """Add the pad token as the last class. It leads to a state in which only pads follow, up to the border; such states
+    differ only in what comes behind the border."""
     size = len(delta)
-    closed = size + np.arange(size)
-    ended = np.full_like(delta, -1)
-    ended[:, classes:] = delta[:, classes:]
+    behind = np.concatenate([accepting[:, None], delta[:, classes:]], axis=1)
+    first, which = distinct_rows(behind)
+    hopeless = ~accepting[first] & (behind[first, 1:] < 0).all(axis=1)
+    closed = np.where(hopeless, -1, size + np.arange(len(first)))
+    ended = np.full((len(first), delta.shape[1]), -1, dtype=delta.dtype)
+    ended[:, classes:] = behind[first, 1:]
     table = np.concatenate([delta, ended])
-    pad = np.concatenate([closed, closed])[:, None]
-    return np.concatenate([table[:, :classes], pad, table[:, classes:]], axis=1), np.concatenate([accepting, accepting])
+    pad = np.concatenate([closed[which], closed])[:, None].astype(delta.dtype)
+    table = np.concatenate([table[:, :classes], pad, table[:, classes:]], axis=1)
+    return table, np.concatenate([accepting, accepting[first]])
 
 
 def _merged(delta: Ints, accepting: Bools) -> tuple[Ints, Bools]:

@@ -239,7 +239,7 @@ class Circuit:
             nodes = fan.over_children(nodes, maximum)
         return nodes
 
-    def label_posterior(self, before: Tensor, after: Tensor) -> Tensor:
+    def label_posterior(self, before: Tensor, after: Tensor, dtype: torch.dtype) -> Tensor:
         """Weights of states before and after (S, M) -> sum over the edges of each label, without the label's own weight
         (U, M). Works through the columns in pieces, to bound memory."""
         for fan in self.fans:
@@ -248,8 +248,8 @@ class Circuit:
         pieces = []
         for columns in range(0, before.shape[1], width):
             left, right = before[:, columns : columns + width], after[:, columns : columns + width]
-            joined = left.index_select(0, self.label_sources) + right.index_select(0, self.label_targets)
-            pieces.append(self.by_label.reduce(joined))
+            joined = left.index_select(0, self.label_sources).add_(right.index_select(0, self.label_targets))
+            pieces.append(self.by_label.reduce(joined.to(dtype)))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
 

@@ -119,7 +119,7 @@ class ForwardBackward:
         batch = before.shape[2]
         before = (before - log_z).permute(1, 2, 0).reshape(self.num_states, -1)  # (S, B L)
         after = after.permute(1, 2, 0).reshape(self.num_states, -1)
-        classes = self.circuit.class_weights(self.circuit.label_posterior(before, after).to(rows.dtype))
+        classes = self.circuit.class_weights(self.circuit.label_posterior(before, after, rows.dtype))
         classes = torch.cat([classes, classes.new_full((1, classes.shape[1]), -torch.inf)])
         posterior = classes.index_select(0, self.token_class).add_(rows)
         return posterior.t().contiguous().view(batch, self.length, self.num_tokens)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffusionlm.guidance import automata
+from diffusionlm.guidance import automata, automaton_algebra
 
 PATTERNS = [
     r"a|ab",
@@ -249,6 +249,17 @@ def test_algebra_agrees_with_greenery(left: str, right: str) -> None:
     assert theirs.empty() == ours.is_empty()
     assert len(theirs.states) == ours.num_states
     assert [theirs.accepts(text) for text in TEXTS[:100]] == ours.accepts_each(TEXTS[:100]).tolist()
+
+
+def test_combinations_are_searched_for_where_a_table_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [automata.regex(r"(a|b)*a.{3}"), automata.length(1, 4), automata.contains_none(["bb", "ab a"])]
+    looked_up = automata.intersection(parts)
+    monkeypatch.setattr(automaton_algebra, "MAX_TABLE", 1)
+    assert automata.intersection(parts) == looked_up
+    texts = random_texts(1000, seed=11, letters="ab ")
+    expected = np.all([part.accepts_each(texts) for part in parts], axis=0)
+    assert 0 < expected.sum() < len(texts)
+    assert np.array_equal(looked_up.accepts_each(texts), expected)
 
 
 def test_equal_languages_have_equal_keys_however_written() -> None:
