@@ -1,0 +1,163 @@
+"""Composing plugins: what a user gives becomes one `Steering`, which the pipeline calls."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.configuration import plugins_from
+from diffusionlm.guidance.constraint import Constraint, bind_to
+from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.errors import GuidanceError
+from diffusionlm.guidance.registry import origin_of, validate
+from diffusionlm.guidance.session import GuidanceSession
+from diffusionlm.guidance.settings import check_settings, describe
+from diffusionlm.guidance.trace import Trace
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+BUDGET = 0.5
+TOTAL = 8.0
+
+
+class Composition:
+    """Plugins with settings that concern all of them together; can be given wherever plugins can.
+
+    Args:
+        plugins: a plugin or a list, in any form that `compose` takes.
+        budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
+            Constraints are not held by it, because they must hold; None or inf: no limit.
+        total: largest sum of that over all steps; None or inf: no limit.
+
+    Example:
+        >>> Composition([Phrases(include=["The Mill"])], budget=1.0).budget
+        1.0
+    """
+
+    def __init__(self, plugins: Any, budget: float | None = BUDGET, total: float | None = TOTAL) -> None:
+        for name, value in {"budget": budget, "total": total}.items():
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
+                raise ValueError(f"{name} must be a number of nats of at least 0, or None for no limit; got {value!r}.")
+        self.plugins = plugins_from(plugins)
+        self.budget = math.inf if budget is None else float(budget)
+        self.total = math.inf if total is None else float(total)
+
+
+def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
+    """Makes plugins ready for a tokenizer.
+
+    Args:
+        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
+        vocabulary: surfaces of the tokens.
+
+    Raises:
+        ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
+        TypeError: if something is no plugin, or off the contract.
+    """
+    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
+
+
+class Steering:
+    """Plugins bound to a vocabulary. The given plugins themselves are left as they are; copies are bound.
+
+    Attributes:
+        plugins: those with a weight, bound.
+        names: what each is called in the trace, all different.
+        particles: candidates for each sample.
+    """
+
+    def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
+        self.vocabulary, self.budget, self.total = vocabulary, composition.budget, composition.total
+        self._given = composition.plugins
+        self.plugins: list[Guidance] = []
+        for given in composition.plugins:
+            validate(type(given), given.label)
+            plugin = copy.copy(given)
+            check_settings(plugin)
+            if plugin.weight == 0:
+                continue
+            try:
+                plugin.bind(vocabulary)
+            except (ValueError, ImportError, OSError):  # the plugin's own sentence about its settings
+                raise
+            except Exception as error:
+                raise GuidanceError(
+                    f"The guidance plugin {plugin.label!r} ({origin_of(type(plugin))}) raised {type(error).__name__} in bind: "
+                    f"{error}"
+                ) from error
+            self.plugins.append(plugin)
+        self.names: list[str] = []
+        for plugin in self.plugins:
+            same = sum(name.partition("#")[0] == plugin.label for name in self.names)
+            self.names.append(plugin.label if not same else f"{plugin.label}#{same + 1}")
+        self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
+        counts = [p.how.count for p in self.plugins if p.how.name == "particles"]  # type: ignore[attr-defined]
+        self.particles: int = max(counts, default=1)
+
+    def check(self, layouts: Sequence[CanvasLayout], allowed: Sequence[Tensor]) -> None:
+        """Whether the constraints can be met on every canvas; called before any work starts.
+
+        Args:
+            layouts: the distinct canvases.
+            allowed: (L, V) bool for each.
+
+        Raises:
+            UnsatisfiableConstraint: naming the constraint.
+            AutomatonTooLarge: if the constraints together are too large.
+        """
+        automata = [automaton for plugin in self.constraints for automaton in plugin.compiled]
+        if automata:
+            for layout, mask in zip(layouts, allowed, strict=True):
+                bind_to(automata, layout, self.vocabulary, mask)
+
+    def begin(
+        self,
+        layouts: Sequence[CanvasLayout],
+        allowed: Tensor,
+        span_mask: Tensor,
+        embeddings: Tensor,
+        seeds: Sequence[int],
+        num_steps: int,
+    ) -> GuidanceSession:
+        """A session for a batch of rows, particles of a sample side by side.
+
+        Args:
+            layouts: the canvas of each row.
+            allowed: (B, L, V) bool.
+            span_mask: (B, L) bool.
+            embeddings: unit embeddings (V, D).
+            seeds: of each row.
+            num_steps: denoising steps.
+        """
+        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
+
+    def join(self, traces: Sequence[Trace]) -> Trace:
+        """One trace of the traces of several batches, samples counted through."""
+        return Trace.join(traces)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked for, for the record; settings that have no plain form are described in words."""
+        plugins = []
+        for plugin in self._given:
+            try:
+                plugins.append(plugin.to_dict())
+            except TypeError:
+                settings = {key: _plain(value) for key, value in plugin.settings().items()}
+                plugins.append({"name": plugin.label, **settings})
+        limits = {"budget": self.budget, "total": self.total}
+        return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.to_dict() if hasattr(value, "to_dict") and not isinstance(value, torch.nn.Module) else describe(value)

@@ -1,0 +1,22 @@
+"""Errors of guidance, and the hint that goes with a misspelt name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GuidanceError(RuntimeError):
+    """A plugin did not do what the contract asks, while text was being written; names plugin, place and step."""
+
+
+class UnknownPlugin(ValueError):
+    """No plugin of that name."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """"did you mean 'x'?" or the list of known names."""
+    known = list(known)
+    by_lower = {item.lower(): item for item in known}
+    near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    return f"did you mean {by_lower[near[0]]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."

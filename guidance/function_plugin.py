@@ -1,0 +1,57 @@
+"""A plain function of the state as a plugin."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from diffusionlm.guidance.contract import Guidance
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.state import GuidanceState
+
+
+class FunctionGuidance(Guidance):
+    """The energy is a function ``state -> (B,)`` of the token posterior.
+
+    Args:
+        function: the energy; lower is better.
+    """
+
+    function: Callable[[GuidanceState], Tensor]
+
+    @property
+    def label(self) -> str:
+        """The function's name."""
+        return self.name or getattr(self.function, "__name__", "function")
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """What the function gives."""
+        return self.function(state)
+
+
+def class_from_function(function: Any) -> type[Guidance]:
+    """A plugin class whose energy is the function; it takes the common settings.
+
+    Raises:
+        TypeError: if it is no function of one argument.
+    """
+    if not callable(function):
+        raise TypeError(f"A plugin is a Guidance, or a function of the state; got {function!r}.")
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        raise TypeError(
+            f"The function {getattr(function, '__name__', function)!r} must take one argument, the state; it takes "
+            f"{inspect.signature(function)}."
+        ) from None
+    body = {
+        "__doc__": inspect.getdoc(function) or "",
+        "__module__": function.__module__,
+        "__qualname__": getattr(function, "__qualname__", "function"),
+        "energy": staticmethod(function),
+    }
+    return type(getattr(function, "__name__", "function"), (Guidance,), body)

@@ -1,0 +1,59 @@
+"""`Regex`: what the text must contain, must not contain, or must be, as regular expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusionlm.guidance import automata
+from diffusionlm.guidance.automata import Language
+from diffusionlm.guidance.constraint import Constraint
+from diffusionlm.guidance.registry import register
+
+
+@register("regex")
+class Regex(Constraint):
+    """Regular expressions that always hold.
+
+    Args:
+        require: patterns that must occur somewhere in the text, a string or a list.
+        forbid: patterns that may occur nowhere, known text and the borders of spans included.
+        match: a pattern that the whole text must match.
+        ignore_case: letters are compared without case.
+
+    Raises:
+        ValueError: if no pattern is given, or one uses what no automaton can do (back references, look-around).
+
+    Example:
+        >>> Regex(forbid=r"\\d{3}-\\d{4}").languages()[0].accepts("call 555-1234")
+        False
+    """
+
+    require: str | Sequence[str] | None = None
+    forbid: str | Sequence[str] | None = None
+    match: str | None = None
+    ignore_case: bool = False
+
+    expected_failures = {"default_constructible": "there is no pattern that everybody wants"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.require or self.forbid or self.match):
+            raise ValueError("Regex needs a pattern: require, forbid or match, as in Regex(forbid=r'\\d{3}-\\d{4}').")
+        self.languages()  # a pattern that cannot be used is refused here, where it is written
+
+    @classmethod
+    def example(cls) -> Regex:
+        """No digits."""
+        return cls(forbid=r"\d")
+
+    def languages(self) -> Sequence[Language]:
+        """One language for each pattern."""
+        import re
+
+        flags = re.IGNORECASE if self.ignore_case else 0
+        modes = (("contains", self.require), ("excludes", self.forbid), ("matches", self.match))
+        return [
+            automata.regex(pattern, mode, flags)  # type: ignore[arg-type]
+            for mode, given in modes
+            for pattern in ([given] if isinstance(given, str) else given or [])
+        ]

@@ -1,0 +1,134 @@
+"""Settings that all plugins share: weight schedules, windows, goals; their checks, and their form in JSON."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.strategies import Strategy, make_strategy
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.contract import Guidance
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda u: 1.0,
+    "rising": lambda u: 1.0 - u,  # weak in the noise, full at the end
+    "falling": lambda u: u,  # sets the course early, leaves the wording alone
+    "bump": lambda u: math.sin(math.pi * min(1.0, max(0.0, u))),  # strongest half way, where most is decided
+}
+
+
+def strength(plugin: Guidance, u: float) -> float:
+    """weight x schedule at progress u in [0, 1]; 0 outside the window."""
+    low, high = sorted(plugin.window)
+    if not low <= u <= high:
+        return 0.0
+    schedule = SCHEDULES[plugin.schedule] if isinstance(plugin.schedule, str) else plugin.schedule
+    factor = float(schedule(u))
+    if not math.isfinite(factor) or factor < 0:
+        raise ValueError(f"The schedule of {plugin.label!r} gave {factor} at u = {u:.3f}; it must be finite and at least 0.")
+    return plugin.weight * factor
+
+
+def check_settings(plugin: Guidance) -> None:
+    """Raises ValueError naming the setting that is out of range; brings lists from JSON into their own form."""
+    who = plugin.label
+
+    def number(name: str, least: float = -math.inf, optional: bool = False) -> None:
+        value = getattr(plugin, name)
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+            lower = "" if least == -math.inf else f" of at least {least:g}"
+            raise ValueError(f"{name} of {who!r} must be a finite number{lower}, got {value!r}.")
+
+    number("weight", 0.0)
+    number("budget", 0.0, optional=True)
+    number("below", optional=True)
+    number("above", optional=True)
+    number("priority")
+    if plugin.below is not None and plugin.above is not None:
+        raise ValueError(
+            f"{who!r} has the two goals below={plugin.below} and above={plugin.above}, but an energy pulls one way only; "
+            "keep one of them."
+        )
+    try:
+        start, end = (float(x) for x in plugin.window)
+    except (TypeError, ValueError):
+        raise ValueError(f"window of {who!r} must be two numbers (start, end) in u, got {plugin.window!r}.") from None
+    if not (0 <= start <= 1 and 0 <= end <= 1):
+        raise ValueError(f"window of {who!r} must lie in [0, 1] (1 is noise, 0 clean text), got {plugin.window!r}.")
+    plugin.window = (start, end)
+    if isinstance(plugin.schedule, str) and plugin.schedule not in SCHEDULES:
+        raise ValueError(f"{who!r} has no schedule {plugin.schedule!r}; {suggestion(plugin.schedule, SCHEDULES)}")
+    if not isinstance(plugin.schedule, str) and not callable(plugin.schedule):
+        raise ValueError(f"schedule of {who!r} must be a name ({', '.join(SCHEDULES)}) or a function of u.")
+    strategy = make_strategy(plugin.strategy)
+    if not isinstance(plugin.strategy, str):
+        plugin.strategy = strategy
+    strategy.check(plugin)
+
+
+def encode(value: Any, where: str) -> Any:
+    """A setting as plain data.
+
+    Raises:
+        TypeError: if it has no plain form, naming the setting.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Strategy):
+        return value.to_dict()
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [encode(item, where) for item in items]
+    if isinstance(value, Mapping):
+        return {str(key): encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    path = import_path(value) if callable(value) else None
+    if path is not None:
+        return {"_function_": path}
+    raise TypeError(
+        f"{where} is {describe(value)}, which cannot be written as JSON; give what can be written in its place, such as "
+        "the name of a model or a function that can be imported."
+    )
+
+
+def decode(value: Any) -> Any:
+    """What `encode` wrote, but lists stay lists."""
+    if isinstance(value, Mapping):
+        if set(value) == {"_function_"}:
+            module, _, name = str(value["_function_"]).partition(":")
+            found: Any = importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part)
+            return found
+        return {key: decode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [decode(item) for item in value]
+    return value
+
+
+def import_path(function: Any) -> str | None:
+    """``module:name`` of a function that can be imported again, else None."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        return None
+    try:
+        found = decode({"_function_": f"{module}:{name}"})
+    except (ImportError, AttributeError):
+        return None
+    return f"{module}:{name}" if found is function else None
+
+
+def describe(value: Any) -> str:
+    """A value in words, for records that need not be read back."""
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        return f"the function {value.__qualname__} of {Path(code.co_filename).name}, line {code.co_firstlineno}"
+    return f"an object of type {type(value).__name__}"
