@@ -29,9 +29,8 @@ def make_sampler(sampler: str | Sampler | SchedulerMixin | Mapping[str, Any], /,
 
     Args:
         sampler: a name in `SAMPLERS`; the class name of a diffusers scheduler ("DDIMScheduler"), or the dotted path of
-            any scheduler or sampler; a diffusers scheduler,
-            which is wrapped; a `Sampler`, which comes back as it is; or a mapping with ``name`` and settings, as in
-            ``configs/sampler``.
+            any scheduler or sampler; a diffusers scheduler, which is wrapped; a `Sampler`, which comes back as it is;
+            or a mapping with ``name`` and settings, as in ``configs/sampler``.
         config: settings (``eta=0.5``); for a wrapped scheduler those of its ``__init__`` and ``step``.
 
     Raises:

@@ -6,6 +6,8 @@ as decayed sums in bins of gamma, so the state is small, exact to resume, and fo
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,7 @@ class InformationRegression(nn.Module):
         self.register_buffer("counts", torch.zeros(num_bins, dtype=torch.float64))
         self.register_buffer("sums", torch.zeros(num_bins, dtype=torch.float64))
         # mu, log beta, H (0: not fitted yet)
-        start = torch.tensor([schedule.mu, torch.tensor(schedule.beta).log().item(), 0.0], dtype=torch.float64)
+        start = torch.tensor([schedule.mu, math.log(schedule.beta), 0.0], dtype=torch.float64)
         self.register_buffer("parameters_fitted", start)
 
     @torch.no_grad()
@@ -113,8 +115,7 @@ class InformationRegression(nn.Module):
     def schedule(self) -> InformationSchedule:
         """The schedule of the last fit."""
         mu, log_beta, _ = self.parameters_fitted.tolist()
-        beta = float(torch.tensor(log_beta, dtype=torch.float64).exp())
-        return InformationSchedule(gamma_min=self.gamma_min, gamma_max=self.gamma_max, mu=mu, beta=beta)
+        return InformationSchedule(gamma_min=self.gamma_min, gamma_max=self.gamma_max, mu=mu, beta=math.exp(log_beta))
 
     @property
     def entropy(self) -> float:

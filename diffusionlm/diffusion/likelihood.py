@@ -70,8 +70,9 @@ def likelihood_bound(
 ) -> LikelihoodBound:
     """Monte Carlo estimate of the bound.
 
-    The integral over gamma is taken over u, in which the integrand is nearly flat: one draw of gamma in each of
-    ``num_levels`` cells of u, weighted by dgamma/du.
+    The integral is cut into ``num_levels`` cells with one uniform draw of gamma in each. Half of the edges are the
+    schedule's, between which the integrand is nearly flat; the other half are equally far apart in gamma, for the
+    schedule's first cell alone is many nats wide, and a single draw in it would decide the variance of the whole.
 
     Args:
         denoise: see `CleanEstimate`; may run twice for self-conditioning.
@@ -98,8 +99,11 @@ def likelihood_bound(
         where = generator.device if generator is not None else device
         return torch.randn(shape, generator=generator, device=where, dtype=clean.dtype).to(device)
 
-    # cells of u between the two points where the schedule meets its clipped ends; gamma is drawn uniformly in a cell
-    edges = schedule.gamma(torch.linspace(0, 1, num_levels + 1, dtype=torch.float64))
+    share = max(1, num_levels // 2)
+    quantiles = schedule.gamma(torch.linspace(0, 1, share + 1, dtype=torch.float64))
+    ends = float(quantiles[0]), float(quantiles[-1])
+    even = torch.linspace(*ends, num_levels - share + 2, dtype=torch.float64)[1:-1]
+    edges = torch.cat([quantiles, even]).sort().values
     diffusion = torch.zeros(batch, dtype=torch.float64, device=device)
     where = generator.device if generator is not None else device
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -114,5 +118,5 @@ def likelihood_bound(
     logits, _ = denoise(diffuse(clean, draw(clean.shape), lowest), lowest)
     reconstruction = cross_entropy(logits, tokens, mask).double() * counts
     log_sigma2 = torch.nn.functional.logsigmoid(edges[-1])
-    prior = counts * float(-0.5 * dim * log_sigma2)
-    return LikelihoodBound(reconstruction, diffusion, prior.double(), counts)
+    prior = counts.double() * float(-0.5 * dim * log_sigma2)
+    return LikelihoodBound(reconstruction, diffusion, prior, counts)
