@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def place(plugin: Guidance, state: GuidanceState) -> str:
     """The plugin, where it stands, and when."""
     when = f"step {state.step} of {state.num_steps}" if state.step < state.num_steps else "the finished text"
-    return f"The guidance plugin {plugin.label!r} ({origin_of(type(plugin))}), at {when} (u = {state.u:.3f})"
+    return f"The guidance plugin {plugin.title!r} ({origin_of(type(plugin))}), at {when} (u = {state.u:.3f})"
 
 
 def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:

@@ -78,7 +78,7 @@ class Steering:
         self._given = composition.plugins
         self.plugins: list[Guidance] = []
         for given in composition.plugins:
-            validate(type(given), given.label)
+            validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)
             if plugin.weight == 0:
@@ -89,14 +89,14 @@ class Steering:
                 raise
             except Exception as error:
                 raise GuidanceError(
-                    f"The guidance plugin {plugin.label!r} ({origin_of(type(plugin))}) raised {type(error).__name__} in bind: "
+                    f"The guidance plugin {plugin.title!r} ({origin_of(type(plugin))}) raised {type(error).__name__} in bind: "
                     f"{error}"
                 ) from error
             self.plugins.append(plugin)
         self.names: list[str] = []
         for plugin in self.plugins:
-            same = sum(name.partition("#")[0] == plugin.label for name in self.names)
-            self.names.append(plugin.label if not same else f"{plugin.label}#{same + 1}")
+            same = sum(name.partition("#")[0] == plugin.title for name in self.names)
+            self.names.append(plugin.title if not same else f"{plugin.title}#{same + 1}")
         self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
         counts = [p.how.count for p in self.plugins if p.how.name == "particles"]  # type: ignore[attr-defined]
         self.particles: int = max(counts, default=1)
@@ -150,7 +150,7 @@ class Steering:
                 plugins.append(plugin.to_dict())
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
-                plugins.append({"name": plugin.label, **settings})
+                plugins.append({"name": plugin.title, **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
 

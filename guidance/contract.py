@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 API_VERSION = 1
 READS = ("probs", "clean", "latents", "text", "unprompted")
+COSTS = {"light": 1.0, "medium": 10.0, "heavy": float("inf")}  # milliseconds for each sample and step, on a CPU core
 
 
 @dataclass_transform(kw_only_default=False, field_specifiers=(field,))
@@ -60,6 +61,7 @@ class Guidance:
         differentiable: whether the energy has a gradient; without one only particles can use it.
         batch_independent: whether a sample's energy depends on that sample alone.
         reference: the paper and equation it follows, or "" if it is nobody's.
+        cost: "light", "medium" or "heavy" if its author promises that much; the kit measures it.
         expected_failures: checks of `diffusionlm.guidance.testing` it fails, and why.
     """
 
@@ -69,6 +71,7 @@ class Guidance:
     differentiable: ClassVar[bool] = True
     batch_independent: ClassVar[bool] = True
     reference: ClassVar[str] = ""
+    cost: ClassVar[str] = ""
     expected_failures: ClassVar[Mapping[str, str]] = {}
 
     weight: float = field(default=1.0, kw_only=True)
@@ -122,7 +125,7 @@ class Guidance:
     # ---- made from settings, and back -------------------------------------------------------------------------------
 
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """Its name in traces and errors."""
         return self.name or type(self).__name__
 
@@ -148,7 +151,7 @@ class Guidance:
             TypeError: naming the setting that cannot be written (a lambda, a loaded model).
         """
         head = {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
-        encoded = {key: common.encode(value, f"{self.label}.{key}") for key, value in self.settings().items()}
+        encoded = {key: common.encode(value, f"{self.title}.{key}") for key, value in self.settings().items()}
         return {**head, "api_version": self.api_version, **encoded}
 
     @staticmethod

@@ -24,7 +24,7 @@ class FunctionGuidance(Guidance):
     function: Callable[[GuidanceState], Tensor]
 
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """The function's name."""
         return self.name or getattr(self.function, "__name__", "function")
 

@@ -63,4 +63,4 @@ def reached(plugin: Guidance, measure: Tensor) -> Tensor:
 
 def goal_text(plugin: Guidance) -> str:
     """The goal in words."""
-    return f"{plugin.label} below {plugin.below:g}" if plugin.below is not None else f"{plugin.label} above {plugin.above:g}"
+    return f"{plugin.title} below {plugin.below:g}" if plugin.below is not None else f"{plugin.title} above {plugin.above:g}"

@@ -30,13 +30,13 @@ def strength(plugin: Guidance, u: float) -> float:
     schedule = SCHEDULES[plugin.schedule] if isinstance(plugin.schedule, str) else plugin.schedule
     factor = float(schedule(u))
     if not math.isfinite(factor) or factor < 0:
-        raise ValueError(f"The schedule of {plugin.label!r} gave {factor} at u = {u:.3f}; it must be finite and at least 0.")
+        raise ValueError(f"The schedule of {plugin.title!r} gave {factor} at u = {u:.3f}; it must be finite and at least 0.")
     return plugin.weight * factor
 
 
 def check_settings(plugin: Guidance) -> None:
     """Raises ValueError naming the setting that is out of range; brings lists from JSON into their own form."""
-    who = plugin.label
+    who = plugin.title
 
     def number(name: str, least: float = -math.inf, optional: bool = False) -> None:
         value = getattr(plugin, name)

@@ -23,7 +23,7 @@ class Strategy:
         """Raises ValueError if the plugin cannot be used this way."""
         if self.needs_gradient and not plugin.differentiable:
             raise ValueError(
-                f"{plugin.label!r} declares that it is not differentiable, and the strategy {self.name!r} needs gradients; "
+                f"{plugin.title!r} declares that it is not differentiable, and the strategy {self.name!r} needs gradients; "
                 "use strategy='particles', which needs none."
             )
 
@@ -52,7 +52,7 @@ class Tilt(Strategy):
         super().check(plugin)
         if not {"probs", "clean", "unprompted"} & set(plugin.reads):
             raise ValueError(
-                f"{plugin.label!r} reads {list(plugin.reads)}, not the token posterior, so there is nothing to tilt; use "
+                f"{plugin.title!r} reads {list(plugin.reads)}, not the token posterior, so there is nothing to tilt; use "
                 f"strategy={'latent' if 'latents' in plugin.reads else 'particles'!r}."
             )
 
@@ -110,11 +110,11 @@ class Exact(Strategy):
         """Only constraints can be exact, and a constraint that always holds needs no goal."""
         if not hasattr(plugin, "automata"):
             raise ValueError(
-                f"{plugin.label!r} is an energy, and only constraints made of automata can hold exactly; use "
+                f"{plugin.title!r} is an energy, and only constraints made of automata can hold exactly; use "
                 "strategy='tilt', or derive it from diffusionlm.guidance.Constraint."
             )
         if plugin.below is not None or plugin.above is not None:
-            raise ValueError(f"{plugin.label!r} always holds, so a goal has no meaning for it; drop below and above.")
+            raise ValueError(f"{plugin.title!r} always holds, so a goal has no meaning for it; drop below and above.")
 
 
 STRATEGIES: dict[str, type[Strategy]] = {kind.name: kind for kind in (Tilt, Latent, Particles, Exact)}

@@ -118,7 +118,7 @@ def _combine(
         if plugin.budget is not None:
             factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)
             applied[k] = applied[k] * factors[k][:, None, None]
-    conflicts = Conflicts.between(applied, p, [plugin.label for plugin in plugins])
+    conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])
     applied = conflicts.give_way(applied, p, [plugin.priority for plugin in plugins])
     base: Tensor | None = None
     for level in sorted({plugin.priority for plugin in plugins}, reverse=True):

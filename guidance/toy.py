@@ -1,0 +1,197 @@
+"""A toy diffusion model for the conformance kit: independent tokens with a known prior, no network.
+
+Its posterior is exact, log p(x_i = v | z) = prior_v + (alpha / sigma²) <z_i, e_v> + const, so whatever a plugin does shows
+without the noise of a trained model, in milliseconds and in any precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusionlm.guidance.composition import compose
+from diffusionlm.guidance.state import GuidanceState
+from diffusionlm.guidance.trace import Trace
+from diffusionlm.text import Vocabulary
+
+_WORDS = (
+    "The A the a pub food is was and not near by good bad cheap very NEVER Mill Eagle river I you he it serves Italian "
+    "friendly family children hello call write 555 1234 42 0 7 jane doe damn stupid lovely fine"
+).split()
+_PIECES = ["s", "ed", ".", ",", "!", "-", "@", "com", "1", "5", "é", "X"]
+
+
+def toy_vocabulary() -> Vocabulary:
+    """Some sixty tokens: words with their space, endings, digits, punctuation; token 0 is pad."""
+    surfaces = [b""] + [f" {word}".encode() for word in _WORDS] + [piece.encode() for piece in _PIECES]
+    return Vocabulary(tuple(surfaces), 0, frozenset({0}))
+
+
+@dataclass(frozen=True)
+class ToyLayout:
+    """One span of ``length`` positions that may end early, between two known texts; see `diffusionlm.spans.CanvasLayout`."""
+
+    before: str = ""
+    after: str = ""
+    length: int = 8
+
+    @property
+    def canvas(self) -> Any:
+        """Known texts."""
+        return SimpleNamespace(literals=(self.before, self.after))
+
+    @property
+    def internal_literals(self) -> tuple[str, ...]:
+        """Known texts as the model sees them."""
+        lead = self.before.removesuffix(" ")
+        return (f" {lead}" if lead else ""), self.after
+
+    @property
+    def span_index(self) -> Tensor:
+        """(L,) zeros: one span."""
+        return torch.zeros(self.length, dtype=torch.long)
+
+    @property
+    def open_mask(self) -> Tensor:
+        """(L,) all true."""
+        return torch.ones(self.length, dtype=torch.bool)
+
+    @property
+    def first_mask(self) -> Tensor:
+        """(L,) the first position."""
+        return torch.arange(self.length) == 0
+
+    def allowed(self, tokenizer: Any) -> Tensor:
+        """(L, V): the first token opens a word, pad only behind it."""
+        vocabulary = tokenizer.vocabulary
+        allowed = torch.ones(self.length, len(vocabulary), dtype=torch.bool)
+        allowed[:, list(vocabulary.special_ids)] = False
+        allowed[0] &= vocabulary.starts_with_space
+        allowed[1:, vocabulary.pad_id] = True
+        return allowed
+
+    def span_ids(self, ids: Sequence[int], pad_id: int) -> list[list[int]]:
+        """Ids of the span, cut at the first pad."""
+        ids = list(ids)
+        return [ids[: ids.index(pad_id)] if pad_id in ids else ids]
+
+    def assemble(self, ids: Sequence[int], tokenizer: Any) -> tuple[str, list[str]]:
+        """The text and the span's part of it."""
+        written = tokenizer.vocabulary.decode(self.span_ids(ids, tokenizer.pad_id)[0]).removeprefix(" ")
+        return self.before + written + self.after, [written]
+
+
+@dataclass(frozen=True)
+class ToyResult:
+    """What sampling gave.
+
+    Attributes:
+        ids: (B, L).
+        texts: of each sample.
+        latents: the last ones (B, L, D).
+        certificates: of each sample.
+        trace: what guidance did, None without.
+    """
+
+    ids: Tensor
+    texts: list[str]
+    latents: Tensor
+    certificates: list[dict[str, bool]]
+    trace: Trace | None
+
+
+@dataclass
+class ToyModel:
+    """The toy model.
+
+    Args:
+        vocabulary: its tokens.
+        layout: its canvas.
+        dtype: of all tensors.
+        dim: D.
+    """
+
+    vocabulary: Vocabulary = field(default_factory=toy_vocabulary)
+    layout: ToyLayout = field(default_factory=ToyLayout)
+    dtype: torch.dtype = torch.float32
+    dim: int = 16
+
+    def __post_init__(self) -> None:
+        generator = torch.Generator().manual_seed(7)
+        size = len(self.vocabulary)
+        draws = torch.randn(size, self.dim + 2, generator=generator, dtype=torch.float64)
+        self.embeddings = (F.normalize(draws[:, : self.dim], dim=-1) * self.dim**0.5).to(self.dtype)
+        self.prior, self.plain_prior = draws[:, -2].to(self.dtype), draws[:, -1].to(self.dtype)
+        self.allowed = self.layout.allowed(SimpleNamespace(vocabulary=self.vocabulary, pad_id=self.vocabulary.pad_id))
+
+    def log_posterior(self, z: Tensor, gamma: float, plain: bool = False) -> Tensor:
+        """(B, L, D) -> (B, L, V)."""
+        level = torch.tensor(gamma, dtype=torch.float64)
+        strength = float((-level).sigmoid().sqrt() / level.sigmoid())
+        logits = (self.plain_prior if plain else self.prior) + strength * z @ self.embeddings.T
+        return logits.masked_fill(~self.allowed, -torch.inf).log_softmax(-1)
+
+    def state(self, rows: int = 3, gamma: float = 1.0, seed: int = 0) -> GuidanceState:
+        """A state in the middle of sampling."""
+        generator = torch.Generator().manual_seed(1000 + seed)
+        z = torch.randn(rows, self.layout.length, self.dim, generator=generator, dtype=torch.float64).to(self.dtype)
+        return self.state_of(self.log_posterior(z, gamma).exp(), z, gamma)
+
+    def state_of(self, probs: Tensor, z: Tensor, gamma: float = 1.0) -> GuidanceState:
+        """The state of a posterior (B, L, V)."""
+        mask = torch.ones(probs.shape[:2], dtype=torch.bool)
+        layouts: Any = [self.layout] * len(probs)
+        plain = self.log_posterior(z.detach(), gamma, True)
+        return GuidanceState(probs, z, gamma, 0.5, 4, 8, layouts, mask, self.vocabulary, self.embeddings, lambda: plain)
+
+    def sample(self, guidance: Any = None, rows: int = 6, steps: int = 8, seed: int = 0) -> ToyResult:
+        """Writes ``rows`` texts by ancestral steps, as the pipeline does; row j has the seed ``seed + j``."""
+        layout: Any = self.layout
+        steering = compose(guidance, self.vocabulary) if guidance is not None else None
+        copies = 1 if steering is None else steering.particles
+        seeds = [seed + row for row in range(rows) for _ in range(copies)]
+        draws = [torch.Generator().manual_seed(1_000_003 * s + i % copies) for i, s in enumerate(seeds)]
+
+        def draw() -> Tensor:
+            shape = (layout.length, self.dim)
+            return torch.stack([torch.randn(shape, generator=g, dtype=torch.float64) for g in draws]).to(self.dtype)
+
+        session = None
+        if steering is not None:
+            steering.check([layout], [self.allowed])
+            allowed = self.allowed.expand(len(seeds), -1, -1)
+            mask = torch.ones(allowed.shape[:2], dtype=torch.bool)
+            session = steering.begin([layout] * len(seeds), allowed, mask, self.embeddings, seeds, steps)
+        z = draw()
+        with torch.no_grad():
+            for i in range(steps):
+                u, following = 1 - i / steps, 1 - (i + 1) / steps
+                gamma, below = (12.0 * progress - 6.0 for progress in (u, following))
+                log_probs = self.log_posterior(z, gamma)
+                if session is not None:
+                    guided = session.guide(
+                        log_probs, z, gamma, u, i, lambda x, plain=False, g=gamma: self.log_posterior(x, g, plain)
+                    )
+                    log_probs, z = guided.log_probs, guided.latents
+                level = torch.tensor(below, dtype=torch.float64)
+                alpha, sigma = float((-level).sigmoid().sqrt()), float(level.sigmoid().sqrt())
+                z = alpha * (log_probs.exp() @ self.embeddings) + sigma * draw()
+        ids, chosen = log_probs.argmax(-1), list(range(len(seeds)))
+        certificates: list[dict[str, bool]] = [{} for _ in seeds]
+        if session is not None:
+            ids, chosen, certificates = session.finish(log_probs)
+        reader = SimpleNamespace(vocabulary=self.vocabulary, pad_id=self.vocabulary.pad_id)
+        texts = [layout.assemble(ids[row].tolist(), reader)[0] for row in chosen]
+        held = [certificates[row] for row in chosen]
+        return ToyResult(ids[chosen], texts, z[chosen], held, None if session is None else session.trace)
+
+    def energies(self, plugin: Any, result: ToyResult) -> Tensor:
+        """The energy of finished texts (B,) under a bound plugin."""
+        probs = F.one_hot(result.ids, len(self.vocabulary)).to(self.dtype)
+        return plugin.energy(self.state_of(probs, result.latents, 12.0)).detach()
