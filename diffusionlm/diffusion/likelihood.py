@@ -80,7 +80,7 @@ def likelihood_bound(
         tokens: true ids (B, L).
         mask: (B, L) bool, the positions that count.
         schedule: gives the range of gamma and where to spend the draws.
-        num_levels: noise levels drawn for each sample.
+        num_levels: noise levels drawn for each sample, fewer where the schedule's clipped ends make cells empty.
         generator: of the noise.
 
     Returns:
