@@ -135,9 +135,9 @@ def _groups() -> dict[str, dict[str, str]]:
         choices = {}
         for file in sorted((root / group).iterdir(), key=lambda file: file.name):
             if file.name.endswith(".yaml") and not file.name.startswith("_"):
-                comments = [line[1:].strip() for line in file.read_text().splitlines() if line.startswith("# ")]
+                comments = [line.partition("# ")[2].strip() for line in file.read_text().splitlines() if "# " in line]
                 said = [line for line in comments if not line.startswith(("@package", "diffusionlm "))]
-                choices[file.name.removesuffix(".yaml")] = said[0] if said else ""
+                choices[file.name.removesuffix(".yaml")] = said[0].partition(": diffusionlm")[0] if said else ""
         groups[group] = choices
     return groups
 

@@ -104,7 +104,8 @@ class RunLog:
         elif "loss" in figures:
             self._bar.update(self._task, completed=step, figures="  ".join(parts))
         for text in figures.get("samples", ()):
-            self.console.print(f"  | {text}", markup=False)
+            shown = "".join(character if character.isprintable() else "·" for character in text)
+            self.console.print(f"  | {shown}", markup=False)
 
 
 def _clock(seconds: float) -> str:

@@ -79,10 +79,9 @@ class TrainingStep(nn.Module):
                 estimate = self.denoiser.clean_estimate(first.logits.softmax(-1))
         out = self.denoiser(latents, gamma, memory, estimate, span_mask, span_positions, open_mask, likelihood_weight)
         figures: dict[str, Tensor] = {}
-        routers = (out.routers or ()) + (() if memory is None else memory.routers)
-        if routers:
-            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in routers]).mean()
-            figures["router_z_loss"] = torch.stack([r.z_loss for r in routers]).mean()
-            figures["router_max_load"] = torch.stack([r.load.max() for r in routers]).max()
-            figures["router_entropy"] = torch.stack([r.entropy for r in routers]).mean()
+        if out.routers:
+            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in out.routers]).mean()
+            figures["router_z_loss"] = torch.stack([r.z_loss for r in out.routers]).mean()
+            figures["router_max_load"] = torch.stack([r.load.max() for r in out.routers]).max()
+            figures["router_entropy"] = torch.stack([r.entropy for r in out.routers]).mean()
         return cross_entropy(out.logits, span_ids, span_mask), figures

@@ -67,7 +67,7 @@ def draw_whole(ids: np.ndarray, limit: int, pad_id: int) -> Layout:
 
 def draw_prefix(ids: np.ndarray, limit: int, share: float, pad_id: int) -> Layout:
     """The first ``share`` of the text is known, the rest is one open span that ends at position ``limit``."""
-    cut = int(np.clip(round(share * len(ids)), 1, max(1, len(ids) - 1)))
+    cut = min(int(np.clip(round(share * len(ids)), 1, max(1, len(ids) - 1))), limit - 1)  # something is left to write
     return lay_out(ids, [(cut, len(ids), limit - len(ids))], pad_id)
 
 

@@ -1,0 +1,229 @@
+"""The loop: the same losses whether interrupted or not, accumulated or not; what it refuses and what it logs."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from diffusionlm.training.checkpoints import list_checkpoints
+from diffusionlm.training.trainer import Trainer
+
+
+def losses(trainer):
+    return [(entry["step"], entry.get("loss", entry.get("valid_bound"))) for entry in trainer.logged]
+
+
+def same_state(one, other):
+    pairs = zip(one.denoiser.state_dict().values(), other.denoiser.state_dict().values(), strict=True)
+    averages = zip(one.average.average, other.average.average, strict=True)
+    return all(torch.equal(a, b) for a, b in [*pairs, *averages])
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(build, optimizer):
+    whole = build("whole", optimizer__name=optimizer)
+    whole.run()
+    stopped = build("parts", optimizer__name=optimizer)
+    for _ in range(5):  # on to the first checkpoint, and one step too far
+        stopped._train_step()
+        stopped.step += 1
+        if stopped.step == 4:
+            stopped.save()
+    resumed = build("parts", optimizer__name=optimizer)
+    resumed.run()
+    assert losses(resumed) == [entry for entry in losses(whole) if entry[0] > 4]
+    assert same_state(resumed, whole)
+    assert resumed.tokens_seen == whole.tokens_seen
+
+
+def test_a_run_that_stops_before_the_first_fit_keeps_the_schedule_it_began_with(build):
+    before = build(schedule__beta=1.2, trainer__schedule_every=100, trainer__save_every=1, trainer__max_steps=1)
+    before.run()
+    after = build(schedule__beta=1.2, trainer__schedule_every=100)
+    assert after.resume()
+    assert after.schedule == before.schedule  # not exp(log(beta)), which may be the next float
+
+
+def test_a_truncated_newest_checkpoint_costs_steps_but_changes_nothing(build, caplog):
+    whole = build("whole")
+    whole.run()
+    build("cut").run()
+    again = build("cut")
+    newest = list_checkpoints(again.checkpoint_folder)[-1]
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    again.run()
+    assert "step_00000012 is damaged" in caplog.text
+    assert losses(again) == [entry for entry in losses(whole) if entry[0] > 8]
+    assert same_state(again, whole)
+    assert build("cut").resume()
+
+
+def test_two_micro_batches_are_one_batch_of_both(build):
+    whole = build("one", trainer__accumulate=2, trainer__self_condition_share=0.0)
+    batches = [whole.train_source.batch(0, stream=10 * micro) for micro in range(2)]
+    draws = [whole._draws(batch, 0, micro) for micro, batch in enumerate(batches)]
+    fade = torch.tensor(0.25)
+    total = sum(batch.num_tokens for batch in batches)
+    for batch, (gamma, noise, _) in zip(batches, draws, strict=True):
+        out, _ = whole._forward(
+            **batch.tensors(), gamma=gamma, noise=noise, likelihood_weight=fade, self_condition=False
+        )
+        ((out * batch.span_mask.sum(-1)).sum() / total).backward()
+    expected = {name: p.grad.clone() for name, p in whole.denoiser.named_parameters() if p.grad is not None}
+    whole.denoiser.zero_grad()
+    for micro, batch in enumerate(batches):
+        whole._micro_step(batch, micro, fade, total)
+    for name, parameter in whole.denoiser.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name])
+
+
+def test_training_lowers_the_bound(build):
+    trainer = build(trainer__max_steps=50, trainer__valid_every=100, trainer__save_every=50, trainer__ema_decay=0.9)
+    before = trainer.validate()["valid_bound"]
+    trainer.run()
+    assert trainer.validate()["valid_bound"] < 0.8 * before
+
+
+def test_the_log_says_what_is_going_on(build):
+    trainer = build(trainer__max_steps=6)
+    trainer.run()
+    entry = next(entry for entry in trainer.logged if entry["step"] == 3)
+    expected = {"loss", "gradient_norm", "step", "tokens", "tokens_per_second", "steps_per_second", "learning_rate"}
+    assert expected | {"mu", "beta", "entropy"} <= set(entry)
+    assert json.loads(json.dumps(entry)) == entry
+    assert trainer.logged[-1].keys() == {"step", "valid_bound"}
+    assert trainer.figures == {"valid_bound": trainer.logged[-1]["valid_bound"]}
+
+
+def test_routers_are_logged_and_trained(build):
+    trainer = build(model__num_experts=4, model__num_experts_per_tok=2, trainer__max_steps=2)
+    before = trainer.denoiser.blocks[0].feed_forward.router.weight.detach().clone()
+    trainer.run()
+    figures = trainer.logged[0]
+    assert figures["load_balancing_loss"] >= 1 - 1e-4
+    assert figures["router_z_loss"] > 0
+    assert 0.25 <= figures["router_max_load"] <= 0.5
+    assert figures["router_entropy"] > 0
+    assert not torch.equal(before, trainer.denoiser.blocks[0].feed_forward.router.weight)
+
+
+def test_the_validation_hook_sees_the_averaged_weights_and_its_findings_are_logged(build):
+    trainer, seen = build(trainer__ema_decay=0.5), {}
+
+    def look(given):
+        seen["averaged"] = torch.equal(given.denoiser.embeddings, given.average.state_dict()["embeddings"])
+        seen["training"] = given.denoiser.training
+        return {"samples": ["text"]}
+
+    trainer.on_validate = look
+    trainer._train_step()
+    before = trainer.denoiser.embeddings.detach().clone()
+    assert trainer.validate()["samples"] == ["text"]
+    assert seen == {"averaged": True, "training": False}
+    assert trainer.denoiser.training
+    assert torch.equal(trainer.denoiser.embeddings, before)
+
+
+def test_validation_changes_nothing_in_the_course_of_training(build):
+    often, never = build("often", trainer__valid_every=1), build("never", data__valid=None)
+    often.run()
+    never.run()
+    assert same_state(often, never)
+    with pytest.raises(ValueError, match="set data.valid"):
+        never.validate()
+
+
+@pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"attention": "sdpa"}], ids=str)
+def test_the_way_of_computing_does_not_change_what_is_computed(build, changes):
+    plain = build("plain", trainer__max_steps=3)
+    plain.run()
+    other = build("other", trainer__max_steps=3, **{f"trainer__{name}": value for name, value in changes.items()})
+    other.run()
+    for one, two in zip(losses(plain), losses(other), strict=True):
+        assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_bfloat16_stays_near_float32_and_keeps_float32_weights(build):
+    full, half = build("full"), build("half", trainer__precision="bf16")
+    full.run()
+    half.run()
+    assert {value.dtype for value in half.denoiser.state_dict().values()} == {torch.float32}
+    assert losses(half) != losses(full)
+    for one, two in zip(losses(full), losses(half), strict=True):
+        assert two == pytest.approx(one, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "square_root"])
+def test_a_fixed_schedule_stays_as_it_is(build, kind):
+    trainer = build(schedule={"kind": kind, "gamma_min": -8.0, "gamma_max": 10.0})
+    schedule = trainer.schedule
+    trainer.run()
+    assert trainer.schedule == schedule
+    assert "mu" not in trainer.logged[0]
+    resumed = build(schedule={"kind": kind, "gamma_min": -8.0, "gamma_max": 10.0})
+    assert resumed.resume()
+    assert resumed.schedule == schedule
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(build):
+    trainer = build()
+    trainer.save()
+    with torch.no_grad():
+        trainer.denoiser.head.weight[0, 0] = torch.nan
+    trainer.regression = None  # it refuses such losses by itself, one line earlier
+    with pytest.raises(FloatingPointError, match=r"not finite at step 0. The last checkpoint is intact"):
+        trainer._train_step()
+    assert build().resume()
+
+
+def test_more_steps_continue_a_finished_run(build):
+    build().run()
+    longer = build(trainer__max_steps=14)
+    longer.run()
+    assert [entry["step"] for entry in longer.logged if "loss" in entry] == [13, 14]
+
+
+def test_a_checkpoint_of_another_network_is_named(build):
+    build("one").run()
+    other = build("two", model__hidden_size=32)
+    shutil.copytree(build("one").checkpoint_folder, other.checkpoint_folder)
+    with pytest.raises(ValueError, match=r"is of another network or optimizer .* train in another folder"):
+        other.resume()
+
+
+def test_fewer_rows_than_processes_are_refused(build, monkeypatch):
+    trainer = build(data__tokens_per_batch=16)
+    monkeypatch.setattr("diffusionlm.training.trainer.Accelerator.num_processes", 2)
+    with pytest.raises(ValueError, match="only 1 rows, fewer than the 2 processes; raise data.tokens_per_batch"):
+        Trainer(trainer.denoiser, trainer.train_source, None, trainer.schedule, trainer.settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainer__max_steps": 0}, "trainer.max_steps must be at least 1, got 0"),
+        ({"trainer__max_steps": "many"}, "trainer.max_steps must be of type int, got 'many'"),
+        ({"trainer__compile": 1}, "trainer.compile must be of type bool, got 1"),
+        ({"trainer__warmup_steps": -1}, "trainer.warmup_steps must be at least 0"),
+        ({"trainer__decay_share": 1.5}, r"trainer.decay_share must lie in \[0, 1\]"),
+        ({"trainer__gradient_clip": 0.0}, "trainer.gradient_clip must be positive"),
+        ({"trainer__precision": "fp16"}, r"trainer.precision must be one of \('no', 'bf16'\), got 'fp16'"),
+        ({"trainer__max_step": 3}, r"There is no setting 'trainer.max_step'; did you mean 'trainer.max_steps'\?"),
+        ({"model__num_expert": 3}, r"There is no setting 'model.num_expert'; did you mean 'model.num_experts'\?"),
+        ({"optimizer__lr": 1}, "There is no setting 'optimizer.lr'; there are: name, learning_rate"),
+        ({"data__tokenizer__kind": "letters"}, "Unknown data.tokenizer.kind 'letters'; allowed are bpe, word, byte"),
+        ({"data__max_lenght": 3}, r"did you mean 'data.max_length'\?"),
+        ({"data__limits": [8, 99]}, r"data.limits \[8, 99\] must not go beyond data.max_length, 16"),
+        ({"data__holdout": 1.0}, r"data.holdout must lie in \[0, 1\)"),
+        ({"data__train": "nowhere.txt"}, "data file 'nowhere.txt' does not exist"),
+        ({"schedule__kind": "linear"}, "Unknown noise schedule 'linear'"),
+        ({"trainer__attention": "flash"}, "flash"),
+    ],
+)
+def test_mistakes_in_the_settings_are_found_before_work_starts(build, tmp_path, changes, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        build(**changes)
+    assert not (tmp_path / "run" / "checkpoints").exists()
