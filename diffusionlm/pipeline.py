@@ -5,84 +5,32 @@ Shape letters: B rows (inputs times samples), L span positions, V vocabulary, D 
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory, SpanDenoiser
+from diffusionlm.canvas_batch import CanvasBatch
+from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.loading import INDEX, find_folder, load_denoiser, read_index, save_denoiser, write_folder
-from diffusionlm.results import GenerationResult, Sample
-from diffusionlm.samplers import make_sampler, sampler_to_dict
-from diffusionlm.spans import Canvas, CanvasLayout
+from diffusionlm.requests import Row, check_settings, read_rows
+from diffusionlm.results import GenerationResult, Sample, StepState
+from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_NOISE_STREAM = 0x5EED  # keeps the noise apart from whatever else is drawn from the same seed
+    from diffusionlm.spans import Canvas, CanvasLayout
 
-
-@dataclass
-class StepState:
-    """What a step looks like from outside; all tensors are on the pipeline's device.
-
-    Attributes:
-        step: index of the step, from 0.
-        num_steps: how many there are.
-        u: progress of the schedule before the step, 1 is noise.
-        gamma: noise level before the step.
-        log_probs: log of the (guided) token posterior (B, L, V).
-        latents: noisy embeddings before the step (B, L, D).
-        layouts: the canvas of each row.
-        tokenizer: to read the texts.
-    """
-
-    step: int
-    num_steps: int
-    u: float
-    gamma: float
-    log_probs: Tensor
-    latents: Tensor
-    layouts: list[CanvasLayout] = field(repr=False)
-    tokenizer: TextTokenizer = field(repr=False)
-
-    def best_tokens(self) -> tuple[list[list[str]], list[list[float]]]:
-        """The likeliest token of each position as text, and its probability; one list a row."""
-        probs, ids = self.log_probs.max(-1)
-        strings = self.tokenizer.vocabulary.strings
-        tokens = [
-            [strings[t] for t in row[: layout.length].tolist()] for row, layout in zip(ids, self.layouts, strict=True)
-        ]
-        certainty = [
-            row[: layout.length].exp().tolist() for row, layout in zip(probs, self.layouts, strict=True)
-        ]
-        return tokens, certainty
-
-    def texts(self) -> list[str]:
-        """The text of each row if the step were the last."""
-        ids = self.log_probs.argmax(-1).tolist()
-        return [
-            layout.assemble(row[: layout.length], self.tokenizer)[0]
-            for row, layout in zip(ids, self.layouts, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One sample to be written: its canvas, its prompt ("" for none), its seed, and the input it belongs to."""
-
-    canvas: Canvas
-    prompt: str
-    seed: int
-    source: int
 
 
 @dataclass(frozen=True)
@@ -179,8 +127,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
 
         def write(draft: Path) -> None:
-            import json
-
             checksum = save_denoiser(self.denoiser, draft / "denoiser")
             self.tokenizer.save_pretrained(draft / "tokenizer")
             index = {
@@ -301,18 +247,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int,
     ) -> Iterator[StepState | GenerationResult]:
         began = time.perf_counter()
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps must be an integer of at least 1, got {steps!r}; 16 to 64 are usual.")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature!r}; 1 samples the model as it is.")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-        rows, batched = self._rows(text, prompt, num_samples, seed, max_length)
-        layouts = {}
-        for row in rows:
-            if row.canvas not in layouts:
-                layouts[row.canvas] = self._lay_out(row.canvas, max_span_length)
-        solver = self.sampler if sampler is None else make_sampler(sampler)
+        check_settings(steps, temperature, batch_size)
+        longest = self.denoiser.config.max_position_embeddings
+        whole = self.max_length if max_length is None else max_length
+        rows, batched = read_rows(text, prompt, num_samples, seed, whole, longest)
+        layouts = {canvas: self._lay_out(canvas, max_span_length) for canvas in dict.fromkeys(row.canvas for row in rows)}
+        # a solver of its own: calls that run at the same time do not share history
+        solver = copy.deepcopy(self.sampler) if sampler is None else copy.deepcopy(make_sampler(sampler))
         solver.set_schedule(self.schedule)
         steering = None
         if guidance is not None:
@@ -347,52 +288,34 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     def _denoise(
         self,
-        rows: list[_Row],
+        rows: list[Row],
         layouts: list[CanvasLayout],
         steps: int,
-        solver: Any,
+        solver: Sampler,
         temperature: float,
         steering: Any,
         timings: dict[str, float],
     ) -> Iterator[StepState | _Finished]:
         """The loop: posterior, guidance, clean estimate, sampler; yields after every step."""
-        device, dim = self.denoiser.device, self.denoiser.config.embedding_size
-        copies = 1 if steering is None else steering.particles
-        rows = [row for row in rows for _ in range(copies)]
-        layouts = [layout for layout in layouts for _ in range(copies)]
-        longest = max(layout.length for layout in layouts)
-        pad = self._pad(layouts, longest)
-        span_mask, positions, open_mask, forbidden = (tensor.to(device) for tensor in pad)
+        batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, self.denoiser, self.tokenizer)
+        device = batch.device
         with _timed(timings, "encode"):
-            memory = self._memory(rows, layouts)
-        generators = [
-            torch.Generator().manual_seed(_noise_seed(row.seed, i % copies)) for i, row in enumerate(rows)
-        ]
-
-        def draw() -> Tensor:
-            out = torch.zeros(len(rows), longest, dim)
-            for i, (layout, generator) in enumerate(zip(layouts, generators, strict=True)):
-                out[i, : layout.length] = torch.randn(layout.length, dim, generator=generator)
-            return out.to(device)
-
-        plain_memory: list[ContextMemory | None] = []
+            memories = {False: batch.encode()}
 
         def posterior(z: Tensor, gamma: Tensor, estimate: Tensor | None, without_prompt: bool = False) -> Tensor:
-            used = memory
-            if without_prompt:
-                if not plain_memory:
-                    plain_memory.append(self._memory([_Row(r.canvas, "", r.seed, r.source) for r in rows], layouts))
-                used = plain_memory[0]
-            logits = self.denoiser(z, gamma, used, estimate, span_mask, positions, open_mask).logits
-            return (logits / temperature).masked_fill(forbidden, -torch.inf).log_softmax(-1)
+            if without_prompt and True not in memories:
+                memories[True] = batch.encode(with_prompt=False)
+            memory = memories[without_prompt]
+            out = self.denoiser(z, gamma, memory, estimate, batch.span_mask, batch.positions, batch.open_mask)
+            return (out.logits / temperature).masked_fill(batch.forbidden, -torch.inf).log_softmax(-1)
 
         solver.set_timesteps(steps, device=device)
         session = None
         if steering is not None:
-            session = steering.begin(
-                layouts, ~forbidden, span_mask, self.denoiser.unit_embeddings(), [row.seed for row in rows], steps
-            )
-        latents, estimate = draw(), None
+            seeds = [row.seed for row in batch.rows]
+            embeddings = self.denoiser.unit_embeddings()
+            session = steering.begin(batch.layouts, ~batch.forbidden, batch.span_mask, embeddings, seeds, steps)
+        latents, estimate = batch.draw_noise(), None
         log_probs = latents  # replaced at the first step
         for i in range(steps):
             gamma, u = solver.gammas[i].to(device, torch.float32), float(solver.u[i])
@@ -413,127 +336,38 @@ class DiffusionLMPipeline(DiffusionPipeline):
                         solver.select(guided.rows)
             with _timed(timings, "sampler"):
                 clean = self.denoiser.clean_estimate(log_probs.exp())
-                state = StepState(i, steps, u, float(gamma), log_probs, latents, layouts, self.tokenizer)
-                latents = solver.step(clean, i, latents, draw() if solver.noise_per_step else None)
+                state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
+                latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
                 estimate = clean
             yield state
         if not bool(torch.isfinite(estimate).all()):
             raise FloatingPointError("The denoiser gave NaN; load it in float32 or bfloat16, and check the weights.")
         if session is None:
-            ids, chosen, certificates = log_probs.argmax(-1), list(range(len(rows))), [{} for _ in rows]
+            ids, chosen, certificates = log_probs.argmax(-1), list(range(len(batch))), [{} for _ in batch.rows]
         else:
             ids, chosen, certificates = session.finish(log_probs)
         samples, kept = [], []
         for row in chosen:
-            layout = layouts[row]
+            layout = batch.layouts[row]
             tokens = ids[row, : layout.length].tolist()
             text, written = layout.assemble(tokens, self.tokenizer)
             spans = layout.span_ids(tokens, self.tokenizer.pad_id)
-            samples.append(Sample(text, written, spans, rows[row].seed, certificates[row]))
+            samples.append(Sample(text, written, spans, batch.rows[row].seed, certificates[row]))
             kept.append(estimate[row, : layout.length])
         yield _Finished(samples, kept, None if session is None else session.trace)
 
-    # ---- preparing --------------------------------------------------------------------------------------------------
-
-    def _rows(
-        self, text: Any, prompt: Any, num_samples: int, seed: int | None, max_length: int | None
-    ) -> tuple[list[_Row], bool]:
-        if not isinstance(num_samples, int) or num_samples < 1:
-            raise ValueError(f"num_samples must be an integer of at least 1, got {num_samples!r}.")
-        limit = self.max_length if max_length is None else max_length
-        if not 1 <= limit <= self.denoiser.config.max_position_embeddings:
-            raise ValueError(
-                f"max_length must lie in 1..{self.denoiser.config.max_position_embeddings}, got {limit}."
-            )
-        batched = isinstance(text, (list, tuple)) or isinstance(prompt, (list, tuple))
-        texts = list(text) if isinstance(text, (list, tuple)) else [text]
-        prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
-        if not texts or not prompts:
-            raise ValueError("The list of inputs is empty.")
-        count = max(len(texts), len(prompts))
-        if {len(texts), len(prompts)} - {1, count}:
-            raise ValueError(f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each.")
-        texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
-        first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else int(seed)
-        if first < 0:
-            raise ValueError(f"seed must not be negative, got {seed}.")
-        rows = []
-        for source, (given, condition) in enumerate(zip(texts, prompts, strict=True)):
-            if given is None:
-                canvas = Canvas.whole(limit)
-            elif isinstance(given, Canvas):
-                canvas = given
-            elif isinstance(given, str):
-                canvas = Canvas.parse(given)
-            else:
-                raise TypeError(f"text must be a string, a Canvas, None, or a list of these, got {type(given).__name__}.")
-            if condition is not None and not isinstance(condition, str):
-                raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
-            rows += [_Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
-        return rows, batched
-
     def _lay_out(self, canvas: Canvas, max_span_length: int | None) -> CanvasLayout:
         default = self.max_span_length if max_span_length is None else max_span_length
-        if default < 1:
-            raise ValueError(f"max_span_length must be at least 1, got {default}.")
+        if not isinstance(default, int) or default < 1:
+            raise ValueError(f"max_span_length must be an integer of at least 1, got {default!r}.")
         layout = canvas.lay_out(self.tokenizer, default)
-        allowed = self.denoiser.config.max_position_embeddings
-        if layout.total > allowed:
+        longest = self.denoiser.config.max_position_embeddings
+        if layout.total > longest:
             raise ValueError(
-                f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {allowed}. Shorten the "
+                f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten the "
                 "text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
             )
         return layout
-
-    def _pad(self, layouts: list[CanvasLayout], longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """span_mask, positions, open_mask (B, L) and forbidden (B, L, V); unused positions hold pad alone."""
-        count, vocabulary = len(layouts), self.tokenizer.vocabulary
-        span_mask = torch.zeros(count, longest, dtype=torch.bool)
-        positions = torch.zeros(count, longest, dtype=torch.long)
-        open_mask = torch.zeros(count, longest, dtype=torch.bool)
-        forbidden = torch.ones(count, longest, len(vocabulary), dtype=torch.bool)
-        forbidden[..., vocabulary.pad_id] = False
-        known: dict[Canvas, Tensor] = {}
-        for i, layout in enumerate(layouts):
-            n = layout.length
-            span_mask[i, :n] = True
-            positions[i, :n] = layout.span_positions
-            open_mask[i, :n] = layout.open_mask
-            if layout.canvas not in known:
-                known[layout.canvas] = ~layout.allowed(self.tokenizer)
-            forbidden[i, :n] = known[layout.canvas]
-        return span_mask, positions, open_mask, forbidden
-
-    def _memory(self, rows: list[_Row], layouts: list[CanvasLayout]) -> ContextMemory | None:
-        """Prompt and known text of each row; each distinct input is encoded once."""
-        keys = list(dict.fromkeys((row.prompt, row.canvas) for row in rows))
-        by_key = {(row.prompt, row.canvas): layout for row, layout in zip(rows, layouts, strict=True)}
-        prompts = [self.tokenizer.encode(prompt) if prompt else [] for prompt, _ in keys]
-        limit = 2 * self.denoiser.config.max_position_embeddings
-        for ids in prompts:
-            if len(ids) > limit:
-                raise ValueError(f"The prompt has {len(ids)} tokens, at most {limit} are allowed.")
-        memories = []
-        if any(prompts):
-            at = [torch.arange(-len(ids), 0) for ids in prompts]
-            memories.append(self._encode([torch.tensor(ids, dtype=torch.long) for ids in prompts], at, PROMPT))
-        known = [by_key[key] for key in keys]
-        if any(len(layout.known_ids) for layout in known):
-            memories.append(
-                self._encode([layout.known_ids for layout in known], [layout.known_positions for layout in known], CANVAS)
-            )
-        if not memories:
-            return None
-        index = {key: i for i, key in enumerate(keys)}
-        wanted = torch.tensor([index[(row.prompt, row.canvas)] for row in rows], device=self.denoiser.device)
-        return ContextMemory.concat(memories).select(wanted)
-
-    def _encode(self, ids: list[Tensor], positions: list[Tensor], segment: int) -> ContextMemory:
-        device = self.denoiser.device
-        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_id)
-        at = torch.nn.utils.rnn.pad_sequence(positions, batch_first=True)
-        mask = torch.arange(padded.shape[1]) < torch.tensor([len(row) for row in ids])[:, None]
-        return self.denoiser.encode_context(padded.to(device), None, mask.to(device), at.to(device), segment)
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:
@@ -564,11 +398,6 @@ _STREAM_DEFAULTS: dict[str, Any] = {
     "max_span_length": None,
     "batch_size": 64,
 }
-
-
-def _noise_seed(seed: int, copy: int) -> int:
-    state = np.random.SeedSequence((seed, _NOISE_STREAM, copy)).generate_state(1, np.uint64)[0]
-    return int(state >> np.uint64(1))
 
 
 @contextmanager

@@ -1,10 +1,61 @@
-"""What a generation returns."""
+"""What a generation shows while it runs, and what it returns."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import TextTokenizer
+
+
+@dataclass
+class StepState:
+    """What a step looks like from outside; all tensors are on the pipeline's device.
+
+    Attributes:
+        step: index of the step, from 0.
+        num_steps: how many there are.
+        u: progress of the schedule before the step, 1 is noise.
+        gamma: noise level before the step.
+        log_probs: log of the (guided) token posterior (B, L, V).
+        latents: noisy embeddings before the step (B, L, D).
+        layouts: the canvas of each row.
+        tokenizer: to read the texts.
+    """
+
+    step: int
+    num_steps: int
+    u: float
+    gamma: float
+    log_probs: Tensor
+    latents: Tensor
+    layouts: list[CanvasLayout] = field(repr=False)
+    tokenizer: TextTokenizer = field(repr=False)
+
+    def best_tokens(self) -> tuple[list[list[str]], list[list[float]]]:
+        """The likeliest token of each position as text, and its probability; one list a row."""
+        probs, ids = self.log_probs.max(-1)
+        strings = self.tokenizer.vocabulary.strings
+        tokens = [
+            [strings[t] for t in row[: layout.length].tolist()] for row, layout in zip(ids, self.layouts, strict=True)
+        ]
+        certainty = [
+            row[: layout.length].exp().tolist() for row, layout in zip(probs, self.layouts, strict=True)
+        ]
+        return tokens, certainty
+
+    def texts(self) -> list[str]:
+        """The text of each row if the step were the last."""
+        ids = self.log_probs.argmax(-1).tolist()
+        return [
+            layout.assemble(row[: layout.length], self.tokenizer)[0]
+            for row, layout in zip(ids, self.layouts, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 import diffusionlm
 
-CORE = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans", "pipeline"}
+CORE = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans", "pipeline", "results", "requests", "loading"}
 ALLOWED: dict[str, set[str]] = {
     "diffusion": set(),
     "text": set(),
@@ -20,7 +20,11 @@ ALLOWED: dict[str, set[str]] = {
     "samplers": {"diffusion"},
     "guidance": {"text"},
     "spans": {"text"},
-    "pipeline": CORE,
+    "requests": {"spans"},
+    "results": {"spans", "text"},
+    "canvas_batch": {"denoiser", "requests", "spans", "text"},
+    "loading": {"denoiser"},
+    "pipeline": CORE | {"canvas_batch"},
     "training": CORE,
     "retrieval": CORE,
     "evaluation": CORE,

@@ -1,0 +1,91 @@
+"""What was asked for, checked and spread into rows: one row is one sample to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diffusionlm.spans import Canvas
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample to be written.
+
+    Attributes:
+        canvas: known text and spans.
+        prompt: the condition, "" for none.
+        seed: of its noise.
+        source: index of the input it belongs to.
+    """
+
+    canvas: Canvas
+    prompt: str
+    seed: int
+    source: int
+
+
+def check_settings(steps: Any, temperature: Any, batch_size: Any) -> None:
+    """Raises ValueError for a setting out of range."""
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be an integer of at least 1, got {steps!r}; 16 to 64 are usual.")
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature!r}; 1 samples the model as it is.")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
+
+
+def read_rows(
+    text: Any, prompt: Any, num_samples: int, seed: int | None, max_length: int, longest: int
+) -> tuple[list[Row], bool]:
+    """Rows in the order of the inputs, and whether a list of inputs was given.
+
+    Args:
+        text: as the pipeline takes it.
+        prompt: likewise.
+        num_samples: rows for each input.
+        seed: of the first sample of each input; drawn if None.
+        max_length: positions of a text written from nothing.
+        longest: what the model takes.
+
+    Raises:
+        ValueError: if something is out of range, empty, or does not fit together.
+        TypeError: if a text or a prompt is of the wrong type.
+    """
+    if not isinstance(num_samples, int) or num_samples < 1:
+        raise ValueError(f"num_samples must be an integer of at least 1, got {num_samples!r}.")
+    if not isinstance(max_length, int) or not 1 <= max_length <= longest:
+        raise ValueError(f"max_length must lie in 1..{longest}, got {max_length!r}.")
+    batched = isinstance(text, (list, tuple)) or isinstance(prompt, (list, tuple))
+    texts = list(text) if isinstance(text, (list, tuple)) else [text]
+    prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
+    if not texts or not prompts:
+        raise ValueError("The list of inputs is empty.")
+    count = max(len(texts), len(prompts))
+    if {len(texts), len(prompts)} - {1, count}:
+        raise ValueError(
+            f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each."
+        )
+    texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
+    first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else int(seed)
+    if first < 0:
+        raise ValueError(f"seed must not be negative, got {seed}.")
+    rows = []
+    for source, (given, condition) in enumerate(zip(texts, prompts, strict=True)):
+        if condition is not None and not isinstance(condition, str):
+            raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
+        canvas = _read_canvas(given, max_length)
+        rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
+    return rows, batched
+
+
+def _read_canvas(given: Any, max_length: int) -> Canvas:
+    if given is None:
+        return Canvas.whole(max_length)
+    if isinstance(given, Canvas):
+        return given
+    if isinstance(given, str):
+        return Canvas.parse(given)
+    raise TypeError(f"text must be a string, a Canvas, None, or a list of these, got {type(given).__name__}.")
