@@ -50,7 +50,7 @@ class NoiseLevelEmbedding(KeptBuffers):
 class Modulation(nn.Linear):
     """Condition (B, condition_size) -> shift, scale and gate of attention, then of the feed-forward: (B, 6 W).
 
-    A class of its own for its initialisation: transformers calls that for modules with parameters, not for whole blocks.
+    A class of its own for its initialisation, which transformers calls for modules with parameters alone.
     """
 
 

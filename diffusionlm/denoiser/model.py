@@ -102,15 +102,15 @@ class SpanDenoiser(PreTrainedModel):
 
         Raises:
             OSError: if a file is missing or damaged.
-            ValueError: if weights are missing (unless allowed) or unknown.
+            ValueError: if weights are missing (unless allowed), unknown, or of another shape than the configuration's.
         """
         with_info = kwargs.pop("output_loading_info", False)
         with damaged_files_named(pretrained_model_name_or_path):
-            loaded: Any = super().from_pretrained(
-                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-            )
+            settings = {**kwargs, "output_loading_info": True, "ignore_mismatched_sizes": True}
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **settings)
         model, info = loaded
-        check_complete(info, str(pretrained_model_name_or_path), allow_missing)
+        ignore_shapes = kwargs.get("ignore_mismatched_sizes", False)
+        check_complete(info, str(pretrained_model_name_or_path), allow_missing, ignore_shapes)
         return (model, info) if with_info else model
 
     @classmethod

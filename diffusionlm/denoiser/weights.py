@@ -40,18 +40,27 @@ def damaged_files_named(source: Any) -> Iterator[None]:
         ) from error
 
 
-def check_complete(info: Mapping[str, Any], source: str, allow_missing: bool = False) -> None:
+def check_complete(
+    info: Mapping[str, Any], source: str, allow_missing: bool = False, ignore_shapes: bool = False
+) -> None:
     """Makes sure that a checkpoint held the model's parameters, no fewer and no others.
 
     Args:
         info: transformers' loading info.
         source: where the checkpoint came from.
         allow_missing: accept parameters that the checkpoint lacks.
+        ignore_shapes: accept parameters of another shape, which are initialised.
 
     Raises:
-        ValueError: naming what is missing or unknown.
+        ValueError: naming what is missing, unknown or of another shape.
     """
     missing, unknown = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    misshapen = [f"{name} {tuple(given)}, not {tuple(wanted)}" for name, given, wanted in info["mismatched_keys"]]
+    if misshapen and not ignore_shapes:
+        raise ValueError(
+            f"The checkpoint {source!r} does not fit its configuration ({_some(sorted(misshapen))}): "
+            "check config.json against the weights."
+        )
     if missing and not allow_missing:
         raise ValueError(
             f"The checkpoint {source!r} lacks {len(missing)} parameters of this configuration ({_some(missing)}): "
