@@ -20,7 +20,7 @@ from diffusionlm.training.files import atomic_folder
 from diffusionlm.training.identity import check_identity, run_identity
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys
-from diffusionlm.training.trainer import Trainer
+from diffusionlm.training.trainer import Trainer, trains_on_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +116,7 @@ def build_trainer(
     valid_sources = parse_sources(data["valid"], defaults) if data.get("valid") else []
     for source in (*train_sources, *valid_sources):
         source.check()
-    with PartialState().main_process_first():  # the others then find tokenizer and cache
+    with PartialState(cpu=trains_on_cpu()).main_process_first():  # the others then find tokenizer and cache
         tokenizer = _tokenizer(folder, train_sources, data["tokenizer"])
         check_identity(folder, run_identity(config, train_sources, tokenizer))
         train_corpus = _corpus(train_sources, tokenizer, config)

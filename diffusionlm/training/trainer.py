@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 
 _TRAIN, _NOISE = 0, 2
 _RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
+
+
+def trains_on_cpu() -> bool:
+    """Whether the variable ACCELERATE_USE_CPU asks for it, or there is no accelerator that knows float64 (MPS does not)."""
+    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return asked or found is None or found.type == "mps"
 
 
 class Trainer:
@@ -71,14 +79,16 @@ class Trainer:
         self.denoiser, self.on_log, self.on_validate = denoiser.train(), on_log, on_validate
         # batches without known text or prompt leave the encoder's parameters unused
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[unused])  # autocast is in `_forward`
+        # autocast is in `_forward`
+        self.accelerator = Accelerator(cpu=trains_on_cpu(), mixed_precision="no", kwargs_handlers=[unused])
         if train.min_rows < self.accelerator.num_processes:
             raise ValueError(
                 f"A batch may have only {train.min_rows} rows, fewer than the {self.accelerator.num_processes} processes; "
                 "raise data.tokens_per_batch."
             )
         if settings.gradient_checkpointing:
-            denoiser.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(denoiser, "activation_checkpointing_enable", None)  # the newer name
+            (enable or denoiser.gradient_checkpointing_enable)({"use_reentrant": False})
         denoiser.to(self.accelerator.device)
         self.optimizers = build_optimizers(denoiser, **settings.optimizer)
         self.average = WeightAverage(denoiser, settings.ema_decay)

@@ -73,6 +73,8 @@ def run(config):
 
     trainer, _ = build_trainer(config)
     trainer.resume()
+    accelerator = trainer.accelerator
+    (Path(config["folder"]) / f"rank_{accelerator.process_index}_of_{accelerator.num_processes}").touch()
     if trainer.accelerator.is_main_process:
         with RunLog(Path(config["folder"]), trainer.settings.max_steps, trainer.step, tensorboard=False) as log:
             trainer.on_log = log
