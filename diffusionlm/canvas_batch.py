@@ -40,7 +40,12 @@ class CanvasBatch:
     """
 
     def __init__(
-        self, rows: list[Row], layouts: list[CanvasLayout], copies: int, denoiser: SpanDenoiser, tokenizer: TextTokenizer
+        self,
+        rows: list[Row],
+        layouts: list[CanvasLayout],
+        copies: int,
+        denoiser: SpanDenoiser,
+        tokenizer: TextTokenizer,
     ) -> None:
         self.rows = [row for row in rows for _ in range(copies)]
         self.layouts = [layout for layout in layouts for _ in range(copies)]
@@ -82,7 +87,9 @@ class CanvasBatch:
             ValueError: if a prompt is too long.
         """
         prompts = [row.prompt if with_prompt else "" for row in self.rows]
-        by_key = {(prompt, row.canvas): layout for prompt, row, layout in zip(prompts, self.rows, self.layouts, strict=True)}
+        by_key = {
+            (prompt, row.canvas): layout for prompt, row, layout in zip(prompts, self.rows, self.layouts, strict=True)
+        }
         keys = list(by_key)
         memories = []
         ids = [torch.tensor(self.tokenizer.encode(prompt) if prompt else [], dtype=torch.long) for prompt, _ in keys]

@@ -1,7 +1,7 @@
 """Pipeline folders: finding, checking, reading and writing them. Weights are safetensors, never pickles.
 
-A folder holds ``model_index.json`` (classes, schedule, limits, checksum), ``denoiser/`` (config.json, model.safetensors),
-``tokenizer/``, ``sampler/`` and, for people, ``README.md`` and ``card.json`` (data, licence, figures).
+A folder holds ``model_index.json`` (classes, schedule, sampler, limits, checksum; the card: data, licence, figures),
+``denoiser/`` (config.json, model.safetensors), ``tokenizer/`` and, for people, ``README.md``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def find_folder(name: str | Path) -> Path:
     path = Path(name)
     if path.is_dir():
         if not (path / INDEX).is_file():
-            raise FileNotFoundError(f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained.")
+            raise FileNotFoundError(
+                f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
+            )
         return path
     if str(name) in bundled_names():
         return BUNDLED / str(name)
@@ -57,7 +59,9 @@ def find_folder(name: str | Path) -> Path:
             raise FileNotFoundError(
                 f"There is no folder {str(name)!r}, and the Hub gave none: {error}. Bundled checkpoints: {known}."
             ) from error
-    raise FileNotFoundError(f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name.")
+    raise FileNotFoundError(
+        f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
+    )
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -84,7 +88,9 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
     for path in (config_file, weights):
         if not path.is_file():
             pickles = [p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
-            hint = f" ({', '.join(pickles)} is a pickle and is never loaded; convert it to safetensors)" if pickles else ""
+            hint = (
+                f" ({', '.join(pickles)} is a pickle and is never loaded; convert it to safetensors)" if pickles else ""
+            )
             raise FileNotFoundError(f"The checkpoint has no {path}{hint}.")
     try:
         config = DenoiserConfig.from_pretrained(folder, **config_changes)
@@ -94,16 +100,24 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
     except (TypeError, OSError) as error:
         raise ValueError(f"The configuration {config_file} cannot be used: {error}") from error
     if checksum is not None and sha256(weights) != checksum:
-        raise ValueError(f"The weights {weights} are not the ones this checkpoint was saved with (SHA-256 differs); fetch them again.")
+        raise ValueError(
+            f"The weights {weights} are not those the checkpoint was saved with (SHA-256 differs); fetch them again."
+        )
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
     if bad:
-        raise ValueError(f"The weights {weights} hold NaN or infinite numbers in {', '.join(bad[:3])}; the training run diverged.")
-    with torch.random.fork_rng(devices=[]):  # building the network draws numbers; the caller's generator stays as it was
+        raise ValueError(
+            f"The weights {weights} hold NaN or infinite numbers in {', '.join(bad[:3])}; the training run diverged."
+        )
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # building the network draws numbers; the caller's generator stays as it was
         denoiser = SpanDenoiser(config)
     try:
         denoiser.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"The weights {weights} do not fit {config_file}: {' '.join(str(error).split())[:300]}") from error
+        raise ValueError(
+            f"The weights {weights} do not fit {config_file}: {' '.join(str(error).split())[:300]}"
+        ) from error
     return denoiser.eval()
 
 
@@ -111,7 +125,9 @@ def save_denoiser(denoiser: SpanDenoiser, folder: Path) -> str:
     """Writes ``config.json`` and ``model.safetensors``; returns the SHA-256 of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     denoiser.config.save_pretrained(folder)
-    save_file({k: v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}, folder / WEIGHTS, {"format": "pt"})
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}, folder / WEIGHTS, {"format": "pt"}
+    )
     return sha256(folder / WEIGHTS)
 
 

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from diffusers import DiffusionPipeline
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from diffusionlm.spans import Canvas, CanvasLayout
-
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
         >>> pipe("The [SPAN:5] is a pub near [SPAN].", seed=0).texts  # doctest: +SKIP
     """
+
+    # set by register_modules; the base class comes untyped
+    denoiser: SpanDenoiser
+    tokenizer: TextTokenizer
+    sampler: Sampler
+    register_modules: Any
+    progress_bar: Any
+    set_progress_bar_config: Any
+    to: Any
 
     def __init__(
         self,
@@ -83,7 +91,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
     # ---- files ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         name: str | Path = "restaurant",
         *,
@@ -111,7 +119,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             raise ValueError(f"{folder / INDEX} lacks {', '.join(missing)}; it was not written by save_pretrained.")
         denoiser = load_denoiser(folder / "denoiser", index.get("sha256"), **config_changes)
         if torch_dtype is not None:
-            denoiser = denoiser.to(torch_dtype)
+            denoiser = torch.nn.Module.to(denoiser, torch_dtype)
         pipe = cls(
             denoiser,
             TextTokenizer.from_pretrained(folder / "tokenizer"),
@@ -123,7 +131,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         )
         return pipe if device is None else pipe.to(device)
 
-    def save_pretrained(self, folder: str | Path, **_: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
 
         def write(draft: Path) -> None:
@@ -145,6 +153,14 @@ class DiffusionLMPipeline(DiffusionPipeline):
         write_folder(Path(folder), write)
 
     # ---- writing ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def __call__(
+        self, text: Any = None, *, output_type: Literal["text"] = "text", **settings: Any
+    ) -> GenerationResult: ...
+
+    @overload
+    def __call__(self, text: Any = None, *, output_type: Literal["latents"], **settings: Any) -> Tensor: ...
 
     @torch.no_grad()
     def __call__(
@@ -251,7 +267,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         longest = self.denoiser.config.max_position_embeddings
         whole = self.max_length if max_length is None else max_length
         rows, batched = read_rows(text, prompt, num_samples, seed, whole, longest)
-        layouts = {canvas: self._lay_out(canvas, max_span_length) for canvas in dict.fromkeys(row.canvas for row in rows)}
+        layouts = {
+            canvas: self._lay_out(canvas, max_span_length) for canvas in dict.fromkeys(row.canvas for row in rows)
+        }
         # a solver of its own: calls that run at the same time do not share history
         solver = copy.deepcopy(self.sampler) if sampler is None else copy.deepcopy(make_sampler(sampler))
         solver.set_schedule(self.schedule)
@@ -266,7 +284,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         traces = []
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            for item in self._denoise(part, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings):
+            for item in self._denoise(
+                part, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings
+            ):
                 if isinstance(item, StepState):
                     yield item
                     continue
@@ -299,6 +319,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """The loop: posterior, guidance, clean estimate, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, self.denoiser, self.tokenizer)
         device = batch.device
+        if self.denoiser.config.position_kind == "rope":
+            self.denoiser.set_sequence_length(max(layout.total for layout in layouts))
         with _timed(timings, "encode"):
             memories = {False: batch.encode()}
 
@@ -310,17 +332,20 @@ class DiffusionLMPipeline(DiffusionPipeline):
             return (out.logits / temperature).masked_fill(batch.forbidden, -torch.inf).log_softmax(-1)
 
         solver.set_timesteps(steps, device=device)
+        assert solver.gammas is not None
+        assert solver.u is not None
         session = None
         if steering is not None:
             seeds = [row.seed for row in batch.rows]
             embeddings = self.denoiser.unit_embeddings()
             session = steering.begin(batch.layouts, ~batch.forbidden, batch.span_mask, embeddings, seeds, steps)
-        latents, estimate = batch.draw_noise(), None
+        latents = batch.draw_noise()
+        clean: Tensor | None = None
         log_probs = latents  # replaced at the first step
         for i in range(steps):
             gamma, u = solver.gammas[i].to(device, torch.float32), float(solver.u[i])
             with _timed(timings, "network"):
-                log_probs = posterior(latents, gamma, estimate)
+                log_probs = posterior(latents, gamma, clean)
             if session is not None:
                 with _timed(timings, "guidance"):
                     guided = session.guide(
@@ -329,7 +354,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                         gamma,
                         u,
                         i,
-                        lambda z, plain=False, g=gamma, e=estimate: posterior(z, g, e, plain),
+                        lambda z, plain=False, g=gamma, e=clean: posterior(z, g, e, plain),
                     )
                     log_probs, latents = guided.log_probs, guided.latents
                     if guided.rows is not None:
@@ -338,12 +363,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 clean = self.denoiser.clean_estimate(log_probs.exp())
                 state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
-                estimate = clean
             yield state
-        if not bool(torch.isfinite(estimate).all()):
+        assert clean is not None
+        if not bool(torch.isfinite(clean).all()):
             raise FloatingPointError("The denoiser gave NaN; load it in float32 or bfloat16, and check the weights.")
         if session is None:
-            ids, chosen, certificates = log_probs.argmax(-1), list(range(len(batch))), [{} for _ in batch.rows]
+            ids, chosen = log_probs.argmax(-1), list(range(len(batch)))
+            certificates: list[dict[str, bool]] = [{} for _ in batch.rows]
         else:
             ids, chosen, certificates = session.finish(log_probs)
         samples, kept = [], []
@@ -353,7 +379,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             text, written = layout.assemble(tokens, self.tokenizer)
             spans = layout.span_ids(tokens, self.tokenizer.pad_id)
             samples.append(Sample(text, written, spans, batch.rows[row].seed, certificates[row]))
-            kept.append(estimate[row, : layout.length])
+            kept.append(clean[row, : layout.length])
         yield _Finished(samples, kept, None if session is None else session.trace)
 
     def _lay_out(self, canvas: Canvas, max_span_length: int | None) -> CanvasLayout:
@@ -364,8 +390,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         longest = self.denoiser.config.max_position_embeddings
         if layout.total > longest:
             raise ValueError(
-                f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten the "
-                "text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
+                f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
+                "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
             )
         return layout
 

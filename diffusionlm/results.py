@@ -44,9 +44,7 @@ class StepState:
         tokens = [
             [strings[t] for t in row[: layout.length].tolist()] for row, layout in zip(ids, self.layouts, strict=True)
         ]
-        certainty = [
-            row[: layout.length].exp().tolist() for row, layout in zip(probs, self.layouts, strict=True)
-        ]
+        certainty = [row[: layout.length].exp().tolist() for row, layout in zip(probs, self.layouts, strict=True)]
         return tokens, certainty
 
     def texts(self) -> list[str]:

@@ -1,7 +1,7 @@
 """From a text with gaps to a `Canvas` (known text and spans to write), to token positions, and back to text.
 
-Written form: ``The [SPAN:5] is a pub near [SPAN].`` has a span of exactly five tokens and one that ends itself. A backslash
-keeps a marker literal: ``\\[SPAN]``. Known text comes back byte for byte.
+Written form: ``The [SPAN:5] is a pub near [SPAN].`` has a span of exactly five tokens and one that ends itself. A
+backslash keeps a marker literal: ``\\[SPAN]``. Known text comes back byte for byte.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Span:
         if self.length is None and not self.open:
             raise ValueError("A closed span needs a length.")
         if self.length is not None and self.length < 1:
-            raise ValueError(f"A span needs at least 1 token, got {self.length}; write [SPAN:n] with n >= 1, or [SPAN].")
+            raise ValueError(
+                f"A span needs at least 1 token, got {self.length}; write [SPAN:n] with n >= 1, or [SPAN]."
+            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class Canvas:
             ValueError: if the text is empty, has no span, or has something that looks like a misspelt one.
         """
         if not text:
-            raise ValueError("The text is empty; write a text with [SPAN], or pass no text to have a whole one written.")
+            raise ValueError(
+                "The text is empty; write a text with [SPAN], or pass no text to have a whole one written."
+            )
         pieces: list[str | Span] = []
         cursor = 0
         for match in _MARKER.finditer(text):
@@ -99,7 +103,9 @@ class Canvas:
         if not any(isinstance(piece, Span) for piece in pieces):
             near = _NEAR_MARKER.search(text)
             hint = f" Did you mean [SPAN] where the text has {near.group(0)!r}?" if near else ""
-            raise ValueError(f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.{hint}")
+            raise ValueError(
+                f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.{hint}"
+            )
         return cls(tuple(pieces))
 
     @classmethod
@@ -124,7 +130,7 @@ class Canvas:
         for start, end in ranges:
             if not cursor <= start <= end <= len(text):
                 raise ValueError(
-                    f"The range ({start}, {end}) does not fit: ranges must be in order, apart, and within 0..{len(text)}."
+                    f"The range ({start}, {end}) does not fit: they must be in order, apart, and within 0..{len(text)}."
                 )
             pieces += [text[cursor:start], Span(length)]
             cursor = end
@@ -143,7 +149,11 @@ class Canvas:
         literals = self.literals
         known: list[int] = []
         known_at: list[int] = []
-        span_at, span_of, opened, first, spaced = [], [], [], [], []
+        span_at: list[int] = []
+        span_of: list[int] = []
+        opened: list[bool] = []
+        first: list[bool] = []
+        spaced: list[bool] = []
         position = 0
         for number, literal in enumerate(literals):
             has_span = number < len(self.spans)
@@ -188,7 +198,7 @@ class CanvasLayout:
         span_index: (L,) to which span a position belongs.
         open_mask: (L,) bool, positions of spans that may end early.
         first_mask: (L,) bool, first position of each span; a span has at least one token.
-        space_mask: (L,) bool, positions whose token must open with a space, because the text before the span ended in one.
+        space_mask: (L,) bool, positions whose token must open with a space: the text before the span ended in one.
     """
 
     canvas: Canvas

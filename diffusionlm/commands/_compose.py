@@ -1,4 +1,4 @@
-"""Hydra's composition for our commands: overrides in, plain dictionary out, typos answered with the nearest valid name."""
+"""Hydra's composition for our commands: overrides in, a dictionary out; typos get the nearest name."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ def main(argv: list[str]) -> int:
         return 0
     flags = [text for text in texts if text.startswith("--")]
     if flags:
-        raise ValueError(f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=...")
+        raise ValueError(
+            f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
+        )
     config = compose_config("generate", overrides)
     if config["format"] not in ("text", "json"):
         raise ValueError(f"format must be 'text' or 'json', got {config['format']!r}.")
@@ -46,7 +48,9 @@ def main(argv: list[str]) -> int:
     from diffusionlm.pipeline import DiffusionLMPipeline
 
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
-    pipe = DiffusionLMPipeline.from_pretrained(config["model"], torch_dtype=getattr(torch, config["dtype"]), device=device)
+    pipe = DiffusionLMPipeline.from_pretrained(
+        config["model"], torch_dtype=getattr(torch, config["dtype"]), device=device
+    )
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     names = ("prompt", "num_samples", "steps", "sampler", "temperature", "seed")
     settings = {name: config[name] for name in (*names, "max_length", "max_span_length", "batch_size")}

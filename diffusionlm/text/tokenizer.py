@@ -1,7 +1,7 @@
 """`TextTokenizer`: text to ids and back, by the `tokenizers` library, so that decoding is concatenation of surfaces.
 
-Three kinds: byte-level BPE trained from a corpus (any text is covered), words for corpora tokenised by spaces, plain bytes.
-All prefix a text with one space, so that a word has one token wherever it stands; decoding takes that space off again.
+Three kinds: byte-level BPE trained from a corpus (any text is covered), words for corpora split by spaces, bytes. All
+prefix a text with one space, so that a word has one token wherever it stands; decoding takes that space off again.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ class TextTokenizer:
     @property
     def pad_id(self) -> int:
         """Id of the token that fills the tail of a span."""
-        return self.backend.token_to_id(PAD)
+        pad = self.backend.token_to_id(PAD)
+        assert pad is not None  # checked when the tokenizer was made
+        return pad
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -116,7 +118,7 @@ class TextTokenizer:
         to_byte = {char: byte for byte, char in bytes_to_unicode().items()}
         surfaces = []
         for i in range(self.vocab_size):
-            token = self.backend.id_to_token(i)
+            token = self.backend.id_to_token(i) or ""
             if i in special:
                 surfaces.append(b"")
             elif self.kind == "word":
@@ -145,7 +147,9 @@ class TextTokenizer:
         folder = Path(folder)
         for name in (TOKENIZER_FILE, META_FILE):
             if not (folder / name).is_file():
-                raise FileNotFoundError(f"No {name} in {folder}; a tokenizer folder holds {TOKENIZER_FILE} and {META_FILE}.")
+                raise FileNotFoundError(
+                    f"No {name} in {folder}; a tokenizer folder holds {TOKENIZER_FILE} and {META_FILE}."
+                )
         try:
             kind = json.loads((folder / META_FILE).read_text())["kind"]
             backend = Tokenizer.from_file(str(folder / TOKENIZER_FILE))

@@ -49,7 +49,7 @@ class Vocabulary:
         return tuple(surface.decode("utf-8", errors="replace") for surface in self.surfaces)
 
     def where(self, predicate: Callable[[str], bool]) -> Tensor:
-        """Ids (N,) int64 of the tokens whose text, stripped of surrounding space, fulfils ``predicate``; none special."""
+        """Ids (N,) int64 of the tokens whose text, without surrounding space, fulfils ``predicate``; none special."""
         hits = [
             i
             for i, text in enumerate(self.strings)
