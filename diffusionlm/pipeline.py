@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -154,14 +154,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
-    @overload
-    def __call__(
-        self, text: Any = None, *, output_type: Literal["text"] = "text", **settings: Any
-    ) -> GenerationResult: ...
-
-    @overload
-    def __call__(self, text: Any = None, *, output_type: Literal["latents"], **settings: Any) -> Tensor: ...
-
     @torch.no_grad()
     def __call__(
         self,
@@ -179,7 +171,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int = 64,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
-    ) -> GenerationResult | Tensor:
+    ) -> Any:
         """Writes texts.
 
         Args:
