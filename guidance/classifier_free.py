@@ -12,7 +12,9 @@ from diffusionlm.guidance.state import GuidanceState
 
 @register("classifier-free")
 class ClassifierFree(Guidance):
-    """Classifier-free guidance (Ho and Salimans, "Classifier-free diffusion guidance", 2022, eq. 6), on token posteriors:
+    """Follow the prompt more closely than the model would by itself: classifier-free guidance.
+
+    Ho and Salimans, "Classifier-free diffusion guidance" (2022), eq. 6, on token posteriors:
     log q = log p(x | prompt) + w (log p(x | prompt) - log p(x)) + const.
 
     That is the tilt by the linear energy E(q) = -sum_i <q_i, log p_i(. | prompt) - log p_i(.)>, so trust region, window

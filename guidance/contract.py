@@ -166,7 +166,7 @@ class Guidance:
         return from_mapping(data)
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{key}={value!r}" for key, value in self.settings().items())
+        inner = ", ".join(f"{key}={_shown(value)}" for key, value in self.settings().items())
         return f"{type(self).__name__}({inner})"
 
 
@@ -178,3 +178,8 @@ def _equal(a: Any, b: Any) -> bool:
         return bool(a == b)
     except (RuntimeError, ValueError, TypeError):  # tensors and the like
         return False
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 and "\n" not in text else common.describe(value)

@@ -23,6 +23,10 @@ class FunctionGuidance(Guidance):
 
     function: Callable[[GuidanceState], Tensor]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_function(self.function)
+
     @property
     def title(self) -> str:
         """The function's name."""
@@ -39,6 +43,18 @@ def class_from_function(function: Any) -> type[Guidance]:
     Raises:
         TypeError: if it is no function of one argument.
     """
+    check_function(function)
+    body = {
+        "__doc__": inspect.getdoc(function) or "",
+        "__module__": function.__module__,
+        "__qualname__": getattr(function, "__qualname__", "function"),
+        "energy": staticmethod(function),
+    }
+    return type(getattr(function, "__name__", "function"), (Guidance,), body)
+
+
+def check_function(function: Any) -> None:
+    """Raises TypeError unless it is a function that can be called with the state alone."""
     if not callable(function):
         raise TypeError(f"A plugin is a Guidance, or a function of the state; got {function!r}.")
     try:
@@ -48,10 +64,3 @@ def class_from_function(function: Any) -> type[Guidance]:
             f"The function {getattr(function, '__name__', function)!r} must take one argument, the state; it takes "
             f"{inspect.signature(function)}."
         ) from None
-    body = {
-        "__doc__": inspect.getdoc(function) or "",
-        "__module__": function.__module__,
-        "__qualname__": getattr(function, "__qualname__", "function"),
-        "energy": staticmethod(function),
-    }
-    return type(getattr(function, "__name__", "function"), (Guidance,), body)

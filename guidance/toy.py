@@ -97,6 +97,7 @@ class ToyResult:
         latents: the last ones (B, L, D).
         certificates: of each sample.
         trace: what guidance did, None without.
+        posteriors: (guided) posterior (B, L, V) and latents (B, L, D) of each step.
     """
 
     ids: Tensor
@@ -104,6 +105,7 @@ class ToyResult:
     latents: Tensor
     certificates: list[dict[str, bool]]
     trace: Trace | None
+    posteriors: list[tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -168,7 +170,7 @@ class ToyModel:
             allowed = self.allowed.expand(len(seeds), -1, -1)
             mask = torch.ones(allowed.shape[:2], dtype=torch.bool)
             session = steering.begin([layout] * len(seeds), allowed, mask, self.embeddings, seeds, steps)
-        z = draw()
+        z, posteriors = draw(), []
         with torch.no_grad():
             for i in range(steps):
                 u, following = 1 - i / steps, 1 - (i + 1) / steps
@@ -179,6 +181,7 @@ class ToyModel:
                         log_probs, z, gamma, u, i, lambda x, plain=False, g=gamma: self.log_posterior(x, g, plain)
                     )
                     log_probs, z = guided.log_probs, guided.latents
+                posteriors.append((log_probs.exp(), z))
                 level = torch.tensor(below, dtype=torch.float64)
                 alpha, sigma = float((-level).sigmoid().sqrt()), float(level.sigmoid().sqrt())
                 z = alpha * (log_probs.exp() @ self.embeddings) + sigma * draw()
@@ -189,7 +192,11 @@ class ToyModel:
         reader = SimpleNamespace(vocabulary=self.vocabulary, pad_id=self.vocabulary.pad_id)
         texts = [layout.assemble(ids[row].tolist(), reader)[0] for row in chosen]
         held = [certificates[row] for row in chosen]
-        return ToyResult(ids[chosen], texts, z[chosen], held, None if session is None else session.trace)
+        return ToyResult(ids[chosen], texts, z[chosen], held, None if session is None else session.trace, posteriors)
+
+    def soft_energies(self, plugin: Any, result: ToyResult) -> Tensor:
+        """The energy of the posteriors of all steps (steps, B) under a bound plugin."""
+        return torch.stack([plugin.energy(self.state_of(probs, z)).detach() for probs, z in result.posteriors])
 
     def energies(self, plugin: Any, result: ToyResult) -> Tensor:
         """The energy of finished texts (B,) under a bound plugin."""
