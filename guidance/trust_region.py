@@ -66,7 +66,7 @@ def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base
         fits = value <= limit
         low, low_cost = torch.where(fits, middle, low), torch.where(fits, value, low_cost)
         high, high_cost = torch.where(fits, high, middle), torch.where(fits, high_cost, value)
-        if bool((low_cost >= (1 - TOLERANCE) * limit).all()) or bool((limit <= 0).all()):
+        if bool(((low_cost >= (1 - TOLERANCE) * limit) | (limit <= 0)).all()):
             break
-    step[rows] = low
+    step[rows] = torch.where(limit > 0, low, 0.0).to(step.dtype)  # rounding may show small steps as free
     return step
