@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.errors import GuidanceError
-from diffusionlm.guidance.registry import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.contract import Guidance
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def place(plugin: Guidance, state: GuidanceState) -> str:
     """The plugin, where it stands, and when."""
     when = f"step {state.step} of {state.num_steps}" if state.step < state.num_steps else "the finished text"
-    return f"The guidance plugin {plugin.title!r} ({origin_of(type(plugin))}), at {when} (u = {state.u:.3f})"
+    return f"The guidance plugin {plugin.title!r} ({plugin.origin}), at {when} (u = {state.u:.3f})"
 
 
 def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:

@@ -14,7 +14,7 @@ from diffusionlm.guidance.configuration import plugins_from
 from diffusionlm.guidance.constraint import Constraint, bind_to
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import GuidanceError
-from diffusionlm.guidance.registry import origin_of, validate
+from diffusionlm.guidance.registry import validate
 from diffusionlm.guidance.session import GuidanceSession
 from diffusionlm.guidance.settings import check_settings, describe
 from diffusionlm.guidance.trace import Trace
@@ -89,7 +89,7 @@ class Steering:
                 raise
             except Exception as error:
                 raise GuidanceError(
-                    f"The guidance plugin {plugin.title!r} ({origin_of(type(plugin))}) raised {type(error).__name__} in bind: "
+                    f"The guidance plugin {plugin.title!r} ({plugin.origin}) raised {type(error).__name__} in bind: "
                     f"{error}"
                 ) from error
             self.plugins.append(plugin)

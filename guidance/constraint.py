@@ -75,7 +75,11 @@ class Constraint(Guidance):
             text: the whole text.
             span_ids: token ids of each span.
         """
-        return {language.name: language.accepts(text) for language in self.languages()}
+        if "compiled" in vars(self):  # bound: the languages are made already
+            languages: Sequence[Language] = [a.language for a in self.compiled if a.language is not None]
+        else:
+            languages = self.languages()
+        return {language.name: language.accepts(text) for language in languages}
 
 
 def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLayout]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 from torch import Tensor
 
 from diffusionlm.guidance import settings as common
+from diffusionlm.guidance.origin import origin_of
 from diffusionlm.guidance.strategies import Strategy, make_strategy
 
 if TYPE_CHECKING:
@@ -128,6 +129,11 @@ class Guidance:
     def title(self) -> str:
         """Its name in traces and errors."""
         return self.name or type(self).__name__
+
+    @property
+    def origin(self) -> str:
+        """"file:line" of what defines it."""
+        return origin_of(type(self))
 
     @property
     def how(self) -> Strategy:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.origin import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
@@ -31,6 +32,11 @@ class FunctionGuidance(Guidance):
     def title(self) -> str:
         """The function's name."""
         return self.name or getattr(self.function, "__name__", "function")
+
+    @property
+    def origin(self) -> str:
+        """"file:line" of the function."""
+        return origin_of(self.function)
 
     def energy(self, state: GuidanceState) -> Tensor:
         """What the function gives."""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from diffusionlm.guidance.contract import API_VERSION, READS, Guidance
 from diffusionlm.guidance.errors import UnknownPlugin, suggestion
 from diffusionlm.guidance.function_plugin import class_from_function
+from diffusionlm.guidance.origin import origin_of
 from diffusionlm.guidance.strategies import make_strategy
 
 GROUP = "diffusionlm.guidance"
@@ -268,16 +269,3 @@ def problems() -> dict[str, str]:
             except (ImportError, TypeError, ValueError) as error:
                 found[name] = str(error)
     return found
-
-
-def origin_of(kind: Any) -> str:
-    """"file:line" of a class or function, or its module where the source is not known."""
-    function = kind.__dict__.get("energy") if isinstance(kind, type) else kind
-    function = getattr(function, "__func__", function)
-    try:
-        return f"{Path(inspect.getsourcefile(kind) or '?').resolve()}:{inspect.getsourcelines(kind)[1]}"
-    except (TypeError, OSError):
-        code = getattr(function, "__code__", None)
-        if code is not None:
-            return f"{code.co_filename}:{code.co_firstlineno}"
-        return f"{getattr(kind, '__module__', '?')}.{getattr(kind, '__qualname__', kind)}"
