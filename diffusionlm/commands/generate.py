@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+CONFIGS = Path(__file__).parent.parent / "configs"
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
 HELP = """usage: diffusionlm generate [TEXT ...] [key=value ...]
 
@@ -12,7 +14,8 @@ Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
   diffusionlm generate prompt="'name[The Mill], food[Italian], area[riverside]'"
-  diffusionlm generate "[SPAN] by the river." guidance="{phrases: {include: [The Mill]}}"
+  diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
+  diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
   diffusionlm generate steps=16 sampler=euler format=json
 
 settings (key=value) and their defaults:
@@ -36,7 +39,7 @@ def main(argv: list[str]) -> int:
         raise ValueError(
             f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
         )
-    config = compose_config("generate", overrides)
+    config = compose_config("generate", [_named(override) for override in overrides])
     if config["format"] not in ("text", "json"):
         raise ValueError(f"format must be 'text' or 'json', got {config['format']!r}.")
     dtypes = ("float32", "bfloat16", "float16")
@@ -49,12 +52,13 @@ def main(argv: list[str]) -> int:
 
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
     pipe = DiffusionLMPipeline.from_pretrained(
-        config["model"], torch_dtype=getattr(torch, config["dtype"]), device=device
+        config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
     )
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    names = ("prompt", "num_samples", "steps", "sampler", "temperature", "seed")
+    names = ("prompt", "num_samples", "steps", "temperature", "seed")
     settings = {name: config[name] for name in (*names, "max_length", "max_span_length", "batch_size")}
-    if config["guidance"]:
+    settings["sampler"] = config.get("sampler")
+    if config.get("guidance"):
         from diffusionlm.guidance import from_config
 
         settings["guidance"] = from_config(config["guidance"])
@@ -70,3 +74,18 @@ def main(argv: list[str]) -> int:
             print()
     print(f"{result.timings['total']:.1f} s, seed {result.settings['seed']}", file=sys.stderr)
     return 0
+
+
+def _named(override: str) -> str:
+    """``sampler`` and ``guidance`` may name what has no file in ``configs/``: a scheduler, a plugin, several plugins."""
+    key, _, value = override.partition("=")
+    if key not in ("sampler", "guidance") or not value or value == "null":
+        return override
+    if value.startswith("{"):
+        return f"+{override}"
+    names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+    if len(names) == 1 and (CONFIGS / key / f"{names[0]}.yaml").is_file():
+        return f"{key}={names[0]}"
+    if key == "sampler":
+        return "+sampler={name: '" + value + "'}"
+    return "+guidance={" + ", ".join(f"'{name}': {{}}" for name in names) + "}"
