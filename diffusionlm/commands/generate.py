@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 
 def _named(override: str) -> str:
-    """``sampler`` and ``guidance`` may name what has no file in ``configs/``: a scheduler, a plugin, several plugins."""
+    """``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, several of them."""
     key, _, value = override.partition("=")
     if key not in ("sampler", "guidance") or not value or value == "null":
         return override
