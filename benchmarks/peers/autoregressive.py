@@ -96,11 +96,14 @@ class Peer:
         temperature: float = 1.0,
         may_end: bool = True,
         generator: torch.Generator | None = None,
+        opens_word: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Fill every `GAP` of `known` (B, L) from left to right with a key-value cache, given what stands left of it.
 
-        Temperature 0 takes the most likely token. With `may_end` a gap may hold `eos`, and all gaps after it too.
+        Temperature 0 takes the most likely token. With `may_end` a gap may hold `eos`, and all gaps after it too. Where
+        `opens_word` (B, L) holds, only tokens that begin with a space may be written.
         """
+        within = ~self.tokenizer.vocabulary.starts_with_space.to(self.model.device)
         written, cache = known.to(self.model.device), None
         ended = torch.zeros(len(known), dtype=torch.bool, device=self.model.device)
         barred = [self.tokenizer.pad_id, self.sep] + ([] if may_end else [self.eos])
@@ -108,6 +111,9 @@ class Peer:
             output = self.model(input_ids=written[:, place - 1 : place], past_key_values=cache, use_cache=True)
             cache, logits = output.past_key_values, output.logits[:, -1].float()
             logits[:, barred] = -math.inf
+            if opens_word is not None:
+                opening = opens_word[:, place, None].to(logits.device)
+                logits[:, : len(within)] = logits[:, : len(within)].masked_fill(opening & within, -math.inf)
             if temperature > 0:
                 uniform = torch.rand(logits.shape, generator=generator).clamp_min(1e-30).to(logits.device)
                 logits = logits / temperature - (-uniform.log()).log()  # the Gumbel trick: a sample is the maximum
@@ -142,7 +148,10 @@ class Peer:
     def infill(
         self, gapped: Sequence[Sequence[str | int]], temperature: float = 0.0, seed: int = 0, batch: int = 64
     ) -> list[list[str]]:
-        """Fill gaps left to right. A text is a list of words (known) and numbers (a gap of that many tokens)."""
+        """Fill gaps left to right. A text is a list of words (known) and numbers (a gap of that many tokens).
+
+        A gap begins with a word: its first token opens with a space, as our pipeline's spans after a space do.
+        """
         generator = torch.Generator().manual_seed(seed)
         fills: list[list[str]] = []
         for start in range(0, len(gapped), batch):
@@ -157,9 +166,12 @@ class Peer:
                 rows.append(row)
                 places.append(gaps)
             known = torch.full((len(rows), max(map(len, rows))), self.tokenizer.pad_id)
-            for line, row in zip(known, rows, strict=True):
+            first = torch.zeros(known.shape, dtype=torch.bool)
+            for line, opening, row, gaps in zip(known, first, rows, places, strict=True):
                 line[: len(row)] = torch.tensor(row)
-            for line, gaps in zip(self.write(known, temperature, False, generator).tolist(), places, strict=True):
+                opening[[gap.start for gap in gaps]] = True
+            written = self.write(known, temperature, False, generator, first)
+            for line, gaps in zip(written.tolist(), places, strict=True):
                 fills.append([self.tokenizer.decode(line[gap]) for gap in gaps])
         return fills
 

@@ -6,10 +6,14 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval
 from diffusionlm.evaluation.judge import CausalJudge
+
+if TYPE_CHECKING:
+    from diffusionlm.pipeline import DiffusionLMPipeline
+    from diffusionlm.text import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,49 @@ def hide_words(text: str, share: float, seed: int) -> HiddenWords:
         else:
             gaps.append(spans[index])
     return HiddenWords(text, tuple(gaps))
+
+
+def gap_lengths(task: HiddenWords, tokenizer: TextTokenizer) -> list[int]:
+    """Tokens of what stood in each gap, the space before it included."""
+    return [len(ids) for ids in tokenizer.encode_batch(task.answers)]
+
+
+def fill_gaps(
+    pipe: DiffusionLMPipeline,
+    tasks: Sequence[HiddenWords],
+    *,
+    steps: int = 32,
+    temperature: float = 0.3,
+    sampler: Any = None,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> list[list[str]]:
+    """What a pipeline writes into the gaps of each text, as many tokens in a gap as it had, both sides in view.
+
+    Args:
+        pipe: the pipeline.
+        tasks: of `hide_words`: a gap begins with a word.
+        steps: denoising steps.
+        temperature: low for a best guess.
+        sampler: the pipeline's own if None.
+        seed: of the noise; each batch has its own.
+        batch_size: texts at once; those with gaps of similar size share a batch.
+
+    Raises:
+        ValueError: a text does not fit the model, or holds a literal ``[SPAN]``.
+    """
+    lengths = [gap_lengths(task, pipe.tokenizer) for task in tasks]
+    order = sorted(range(len(tasks)), key=lambda index: sum(lengths[index]))
+    fills: list[list[str]] = [[] for _ in tasks]
+    for number, start in enumerate(range(0, len(order), batch_size)):
+        part = order[start : start + batch_size]
+        texts = [tasks[index].template(lengths[index]) for index in part]
+        result = pipe(texts, steps=steps, temperature=temperature, sampler=sampler, seed=seed + number)
+        for index, (spans,) in zip(part, result.spans, strict=True):
+            if len(spans) != len(lengths[index]):
+                raise ValueError(f"The text holds a literal [SPAN] and cannot be a task: {tasks[index].text!r}.")
+            fills[index] = spans
+    return fills
 
 
 def infilling_figures(

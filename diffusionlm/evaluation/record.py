@@ -1,0 +1,117 @@
+"""What a measurement leaves behind: settings, figures, versions, machine, date and wall time, in one JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffusionlm.loading import WEIGHTS, find_folder, read_index, sha256
+
+PACKAGES = ("diffusionlm-toolkit", "torch", "transformers", "diffusers", "tokenizers", "numpy")
+
+
+def environment(device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Versions of the packages that matter, and the machine: processor, threads of PyTorch, accelerator."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # used from the source folder
+            versions[package] = "not installed"
+    device = torch.device(device)
+    return {
+        "versions": versions,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+    }
+
+
+def checkpoint_facts(name: str | Path) -> dict[str, Any]:
+    """What tells one checkpoint from another: its name, the checksum of its weights, its noise schedule and limit.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint, or it has no weights.
+    """
+    folder = find_folder(name)
+    weights = folder / "denoiser" / WEIGHTS
+    if not weights.is_file():
+        raise FileNotFoundError(f"The checkpoint {folder} has no {weights.relative_to(folder)}.")
+    index = read_index(folder)
+    # the name only: a figure is the same wherever the folder lies
+    return {
+        "model": Path(name).name,
+        "sha256": sha256(weights),
+        "schedule": index.get("schedule"),
+        "max_length": index.get("max_length"),
+    }
+
+
+def settings_key(settings: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits that differ where settings differ; for names of files that are reused."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+class Stopwatch:
+    """Wall time since it was made, and a record of a measurement that carries it."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._began
+
+    def record(
+        self, benchmark: str, settings: Mapping[str, Any], figures: Any, device: str | torch.device = "cpu"
+    ) -> dict[str, Any]:
+        """Everything that belongs to a figure, ready for `write_json`."""
+        return {
+            "benchmark": benchmark,
+            "settings": dict(settings),
+            "figures": figures,
+            "environment": environment(device),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_seconds": round(self.seconds, 2),
+        }
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON whole or not at all; folders are made."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _processor() -> str:
+    """The processor by its name, where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
