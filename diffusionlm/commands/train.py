@@ -51,11 +51,13 @@ def main(argv: list[str]) -> int:
 def _train(config: dict[str, Any]) -> int:
     from rich.console import Console
 
+    from diffusionlm.samplers import make_sampler
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.reporting import RunLog
     from diffusionlm.training.run import build_trainer
 
     check_export_folder(config["export"])
+    make_sampler(config["sampler"])  # a mistake in it shows now, not after training
     trainer, tokenizer = build_trainer(config)
     main_process, max_steps = trainer.accelerator.is_main_process, trainer.settings.max_steps
     console = Console(highlight=False, soft_wrap=True, quiet=not main_process)
@@ -78,7 +80,8 @@ def _train(config: dict[str, Any]) -> int:
         if main_process:
             card = {"name": config["name"], "data": config["data"], "seed": config["seed"]}
             export_pipeline(trainer, tokenizer, config["export"], config["sampler"], card)
-            console.print(f"The pipeline is in {config['export']}: diffusionlm generate model={config['export']}", markup=False)
+            folder = config["export"]
+            console.print(f"The pipeline is in {folder}: diffusionlm generate checkpoint={folder}", markup=False)
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
     except KeyboardInterrupt:
@@ -107,7 +110,8 @@ def _not_a_setting(option: str) -> str:
 
     if option.startswith("-"):
         near = difflib.get_close_matches(option, ("--help", "--cfg"), 1)
-        return f"There is no option {option!r}; " + (f"did you mean {near[0]}?" if near else "there are --help and --cfg.")
+        hint = f"did you mean {near[0]}?" if near else "there are --help and --cfg."
+        return f"There is no option {option!r}; {hint}"
     for group, choices in _groups().items():
         near = difflib.get_close_matches(option, choices, 1)
         if near:

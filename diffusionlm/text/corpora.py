@@ -49,7 +49,7 @@ class TextSource:
         revision: branch or commit on the hub, or None for the newest.
         streaming: read a data set of the hub while it downloads; needs ``max_examples``.
         max_examples: read no more than these, or None.
-        condition: put before every prompt of this source, such as ``style[news]``, so that the model can be asked for it.
+        condition: put before every prompt of this source, such as ``style[news]``; the model can then be asked for it.
         weight: this source's share of the training draws beside other sources; None draws all texts equally often.
         where: said when the data is missing: where to get it.
 
@@ -196,7 +196,7 @@ class TextSource:
             yield from datasets.load_dataset(
                 _LOADERS[self.kind], data_files=names, split="train", streaming=True, **options
             )
-        except Exception as error:  # `datasets` raises dozens of types, those of Arrow and of its network clients among them
+        except Exception as error:  # dozens of types, those of Arrow and of network clients among them
             reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
             what = "loaded from the hub" if self.kind == "hub" else f"read as {self.kind}"
             advice = "; check its name, data.subset, the split and the network" if self.kind == "hub" else ""

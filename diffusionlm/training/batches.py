@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, stream, step): a killed run continues exactly, and processes share one global batch.
+"""Batches as a pure function of (seed, stream, step): a killed run continues exactly, processes share one global batch.
 
 One batch holds one task, so that its rows have about one length and little is spent on padding.
 """
@@ -97,8 +97,8 @@ class BatchSource:
             raise ValueError(f"data.task_weights must weigh some of {TASKS}, got {dict(self.task_weights)}.")
         if not self.limits or (self.limit_weights and len(self.limit_weights) != len(self.limits)):
             raise ValueError(
-                f"data.limit_weights must be empty or one weight for each limit, got {list(self.limit_weights)} for the "
-                f"limits {list(self.limits)}."
+                f"data.limit_weights must be empty or one weight for each limit, got {list(self.limit_weights)} for "
+                f"the limits {list(self.limits)}."
             )
         if self.tokens_per_batch < 1 or not 0 <= self.prompt_share <= 1:
             raise ValueError(
@@ -146,7 +146,7 @@ class BatchSource:
         return min(self._num_rows(task, max(self.limits), self._any_prompt) for task in tasks)
 
     def _num_rows(self, task: str, limit: int, with_prompt: bool) -> int:
-        """A known position costs as much as a span position: rows are chosen so that all batches cost about the same."""
+        """Rows for which all batches cost about the same; a known position costs as much as a span position."""
         positions = limit
         if task == INFILL:
             positions = self.typical_length + 8

@@ -1,4 +1,4 @@
-"""Tokenised corpora on disk: plain ``.npy`` arrays, mapped into memory, under a key of content, tokenizer and settings."""
+"""Tokenised corpora on disk: ``.npy`` arrays, mapped into memory, under a key of content, tokenizer and settings."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def _read(place: Path) -> TokenCorpus | None:
         arrays = {}
         for name in _ARRAYS:
             path = place / f"{name}.npy"
-            mode = "r" if path.stat().st_size > _SMALL else None
-            arrays[name] = np.load(path, mmap_mode=mode, allow_pickle=False).view(np.ndarray)
+            mapped = path.stat().st_size > _SMALL
+            arrays[name] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False).view(np.ndarray)
         for ids, offsets in (("ids", "offsets"), ("prompt_ids", "prompt_offsets")):
             if len(arrays[offsets]) != meta["texts"] + 1 or arrays[offsets][-1] != len(arrays[ids]):
                 raise ValueError(f"{ids} and {offsets} do not fit together")

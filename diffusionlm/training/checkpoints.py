@@ -47,7 +47,7 @@ def save_checkpoint(
         keep: how many to keep.
 
     Raises:
-        OSError: if it cannot be written (a full disk, say); older checkpoints are untouched, nothing half-written stays.
+        OSError: if it cannot be written (a full disk, say); older checkpoints are untouched, and no draft stays.
     """
     target = folder / f"{PREFIX}{step:08d}"
     try:

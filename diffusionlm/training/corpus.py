@@ -66,7 +66,8 @@ class TokenCorpus:
                     prompts.append(np.array(prompt_ids[:max_prompt_length] if prompt else [], dtype=np.int32))
         if not texts:
             raise ValueError(
-                f"None of the {total} texts of {name} has 1 to {max_length} tokens; check the corpus or raise data.max_length."
+                f"None of the {total} texts of {name} has 1 to {max_length} tokens; "
+                "check the corpus or raise data.max_length."
             )
         return cls(*_flatten(texts), *_flatten(prompts), left_out=total - len(texts))
 
@@ -83,7 +84,8 @@ class TokenCorpus:
         lists = [[c.ids for c in corpora], [c.prompt_ids for c in corpora]]
         lengths = [[c.lengths for c in corpora], [np.diff(c.prompt_offsets) for c in corpora]]
         offsets = [np.concatenate(([0], np.cumsum(np.concatenate(part)))) for part in lengths]
-        source, shares = None, ()
+        source: np.ndarray | None = None
+        shares: tuple[float, ...] = ()
         if weights is not None:
             source = np.repeat(np.arange(len(corpora), dtype=np.int16), [len(c) for c in corpora])
             shares = tuple(float(weight) / float(sum(weights)) for weight in weights)

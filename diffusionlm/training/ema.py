@@ -62,7 +62,8 @@ class WeightAverage:
         """
         for name, value in zip(self.names, self.average, strict=True):
             if state[name].shape != value.shape:
-                raise ValueError(f"The average of {name} has shape {tuple(state[name].shape)}, not {tuple(value.shape)}.")
+                found, own = tuple(state[name].shape), tuple(value.shape)
+                raise ValueError(f"The average of {name} has shape {found}, not {own}.")
         with torch.no_grad():
             for name, value in zip(self.names, self.average, strict=True):
                 value.copy_(state[name])

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from diffusionlm.text.corpora import TextSource
 
 RUN_FILE = "run.json"
-# where data lies may change, what it says may not
-_PLACES = ("train", "valid", "root", "name", "where", "format", "text_field", "prompt_field", "max_examples")
-_PLACES += ("subset", "revision", "streaming")
+# where data lies and how it is read may change, what it says may not
+_PLACES = ("train", "valid", "root", "name", "where", "format", "text_field", "prompt_field")
+_READING = ("max_examples", "subset", "revision", "streaming")
 
 
 def run_identity(config: dict[str, Any], sources: Sequence[TextSource], tokenizer: TextTokenizer) -> dict[str, Any]:
     """Everything that a checkpoint depends on, flat: names as on the command line, and plain values."""
-    data = {name: value for name, value in config["data"].items() if name not in _PLACES}
+    data = {name: value for name, value in config["data"].items() if name not in _PLACES + _READING}
     parts = {"model": config["model"], "data": data, "schedule": config["schedule"], "seed": config["seed"]}
     content = [[source.fingerprint, source.weight] for source in sources]
     return _flat(parts) | {
@@ -46,7 +46,9 @@ def check_identity(folder: Path, identity: dict[str, Any]) -> None:
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete it if you know that the settings are the same.") from error
+        raise ValueError(
+            f"{path} cannot be read ({error}); delete it if you know that the settings are the same."
+        ) from error
     identity = json.loads(json.dumps(identity))
     differing = [name for name in {**begun, **identity} if begun.get(name) != identity.get(name)]
     if differing:

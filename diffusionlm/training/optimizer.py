@@ -18,7 +18,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 def learning_rate_scale(step: int, warmup: int, decay_start: int, total: int) -> float:
-    """Factor on the learning rate at ``step``: linear rise, constant, linear fall to 0 from ``decay_start`` to ``total``."""
+    """Factor on the learning rate: linear rise, constant, linear fall to 0 from step ``decay_start`` to ``total``."""
     if warmup and step < warmup:
         return (step + 1) / warmup
     if step >= decay_start and total > decay_start:

@@ -1,4 +1,4 @@
-"""Where the figures of a run go: ``log.jsonl``, TensorBoard, and the terminal (a bar, or plain lines where there is none)."""
+"""Where the figures of a run go: ``log.jsonl``, TensorBoard, and the terminal (a bar; plain lines without one)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 def cut_log(path: Path, step: int) -> None:
-    """Takes out of a JSON-lines log what lies behind ``step`` and lines that a kill cut short, so that it holds each step once."""
+    """Takes out of a JSON-lines log what lies behind ``step``, and a line that a kill cut short."""
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -100,7 +100,8 @@ class RunLog:
             left = (self.max_steps - step) / max(figures["steps_per_second"], 1e-9)
             parts += [f"{figures['tokens_per_second']:,.0f} tokens/s", f"{_clock(left)} left"]
         if self._bar is None:
-            self.console.print(f"step {step:>{len(str(self.max_steps))}}/{self.max_steps}  " + "  ".join(parts), markup=False)
+            place = f"step {step:>{len(str(self.max_steps))}}/{self.max_steps}"
+            self.console.print("  ".join([place, *parts]), markup=False)
         elif "loss" in figures:
             self._bar.update(self._task, completed=step, figures="  ".join(parts))
         for text in figures.get("samples", ()):

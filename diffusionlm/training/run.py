@@ -19,11 +19,11 @@ from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.files import atomic_folder
 from diffusionlm.training.identity import check_identity, run_identity
 from diffusionlm.training.optimizer import build_optimizers
-from diffusionlm.training.settings import TrainerSettings, check_keys
-from diffusionlm.training.trainer import Trainer, trains_on_cpu
+from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
+from diffusionlm.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from diffusionlm.training.corpus import TokenCorpus
 
@@ -45,7 +45,7 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
     if kind not in ("bpe", "word"):
         raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte.")
 
-    def texts():  # noqa: ANN202
+    def texts() -> Iterator[str]:
         prompts = set()
         for source in sources:
             for prompt, text in source.pairs():
@@ -114,8 +114,8 @@ def build_trainer(
     defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
     train_sources = parse_sources(data["train"], defaults)
     valid_sources = parse_sources(data["valid"], defaults) if data.get("valid") else []
-    for source in (*train_sources, *valid_sources):
-        source.check()
+    for given in (*train_sources, *valid_sources):
+        given.check()
     with PartialState(cpu=trains_on_cpu()).main_process_first():  # the others then find tokenizer and cache
         tokenizer = _tokenizer(folder, train_sources, data["tokenizer"])
         check_identity(folder, run_identity(config, train_sources, tokenizer))
@@ -149,8 +149,9 @@ def build_trainer(
             **config["model"],
         )
     )
-    schedule = schedule_from_dict(config["schedule"])
-    return Trainer(denoiser, source(train_corpus), valid, schedule, trainer_settings(config), on_log, on_validate), tokenizer
+    schedule, settings = schedule_from_dict(config["schedule"]), trainer_settings(config)
+    trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
+    return trainer, tokenizer
 
 
 def _tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[str, Any]) -> TextTokenizer:

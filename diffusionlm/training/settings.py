@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,8 +75,8 @@ class TrainerSettings:
             allowed, value = _TYPES.get(str(entry.type)), getattr(self, entry.name)
             if allowed and (not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)):
                 raise ValueError(f"trainer.{entry.name} must be of type {entry.type}, got {value!r}.")
-        at_least_one = "max_steps accumulate schedule_every log_every valid_every valid_batches save_every keep_checkpoints"
-        for name in at_least_one.split():
+        every = ("schedule_every", "log_every", "valid_every", "save_every")
+        for name in ("max_steps", "accumulate", *every, "valid_batches", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("warmup_steps", "likelihood_warmup_steps", "seed"):
@@ -86,6 +89,13 @@ class TrainerSettings:
             raise ValueError(f"trainer.gradient_clip must be positive and finite, got {self.gradient_clip}.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"trainer.precision must be one of {PRECISIONS}, got {self.precision!r}.")
+
+
+def trains_on_cpu() -> bool:
+    """Whether ACCELERATE_USE_CPU asks for it, or there is no accelerator that knows float64 (MPS does not)."""
+    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return asked or found is None or found.type == "mps"
 
 
 def check_keys(section: str, given: Iterable[str], allowed: Iterable[str]) -> None:

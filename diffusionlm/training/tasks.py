@@ -1,8 +1,8 @@
 """The tasks a span model learns from one text: write it whole, continue it, fill its gaps, with or without a prompt.
 
-A task lays a text out as known tokens (the memory) and span tokens (the targets). A span is *closed* (its length is given)
-or *open* (it may use up to a number of positions and fills its tail with pad). The limit of an open span is drawn before
-the text, so that the number of positions tells the model nothing about the text but that it fits.
+A task lays a text out as known tokens (the memory) and span tokens (the targets). A span is *closed* (its length is
+given) or *open* (it may use up to a number of positions and fills its tail with pad). The limit of an open span is
+drawn before the text, so that the number of positions tells the model nothing about the text but that it fits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def lay_out(ids: np.ndarray, spans: list[tuple[int, int, int]], pad_id: int) -> 
 
     Args:
         ids: (n,) the text.
-        spans: (start, end, slack) in order, not overlapping; slack -1 for a closed span, else the number of pads after it.
+        spans: (start, end, slack) in order, not overlapping; slack -1 for a closed span, else its pads.
         pad_id: the pad token.
 
     Returns:

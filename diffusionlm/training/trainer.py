@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
@@ -18,12 +16,13 @@ from diffusionlm.diffusion import (
     InformationRegression,
     InformationSchedule,
     NoiseSchedule,
-    draw_progress,
     schedule_from_dict,
 )
 from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
 from diffusionlm.training.ema import WeightAverage
+from diffusionlm.training.noise import draw_noise
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
+from diffusionlm.training.settings import TrainerSettings, trains_on_cpu
 from diffusionlm.training.step import TrainingStep
 from diffusionlm.training.validation import valid_bound
 
@@ -32,17 +31,9 @@ if TYPE_CHECKING:
 
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.training.batches import BatchSource, SpanBatch
-    from diffusionlm.training.settings import TrainerSettings
 
-_TRAIN, _NOISE = 0, 2
+_TRAIN = 0
 _RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
-
-
-def trains_on_cpu() -> bool:
-    """Whether the variable ACCELERATE_USE_CPU asks for it, or there is no accelerator that knows float64 (MPS does not)."""
-    asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return asked or found is None or found.type == "mps"
 
 
 class Trainer:
@@ -58,8 +49,8 @@ class Trainer:
         schedule: the noise schedule to start from; an information-uniform one is refitted as training goes on.
         settings: see `TrainerSettings`.
         on_log: called with a dictionary of figures on the main process.
-        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged weights
-            are in place; what it returns is logged with the bound. To write samples, say.
+        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged
+            weights are in place; what it returns is logged with the bound. To write samples, say.
 
     Raises:
         ValueError: if a batch has fewer rows than there are processes.
@@ -83,8 +74,8 @@ class Trainer:
         self.accelerator = Accelerator(cpu=trains_on_cpu(), mixed_precision="no", kwargs_handlers=[unused])
         if train.min_rows < self.accelerator.num_processes:
             raise ValueError(
-                f"A batch may have only {train.min_rows} rows, fewer than the {self.accelerator.num_processes} processes; "
-                "raise data.tokens_per_batch."
+                f"A batch may have only {train.min_rows} rows, fewer than the {self.accelerator.num_processes} "
+                "processes; raise data.tokens_per_batch."
             )
         if settings.gradient_checkpointing:
             enable = getattr(denoiser, "activation_checkpointing_enable", None)  # the newer name
@@ -104,32 +95,21 @@ class Trainer:
 
     # ---- one step ---------------------------------------------------------------------------------------------------
 
-    def _draws(self, batch: SpanBatch, step: int, micro: int) -> tuple[Tensor, Tensor, bool]:
-        """gamma (B,), noise (B, L, D) and whether to self-condition, for the global batch of a micro-step."""
-        entropy = np.random.SeedSequence((self.settings.seed, _NOISE, step, micro))
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
-        size, length = batch.span_ids.shape
-        gamma = self.schedule.gamma(draw_progress(size, generator)).float()
-        nearly_clean = torch.rand(size, generator=generator) < self.settings.clean_share
-        middle = float(self.schedule.gamma(torch.tensor(0.05)))
-        low = self.schedule.gamma_min + (middle - self.schedule.gamma_min) * torch.rand(size, generator=generator)
-        gamma = torch.where(nearly_clean, low, gamma)
-        self_condition = bool(torch.rand((), generator=generator) < self.settings.self_condition_share)
-        noise = torch.randn(size, length, self.denoiser.config.embedding_size, generator=generator)
-        return gamma, noise, self_condition
-
     def _forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         limit = torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT) if self.settings.compile else nullcontext()
         half = self.settings.precision == "bf16"
         with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
             return self.module(**inputs)
 
-    def _micro_step(self, batch: SpanBatch, micro: int, fade: Tensor, total_tokens: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Adds the gradient of one micro-batch; returns this process's summed loss, float64, and the routers' figures."""
+    def _micro_step(
+        self, batch: SpanBatch, micro: int, fade: Tensor, total_tokens: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Adds the gradient of a micro-batch; returns this process's summed loss, float64, and the routers' figures."""
         settings, accelerator = self.settings, self.accelerator
         world, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
-        gamma, noise, self_condition = self._draws(batch, self.step, micro)
-        rows = batch.span_ids.shape[0]
+        rows, length = batch.span_ids.shape
+        shape = (rows, length, self.denoiser.config.embedding_size)
+        gamma, noise, self_condition = draw_noise(shape, self.schedule, settings, self.step, micro)
         start, stop = rows * rank // world, rows * (rank + 1) // world
         share = batch.rows(start, stop).to(device)
         gamma, noise = gamma[start:stop].to(device), noise[start:stop].to(device)
@@ -155,13 +135,13 @@ class Trainer:
         scale = learning_rate_scale(self.step, settings.warmup_steps, decay_start, settings.max_steps)
         set_learning_rate(self.optimizers, scale)
         fade = min(1.0, (self.step + 1) / max(1, settings.likelihood_warmup_steps))
-        batches = [self.train_source.batch(self.step, stream=_TRAIN + 10 * micro) for micro in range(settings.accumulate)]
+        streams = [_TRAIN + 10 * micro for micro in range(settings.accumulate)]
+        batches = [self.train_source.batch(self.step, stream) for stream in streams]
         total_tokens = sum(batch.num_tokens for batch in batches)
-        total_loss, figures = torch.zeros((), dtype=torch.float64, device=accelerator.device), {}
+        total_loss = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+        figures: dict[str, Tensor] = {}
         for micro, batch in enumerate(batches):
-            loss, figures = self._micro_step(
-                batch, micro, torch.tensor(fade, device=accelerator.device), total_tokens
-            )
+            loss, figures = self._micro_step(batch, micro, torch.tensor(fade, device=accelerator.device), total_tokens)
             total_loss += loss
         norm = accelerator.clip_grad_norm_(self.denoiser.parameters(), settings.gradient_clip)
         if not bool(torch.isfinite(norm)):
@@ -214,7 +194,8 @@ class Trainer:
                     "learning_rate": self.optimizers[0].param_groups[0]["lr"],
                 }
                 if self.regression is not None:
-                    figures |= {"mu": self.schedule.mu, "beta": self.schedule.beta, "entropy": self.regression.entropy}
+                    fitted = self.regression.schedule()
+                    figures |= {"mu": fitted.mu, "beta": fitted.beta, "entropy": self.regression.entropy}
                 self._log(figures)
                 tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
             if self.valid_source is not None and self.step % self.settings.valid_every == 0:
@@ -249,7 +230,8 @@ class Trainer:
                     accelerator.process_index,
                     accelerator.num_processes,
                 )
-                nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
+                sums = torch.tensor(share, dtype=torch.float64, device=accelerator.device)
+                nats, tokens = accelerator.reduce(sums, "sum")
                 self.figures = {"valid_bound": float(nats / tokens)}
                 found = {}
                 if self.on_validate is not None and accelerator.is_main_process:

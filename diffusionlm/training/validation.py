@@ -41,10 +41,11 @@ def bound_of_batch(
     context = {name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt"))}
     memory = TrainingStep(denoiser).memory(**context)
 
-    def denoise(z: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+    def denoise(latents: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
         estimate = None
         for _ in range(2):
-            logits = denoiser(z, gamma, memory, estimate, batch.span_mask, batch.span_positions, batch.open_mask).logits
+            layout = (batch.span_mask, batch.span_positions, batch.open_mask)
+            logits = denoiser(latents, gamma, memory, estimate, *layout).logits
             estimate = denoiser.clean_estimate(logits.softmax(-1))
         assert estimate is not None
         return logits, estimate

@@ -6,7 +6,7 @@ import os
 import random
 from pathlib import Path
 
-WORDS = "the a pub mill near river cheap food good is in and".split()
+WORDS = ["the", "a", "pub", "mill", "near", "river", "cheap", "food", "good", "is", "in", "and"]
 
 
 def write_texts(path, count=200, seed=0):

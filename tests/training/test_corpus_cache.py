@@ -8,7 +8,12 @@ from diffusionlm.text.corpora import TextSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.corpus import TokenCorpus
 
-PAIRS = [("name[The Mill]", "The Mill is a pub"), ("", "a pub"), ("food[Thai]", "Thai food"), ("", "one two three four five")]
+PAIRS = [
+    ("name[The Mill]", "The Mill is a pub"),
+    ("", "a pub"),
+    ("food[Thai]", "Thai food"),
+    ("", "one of five more words"),
+]
 
 
 @pytest.fixture(scope="module")

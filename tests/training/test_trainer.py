@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from diffusionlm.training.checkpoints import list_checkpoints
+from diffusionlm.training.noise import draw_noise
 from diffusionlm.training.trainer import Trainer
 
 
@@ -63,7 +64,8 @@ def test_a_truncated_newest_checkpoint_costs_steps_but_changes_nothing(build, ca
 def test_two_micro_batches_are_one_batch_of_both(build):
     whole = build("one", trainer__accumulate=2, trainer__self_condition_share=0.0)
     batches = [whole.train_source.batch(0, stream=10 * micro) for micro in range(2)]
-    draws = [whole._draws(batch, 0, micro) for micro, batch in enumerate(batches)]
+    shapes = [(*batch.span_ids.shape, whole.denoiser.config.embedding_size) for batch in batches]
+    draws = [draw_noise(shape, whole.schedule, whole.settings, 0, micro) for micro, shape in enumerate(shapes)]
     fade = torch.tensor(0.25)
     total = sum(batch.num_tokens for batch in batches)
     for batch, (gamma, noise, _) in zip(batches, draws, strict=True):

@@ -39,6 +39,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, texts, optimizer):
     assert len(expected) == 12 + 2
     assert [step for step, _ in found] == [step for step, _ in expected]
     assert [loss for _, loss in found] == pytest.approx([loss for _, loss in expected], rel=2e-4)
-    states = [json.loads((tmp_path / name / "checkpoints/step_00000012/state.json").read_text()) for name in ("one", "two")]
+    newest = "checkpoints/step_00000012/state.json"
+    states = [json.loads((tmp_path / name / newest).read_text()) for name in ("one", "two")]
     assert states[0]["tokens_seen"] == states[1]["tokens_seen"]
     assert states[1]["schedule"]["mu"] == pytest.approx(states[0]["schedule"]["mu"], rel=1e-3)

@@ -1,0 +1,118 @@
+"""Every experiment runs in miniature with the command that its file shows; every choice of a group composes."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from diffusionlm import DiffusionLMPipeline, cli
+from diffusionlm.commands._compose import compose_config
+from diffusionlm.denoiser import DenoiserConfig
+from diffusionlm.diffusion import schedule_from_dict
+from diffusionlm.samplers import make_sampler
+from diffusionlm.training.run import check_config
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+CHOICES = [
+    f"{group}={path.stem}"
+    for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler")
+    for path in sorted((CONFIGS / group).glob("[!_]*.yaml"))
+]
+
+MINIATURE = (
+    "model.embedding_size=8",
+    "model.hidden_size=16",
+    "model.num_hidden_layers=1",
+    "model.num_attention_heads=2",
+    "model.intermediate_size=32",
+    "model.condition_size=16",
+    "data.tokens_per_batch=96",
+    "data.tokenizer.vocab_size=300",
+    "data.max_length=24",
+    "data.limits=[16,20,24]",
+    "trainer.max_steps=3",
+    "trainer.log_every=1",
+    "trainer.valid_every=3",
+    "trainer.valid_batches=1",
+    "samples=1",
+    "tensorboard=false",
+)
+
+
+def command_of(experiment):
+    text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
+    return re.search(r"^# (diffusionlm train .*)$", text, re.MULTILINE)[1]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in, with data for every experiment."""
+    monkeypatch.chdir(tmp_path)
+    sentences = [f"The {name} is a {kind} near the river." for name in ("Mill", "Wrestlers") for kind in ("pub", "bar")]
+    (tmp_path / "own.txt").write_text("\n".join(sentences * 10))
+    (tmp_path / "FOLDER").mkdir()
+    for name in ("train", "valid"):
+        lines = [f"name : {s.split()[1]} | near : river||{s.replace('.', ' .')}" for s in sentences * 10]
+        (tmp_path / "FOLDER" / f"{name}.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_with_the_command_that_its_file_shows(experiment, folder):
+    _, *arguments = shlex.split(command_of(experiment).replace("FILE", "own.txt"))
+    assert f"experiment={experiment}" in arguments
+    assert cli.main([*arguments, *MINIATURE]) == 0
+    run = folder / "runs" / experiment
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [1, 2, 3, 3]
+    assert ("load_balancing_loss" in entries[0]) == (experiment == "restaurant_moe")
+    pipe = DiffusionLMPipeline.from_pretrained(run / "pipeline")
+    assert pipe.card["name"] == experiment
+    assert isinstance(pipe(steps=2, seed=0).texts[0], str)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_to_settings_that_are_read(choice):
+    overrides = [choice, "data.name=owner/name"] if choice == "data=hub" else [choice]
+    config = compose_config("train", overrides)
+    check_config(config)
+    DenoiserConfig(**config["model"])
+    schedule_from_dict(config["schedule"])
+    make_sampler(config["sampler"])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_has_its_own_name_and_folder_and_known_settings(experiment):
+    config = compose_config("train", [f"experiment={experiment}"])
+    assert config["name"] == experiment
+    assert config["folder"] == f"runs/{experiment}"
+    assert config["export"] == f"runs/{experiment}/pipeline"
+    check_config(config)
+
+
+def test_the_files_in_the_model_group_name_every_setting_of_the_network():
+    config = compose_config("train", [])
+    network = DenoiserConfig(**config["model"])
+    for name, value in config["model"].items():
+        if value is not None:
+            assert getattr(network, name) == value
+    # what the base file says is what the class would take by itself, but for the sizes
+    sizes = {"hidden_size", "intermediate_size"}
+    default = DenoiserConfig(hidden_size=network.hidden_size, intermediate_size=network.intermediate_size).to_dict()
+    found = network.to_dict()
+    assert {name for name in default if default[name] != found[name]} <= sizes
+
+
+def test_the_bundled_experiment_keeps_its_meaning():
+    config = compose_config("train", ["experiment=restaurant"])
+    assert config["model"] == compose_config("train", ["model=small"])["model"]
+    assert config["data"]["tokens_per_batch"] == 3072
+    assert config["data"]["task_weights"] == {"whole": 0.65, "prefix": 0.1, "infill": 0.25}
+    assert config["data"]["limits"] == [32, 48, 64]
+    assert config["data"]["limit_weights"] == [0.3, 0.4, 0.3]
+    assert config["data"]["prompt_share"] == 0.35
+    assert config["data"]["tokenizer"]["vocab_size"] == 1536
+    assert config["seed"] == 0
