@@ -91,7 +91,9 @@ class Guidance:
             if name in cls.__dict__ and not hasattr(cls.__dict__[name], "default_factory"):
                 cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), name: "Any"}
                 setattr(cls, name, field(default=cls.__dict__[name], kw_only=True))
+        text = cls.__doc__
         dataclass(eq=False, repr=False)(cls)
+        cls.__doc__ = text  # dataclass would make one up
 
     def __post_init__(self) -> None:
         common.check_settings(self)

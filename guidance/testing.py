@@ -15,7 +15,6 @@ or at once: ``check_guidance(NoShouting())``. A check that cannot hold is declar
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -190,8 +189,8 @@ def check_default_constructible(plugin: Guidance) -> None:
 @_check
 def check_documented(plugin: Guidance) -> None:
     """It has a docstring, and a reference where it follows a paper."""
-    text = inspect.getdoc(type(plugin)) or ""
-    assert len(text.split()) >= 3 and text != inspect.getdoc(Guidance), "the class has no docstring that says what it does"
+    text = type(plugin).__doc__ or ""
+    assert len(text.split()) >= 3, "the class has no docstring that says what it does"
     assert isinstance(plugin.reference, str), f"reference must be text, got {plugin.reference!r}"
 
 
