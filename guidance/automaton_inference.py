@@ -76,14 +76,11 @@ class ForwardBackward:
     def by_token(self, log_p: Tensor) -> Tensor:
         """(B, L, V) -> (V, B L), at least single precision, forbidden tokens at -inf. Rows of tokens make every later
         gather and sum contiguous."""
-        batch, length, tokens = log_p.shape
         log_p = log_p.detach()
-        rows = (
-            log_p.to(torch.promote_types(log_p.dtype, torch.float32)).reshape(batch * length, tokens).t().contiguous()
-        )
+        rows = log_p.to(torch.promote_types(log_p.dtype, torch.float32))
         if self.bias is not None:
-            rows = (rows.view(tokens, batch, length) + self.bias.t().unsqueeze(1)).view(tokens, batch * length)
-        return rows
+            rows = rows + self.bias  # before the transposition, where both are contiguous
+        return rows.reshape(-1, log_p.shape[2]).t().contiguous()
 
     def label_weights(self, rows: Tensor, batch: int, maximum: bool = False) -> Tensor:
         """(V, B L) -> (L, U, B) double precision."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.calls import energy_of, gradient_of
+from diffusionlm.guidance.trust_region import divergence
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.contract import Guidance
@@ -105,12 +106,6 @@ def latent_step(
             shrink = (0.9 * (limit / cost.clamp_min(1e-12)).sqrt()).nan_to_num(0.05).clamp(0.05, 0.5)
         factor = torch.where(over, factor * shrink, factor)
     return LatentResult(moved, after, energies, [w * factor for w in weights], cost.clamp_min(0.0))
-
-
-def divergence(log_q: Tensor, log_p: Tensor, mask: Tensor) -> Tensor:
-    """Mean over span positions of KL(q || p): (B, L, V), (B, L, V), (B, L) -> (B,), in nats."""
-    ratio = torch.where(torch.isfinite(log_q) & torch.isfinite(log_p), log_q - log_p, 0.0)
-    return ((log_q.exp() * ratio).sum(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
 def _through(plugin: Guidance) -> str:

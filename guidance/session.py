@@ -21,12 +21,13 @@ from diffusionlm.guidance.calls import check_numbers, energy_of
 from diffusionlm.guidance.conflicts import Conflicts
 from diffusionlm.guidance.constraint import JointConstraint
 from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached
-from diffusionlm.guidance.latent import divergence, latent_step
+from diffusionlm.guidance.latent import latent_step
 from diffusionlm.guidance.particles import ParticleFilter
 from diffusionlm.guidance.settings import strength
 from diffusionlm.guidance.state import GuidanceState, assemble
 from diffusionlm.guidance.tilt import tilt
 from diffusionlm.guidance.trace import BatchTrace, GoalReport, Trace
+from diffusionlm.guidance.trust_region import divergence, mean_entropy
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.composition import Steering
@@ -79,7 +80,7 @@ class GuidanceSession:
         self._spent = torch.zeros(rows, device=device)
         self._filter: ParticleFilter | None = None
         if self._by_strategy["particles"]:
-            threshold = max(p.how.threshold for _, p in self._by_strategy["particles"])
+            threshold = max(p.how.threshold for _, p in self._by_strategy["particles"])  # type: ignore[attr-defined]
             self._filter = ParticleFilter(steering.particles, threshold, seeds, device)
         self._potentials: dict[str, Tensor] = {}
         self._soft: Tensor | None = None
@@ -277,9 +278,7 @@ class GuidanceSession:
     def _finish_step(
         self, step: int, u: float, gamma: float, q: Tensor, unguided: Tensor, ids: Tensor, cost: Tensor
     ) -> None:
-        count = self.span_mask.sum(-1).clamp_min(1)
-        surprise = torch.where(torch.isfinite(q), q, 0.0)
-        entropy = -((q.exp() * surprise).sum(-1) * self.span_mask).sum(-1) / count
+        entropy = mean_entropy(q, self.span_mask)
         changes = ((ids != unguided.argmax(-1)) & self.span_mask).sum(-1)
         ess = None if self._filter is None else self._filter.ess
         self._batch.add_step(step, u, gamma, ids, kl_total=cost, entropy=entropy, changes=changes, ess=ess)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 TOLERANCE = 0.02  # share of the budget that may go unused
 MAX_EVALUATIONS = 20
+LOWEST = -80.0  # nats; what is below counts as this: nothing in a sum, while exp is slow on infinities and denormals
 
 
 def tilted(log_p: Tensor, tilt: Tensor) -> Tensor:
@@ -28,6 +29,19 @@ def mean_kl(log_p: Tensor, tilt: Tensor, mask: Tensor) -> Tensor:
     q = (shifted - log_z[..., None]).exp_()
     kl = ((q * tilt).sum(-1) - log_z).clamp_min(0.0) * mask
     return kl.sum(-1) / mask.sum(-1).clamp_min(1)
+
+
+def divergence(log_q: Tensor, log_p: Tensor, mask: Tensor) -> Tensor:
+    """Mean over span positions of KL(q || p): (B, L, V), (B, L, V), (B, L) -> (B,), in nats."""
+    floored = log_q.clamp_min(LOWEST)
+    ratio = floored - log_p.clamp_min(LOWEST)
+    return ((floored.exp() * ratio).sum(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+
+
+def mean_entropy(log_q: Tensor, mask: Tensor) -> Tensor:
+    """Mean over span positions of the entropy of q: (B, L, V), (B, L) -> (B,), in nats."""
+    floored = log_q.clamp_min(LOWEST)
+    return -((floored.exp() * floored).sum(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
 def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base: Tensor | None = None) -> Tensor:
