@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_infilling --model restaurant --data E2E --peer peer --shares 0.25 0.5 --judge smollm2
 
-Both models fill the same gaps of the same texts; both write as many tokens into a gap as it had, the first of which opens
-a word. Ours sees the text on both sides of a gap and how long it is; the peer sees what stands left of it and writes its
-most likely tokens, one after the other.
+Both models fill the same gaps of the same texts; both write as many tokens into a gap as it had, the first of which
+opens a word. Ours sees the text on both sides of a gap and how long it is; the peer sees what stands left of it and
+writes its most likely tokens, one after the other.
 """
 
 from __future__ import annotations
