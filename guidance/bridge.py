@@ -64,7 +64,9 @@ class VocabularyBridge:
         ValueError: if the tokenizer gives no offsets or does not fit the embeddings.
     """
 
-    def __init__(self, vocabulary: Vocabulary, tokenizer: Any, embedding: Tensor, max_length: int | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, tokenizer: Any, embedding: Tensor, max_length: int | None = None
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(
                 f"VocabularyBridge needs a fast tokenizer, which tells where its pieces stand; {type(tokenizer).__name__} does "
@@ -80,7 +82,9 @@ class VocabularyBridge:
         text_tokens = [i for i in range(len(vocabulary)) if i not in vocabulary.special_ids]
         self.exact_share = sum(len(pieces[i]) == 1 for i in text_tokens) / max(1, len(text_tokens))
         size = torch.tensor([max(1, len(own)) for own in pieces], device=embedding.device)
-        owner = torch.tensor([i for i, own in enumerate(pieces) for _ in own], dtype=torch.long, device=embedding.device)
+        owner = torch.tensor(
+            [i for i, own in enumerate(pieces) for _ in own], dtype=torch.long, device=embedding.device
+        )
         flat = torch.tensor([piece for own in pieces for piece in own], dtype=torch.long, device=embedding.device)
         sums = torch.zeros(len(vocabulary), embedding.shape[1], dtype=embedding.dtype, device=embedding.device)
         self.soft_embedding = sums.index_add(0, owner, self.embedding[flat]) / size[:, None]

@@ -26,7 +26,12 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
     Raises:
         GuidanceError: if the plugin raises, changes what it was given, or returns anything but B finite numbers.
     """
-    watched = {"probs": state.probs, "latents": state.latents, "span_mask": state.span_mask, "embeddings": state.embeddings}
+    watched = {
+        "probs": state.probs,
+        "latents": state.latents,
+        "span_mask": state.span_mask,
+        "embeddings": state.embeddings,
+    }
     before = {name: tensor._version for name, tensor in watched.items()}
     try:
         energy = plugin.energy(state)
@@ -52,7 +57,8 @@ def check_numbers(plugin: Guidance, state: GuidanceState, value: Any, what: str)
         GuidanceError: if not.
     """
     if not isinstance(value, Tensor):
-        raise GuidanceError(f"{place(plugin, state)}, returned {type(value).__name__} as {what}; it must be a tensor of shape (B,).")
+        kind = type(value).__name__
+        raise GuidanceError(f"{place(plugin, state)}, returned {kind} as {what}; it must be a tensor of shape (B,).")
     if value.shape != (state.batch_size,):
         raise GuidanceError(
             f"{place(plugin, state)}, returned the {what} of shape {tuple(value.shape)}; it must be ({state.batch_size},): "

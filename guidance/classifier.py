@@ -63,7 +63,9 @@ class Classifier(Guidance):
             if tokenizer is None:
                 raise ValueError("Classifier got a loaded model without its tokenizer; pass tokenizer=... too.")
             if self.network.training:
-                raise ValueError("The classifier is in training mode, where dropout makes it random; call model.eval() first.")
+                raise ValueError(
+                    "The classifier is in training mode, where dropout makes it random; call model.eval() first."
+                )
         config = self.network.config
         names = {int(k): str(v) for k, v in (config.id2label or {}).items()}
         if isinstance(self.label, int) and self.label < config.num_labels:

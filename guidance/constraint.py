@@ -23,6 +23,7 @@ from diffusionlm.guidance.automata import (
     compile_language,
 )
 from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.state import text_reader
 from diffusionlm.guidance.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def bind_to(
         AutomatonTooLarge: if the product is too large.
     """
     if allowed is None:
-        allowed = layout.allowed(_Reader(vocabulary))
+        allowed = layout.allowed(text_reader(vocabulary))
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
     key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
@@ -132,13 +133,6 @@ def _content(automaton: TokenAutomaton) -> Any:
     if automaton.language is not None:
         return automaton.language.key
     return automaton.start, automaton.delta.tobytes(), automaton.accepting.tobytes(), automaton.token_class.tobytes()
-
-
-class _Reader:
-    """What `CanvasLayout.allowed` needs of a tokenizer."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self.pad_id = vocabulary, vocabulary.pad_id
 
 
 class JointConstraint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
@@ -89,7 +90,7 @@ class Guidance:
         super().__init_subclass__(**keywords)
         for name in COMMON:  # other defaults of the common settings stay keywords
             if name in cls.__dict__ and not hasattr(cls.__dict__[name], "default_factory"):
-                cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), name: "Any"}
+                cls.__annotations__ = {**inspect.get_annotations(cls), name: "Any"}
                 setattr(cls, name, field(default=cls.__dict__[name], kw_only=True))
         text = cls.__doc__
         dataclass(eq=False, repr=False)(cls)
@@ -134,7 +135,7 @@ class Guidance:
 
     @property
     def origin(self) -> str:
-        """"file:line" of what defines it."""
+        """ "file:line" of what defines it."""
         return origin_of(type(self))
 
     @property

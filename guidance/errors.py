@@ -15,7 +15,7 @@ class UnknownPlugin(ValueError):
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """"did you mean 'x'?" or the list of known names."""
+    """ "did you mean 'x'?" or the list of known names."""
     known = list(known)
     by_lower = {item.lower(): item for item in known}
     near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)

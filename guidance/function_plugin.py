@@ -31,11 +31,11 @@ class FunctionGuidance(Guidance):
     @property
     def title(self) -> str:
         """The function's name."""
-        return self.name or getattr(self.function, "__name__", "function")
+        return self.name or str(getattr(self.function, "__name__", "function"))
 
     @property
     def origin(self) -> str:
-        """"file:line" of the function."""
+        """ "file:line" of the function."""
         return origin_of(self.function)
 
     def energy(self, state: GuidanceState) -> Tensor:

@@ -58,9 +58,16 @@ def distance(plugin: Guidance, measure: Tensor) -> Tensor:
 
 def reached(plugin: Guidance, measure: Tensor) -> Tensor:
     """Whether the goal holds (B,)."""
-    return measure <= plugin.below if plugin.below is not None else measure >= plugin.above
+    if plugin.below is not None:
+        return measure <= plugin.below
+    assert plugin.above is not None
+    return measure >= plugin.above
 
 
 def goal_text(plugin: Guidance) -> str:
     """The goal in words."""
-    return f"{plugin.title} below {plugin.below:g}" if plugin.below is not None else f"{plugin.title} above {plugin.above:g}"
+    return (
+        f"{plugin.title} below {plugin.below:g}"
+        if plugin.below is not None
+        else f"{plugin.title} above {plugin.above:g}"
+    )

@@ -41,7 +41,9 @@ class Length(Constraint):
         super().__post_init__()
         given = {unit: getattr(self, unit) for unit in ("words", "tokens", "characters")}
         if all(value is None for value in given.values()):
-            raise ValueError("Length needs words, tokens or characters, as in Length(words=12) or Length(words=(10, 15)).")
+            raise ValueError(
+                "Length needs words, tokens or characters, as in Length(words=12) or Length(words=(10, 15))."
+            )
         for unit, value in given.items():
             if value is not None:
                 check_range(*_range(value, unit), unit, 100_000)
@@ -56,7 +58,7 @@ class Length(Constraint):
     def languages(self) -> Sequence[Language]:
         """Words and characters; tokens are no matter of the text alone."""
         return [
-            automata.length(*_range(value, unit), unit=unit)  # type: ignore[arg-type]
+            automata.length(*_range(value, unit), unit=unit)
             for unit in ("words", "characters")
             if (value := getattr(self, unit)) is not None
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def origin_of(kind: Any) -> str:
-    """"file:line" of a class or function, or its module where the source is not known."""
+    """ "file:line" of a class or function, or its module where the source is not known."""
     function = kind.__dict__.get("energy") if isinstance(kind, type) else kind
     function = getattr(function, "__func__", function)
     try:

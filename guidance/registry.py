@@ -63,7 +63,7 @@ def register(name: str) -> Callable[[Plugin], Plugin]:
         )
 
     def add(plugin: Plugin) -> Plugin:
-        kind = plugin if isinstance(plugin, type) else class_from_function(plugin)
+        kind: Any = plugin if isinstance(plugin, type) else class_from_function(plugin)
         validate(kind, name)
         _add(name, kind)
         kind.name = name
@@ -82,7 +82,9 @@ def validate(kind: Any, name: str) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Guidance)):
         raise TypeError(f"{where} must be a subclass of diffusionlm.guidance.Guidance or a function of the state.")
     if kind.energy is Guidance.energy:
-        raise TypeError(f"{where} lacks the method energy(self, state), which returns one number for each sample, (B,).")
+        raise TypeError(
+            f"{where} lacks the method energy(self, state), which returns one number for each sample, (B,)."
+        )
     for method, arguments in (("energy", 1), ("bind", 1), ("measure", 1)):
         _takes(getattr(kind, method), arguments, f"{where}: {method}", kind.__dict__.get(method))
     if not isinstance(kind.api_version, int) or kind.api_version > API_VERSION:
@@ -93,7 +95,7 @@ def validate(kind: Any, name: str) -> None:
     unknown = [item for item in kind.reads if item not in READS] if not isinstance(kind.reads, str) else [kind.reads]
     if unknown:
         raise TypeError(f"{where}: reads must be a tuple out of {READS}, got {kind.reads!r}.")
-    default = kind.__dataclass_fields__["strategy"].default
+    default: Any = kind.__dataclass_fields__["strategy"].default
     try:
         make_strategy(default)
     except ValueError as error:
@@ -247,7 +249,7 @@ def load(entry: Entry) -> type[Guidance]:
         registered = _registered[entry.name].target
         assert isinstance(registered, type)
         return registered
-    kind = found if isinstance(found, type) else class_from_function(found)
+    kind: Any = found if isinstance(found, type) else class_from_function(found)
     validate(kind, entry.name)
     kind.name = entry.name
     _registered[entry.name] = Entry(entry.name, entry.origin, entry.kind, kind)

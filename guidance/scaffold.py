@@ -42,7 +42,7 @@ def test_plugin(plugin, check):
     run_check(plugin, check)
 '''
 
-_PROJECT = '''[build-system]
+_PROJECT = """[build-system]
 requires = ["setuptools>=77"]
 build-backend = "setuptools.build_meta"
 
@@ -63,9 +63,9 @@ test = ["pytest>=8.4"]
 
 [tool.setuptools]
 py-modules = ["{module}"]
-'''
+"""
 
-_README = '''# {package}
+_README = """# {package}
 
 A guidance plugin for [diffusionlm](https://pypi.org/project/diffusionlm-toolkit).
 
@@ -74,7 +74,7 @@ A guidance plugin for [diffusionlm](https://pypi.org/project/diffusionlm-toolkit
     pytest                              # the conformance kit
 
     pipe("The [SPAN:8].", guidance=["{name}"])
-'''
+"""
 
 
 def scaffold(name: str, folder: Path | None = None) -> list[Path]:

@@ -30,7 +30,9 @@ def strength(plugin: Guidance, u: float) -> float:
     schedule = SCHEDULES[plugin.schedule] if isinstance(plugin.schedule, str) else plugin.schedule
     factor = float(schedule(u))
     if not math.isfinite(factor) or factor < 0:
-        raise ValueError(f"The schedule of {plugin.title!r} gave {factor} at u = {u:.3f}; it must be finite and at least 0.")
+        raise ValueError(
+            f"The schedule of {plugin.title!r} gave {factor} at u = {u:.3f}; it must be finite and at least 0."
+        )
     return plugin.weight * factor
 
 

@@ -128,6 +128,4 @@ def text_reader(vocabulary: Vocabulary) -> Any:
 def assemble(ids: Tensor, layouts: Sequence[CanvasLayout], vocabulary: Vocabulary) -> list[str]:
     """The texts of rows of token ids (B, L)."""
     reader = text_reader(vocabulary)
-    return [
-        layout.assemble(row[: layout.length], reader)[0] for row, layout in zip(ids.tolist(), layouts, strict=True)
-    ]
+    return [layout.assemble(row[: layout.length], reader)[0] for row, layout in zip(ids.tolist(), layouts, strict=True)]

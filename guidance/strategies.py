@@ -134,7 +134,8 @@ def make_strategy(strategy: str | Strategy | Mapping[str, Any]) -> Strategy:
         unknown = set(settings) - set(kind.__dataclass_fields__)
         if unknown:
             name = sorted(unknown)[0]
-            raise ValueError(f"The strategy {kind.name!r} has no setting {name!r}; {suggestion(name, kind.__dataclass_fields__)}")
+            hint = suggestion(name, kind.__dataclass_fields__)
+            raise ValueError(f"The strategy {kind.name!r} has no setting {name!r}; {hint}")
         return kind(**settings)
     if isinstance(strategy, str):
         return _kind(strategy)()

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.state import GuidanceState
-from diffusionlm.guidance.strategies import Particles, Strategy
+from diffusionlm.guidance.strategies import Particles
 
 
 @register("text-scorer")
@@ -29,7 +29,7 @@ class TextScorer(Guidance):
     expected_failures = {"default_constructible": "there is no score that everybody wants"}
 
     function: Callable[[str], float]
-    strategy: str | Strategy = Particles()
+    strategy = Particles()
 
     @classmethod
     def example(cls) -> TextScorer:

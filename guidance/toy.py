@@ -20,10 +20,11 @@ from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.trace import Trace
 from diffusionlm.text import Vocabulary
 
-_WORDS = (
+_TEXT = (
     "The A the a pub food is was and not near by good bad cheap very NEVER Mill Eagle river I you he it serves Italian "
     "friendly family children hello call write 555 1234 42 0 7 jane doe damn stupid lovely fine"
-).split()
+)
+_WORDS = _TEXT.split()
 _PIECES = ["s", "ed", ".", ",", "!", "-", "@", "com", "1", "5", "é", "X"]
 
 

@@ -71,7 +71,8 @@ def _show(name: str) -> int:
                 print(f"  {key} = {default}")
         if own:
             print("settings of every plugin:")
-    print(f"\nreads {', '.join(kind.reads)}; {'' if kind.differentiable else 'not '}differentiable; contract {kind.api_version}")
+    gradient = "differentiable" if kind.differentiable else "not differentiable"
+    print(f"\nreads {', '.join(kind.reads)}; {gradient}; contract {kind.api_version}")
     if kind.reference:
         print(f"after {kind.reference}")
     return 0

@@ -45,6 +45,8 @@ def pipe(tokenizer):
     )
     denoiser = SpanDenoiser(config).eval()
     torch.nn.init.normal_(denoiser.head.weight, std=0.2)  # an untrained head starts at zero: all texts alike
-    pipeline = DiffusionLMPipeline(denoiser, tokenizer, schedule=InformationSchedule(), max_length=12, max_span_length=6)
+    pipeline = DiffusionLMPipeline(
+        denoiser, tokenizer, schedule=InformationSchedule(), max_length=12, max_span_length=6
+    )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

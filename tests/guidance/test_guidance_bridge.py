@@ -12,7 +12,12 @@ from diffusionlm.guidance.tiny_classifier import tiny_classifier
 from diffusionlm.spans import Canvas, Span
 
 NAMES = ["The Mill", "Blue Spice", "The Eagle", "Café Brazil", "The Portland Arms", "Zizzi"]
-ENDS = ["is a cheap Italian pub.", "serves Japanese food, doesn't it?", "costs £20-25 — not cheap!", "isn't family-friendly."]
+ENDS = [
+    "is a cheap Italian pub.",
+    "serves Japanese food, doesn't it?",
+    "costs £20-25 — not cheap!",
+    "isn't family-friendly.",
+]
 PLACES = ["near the river", "in the city centre", "by Crowne Plaza Hotel", ""]
 
 
@@ -30,7 +35,10 @@ def byte_level_tokenizer():
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<pad>"], show_progress=False
+        vocab_size=320,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<pad>"],
+        show_progress=False,
     )
     backend.train_from_iterator(["serves coffee and Japanese dishes near the station", "Portland"] * 3, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>")

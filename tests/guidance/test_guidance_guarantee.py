@@ -18,7 +18,9 @@ def random_rule(rng):
     if kind == 0:
         return Phrases(include=rng.sample(WORDS, rng.choice([1, 1, 2])), whole_words=rng.random() < 0.5)
     if kind == 1:
-        return Phrases(exclude=rng.sample(WORDS, rng.randrange(1, 12)), case_sensitive=rng.random() < 0.5, whole_words=False)
+        return Phrases(
+            exclude=rng.sample(WORDS, rng.randrange(1, 12)), case_sensitive=rng.random() < 0.5, whole_words=False
+        )
     if kind == 2:
         least = rng.randrange(3, 7)
         return Length(words=(least, least + rng.randrange(3)))
@@ -36,7 +38,9 @@ def test_no_draw_violates_its_rules(part):
     decoded = unsatisfiable = attempt = 0
     while decoded < DRAWS // 4:
         attempt += 1
-        layout = ToyLayout(rng.choice(["", "The ", "call "]), rng.choice(["", ".", " by the river"]), rng.randrange(4, 9))
+        layout = ToyLayout(
+            rng.choice(["", "The ", "call "]), rng.choice(["", ".", " by the river"]), rng.randrange(4, 9)
+        )
         model = ToyModel(vocabulary, layout)
         steering = compose([random_rule(rng) for _ in range(rng.choice([1, 1, 2, 3]))], vocabulary)
         try:

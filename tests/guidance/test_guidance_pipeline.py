@@ -115,9 +115,7 @@ def test_classifier_free_guidance_uses_the_prompt(pipe):
 def test_an_off_the_shelf_classifier_steers(pipe):
     model, tokenizer = tiny_classifier()
     plugin = Classifier(model, "positive", tokenizer, weight=20.0, budget=3.0)
-    plain, guided = (
-        pipe(TEXT, num_samples=8, guidance=g, **FAST) for g in ([], [plugin])
-    )
+    plain, guided = (pipe(TEXT, num_samples=8, guidance=g, **FAST) for g in ([], [plugin]))
 
     def energy(texts):
         given = tokenizer(texts, padding=True, return_tensors="pt")
@@ -132,7 +130,13 @@ def test_an_off_the_shelf_classifier_steers(pipe):
 def test_the_result_holds_what_was_asked_for(pipe):
     result = pipe(TEXT, guidance=[Phrases(include=["Mill"]), TextScorer(lambda text: 0.0)], **FAST)
     settings = json.loads(json.dumps(result.settings["guidance"]))
-    assert settings["plugins"][0] == {"name": "phrases", "api_version": 1, "include": ["Mill"], "exclude": [], "any_of": []}
+    assert settings["plugins"][0] == {
+        "name": "phrases",
+        "api_version": 1,
+        "include": ["Mill"],
+        "exclude": [],
+        "any_of": [],
+    }
     assert "lambda" in settings["plugins"][1]["function"]
 
 

@@ -1,0 +1,92 @@
+"""``diffusionlm guidance`` and the packages it scaffolds; the demo package installed and used."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from diffusionlm.cli import main
+from diffusionlm.guidance import registry
+
+
+@pytest.fixture(autouse=True)
+def _clean_registry():
+    before = dict(registry._registered)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)
+
+
+def test_list_shows_every_plugin_with_its_summary_and_origin(capsys):
+    assert main(["guidance", "list"]) == 0
+    out = capsys.readouterr().out
+    for name in registry.available():
+        assert name in out
+    assert "phrases.py:" in out
+    assert "strategy constraint" in out
+
+
+def test_show_tells_settings_and_reference(capsys):
+    assert main(["guidance", "show", "classifier-free"]) == 0
+    out = capsys.readouterr().out
+    assert "after Ho and Salimans 2022" in out
+    assert "weight = 1.0" in out
+    assert main(["guidance", "show", "classifierfree"]) == 2
+    assert "did you mean 'classifier-free'" in capsys.readouterr().err
+
+
+def test_a_new_plugin_conforms_as_it_is(tmp_path, capsys):
+    assert main(["guidance", "new", "no-letters", "--folder", str(tmp_path / "plugin")]) == 0
+    file = tmp_path / "plugin" / "diffusionlm_no_letters.py"
+    assert str(file) in capsys.readouterr().out
+    assert main(["guidance", "check", str(file)]) == 0
+    assert "holds   gradient" in capsys.readouterr().out
+    assert main(["guidance", "new", "no-letters", "--folder", str(tmp_path / "plugin")]) == 2
+    assert main(["guidance", "new", "regex"]) == 2
+    assert "taken by" in capsys.readouterr().err
+    assert main(["guidance", "new", "No Letters"]) == 2
+
+
+def test_check_fails_for_a_plugin_that_does_not_conform(tmp_path, capsys):
+    bad = tmp_path / "bad_plugin.py"
+    bad.write_text(
+        "from diffusionlm.guidance import Guidance\n"
+        "class Bad(Guidance):\n    '''One number for the batch.'''\n"
+        "    def energy(self, state): return state.probs.sum()\n"
+    )
+    assert main(["guidance", "check", str(bad)]) == 1
+    assert "FAILS   shape_and_dtype" in capsys.readouterr().out
+    assert main(["guidance", "check", str(tmp_path / "none.py")]) == 2
+    assert main(["guidance", "check", "nothing"]) == 2
+
+
+def test_the_demo_package_is_installed_found_and_used(root, tmp_path):
+    """Into a fresh folder, from a copy: building leaves files behind."""
+    source, target = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(
+        root / "demos" / "custom_guidance", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--target", str(target), str(source)], check=True, timeout=240)
+    code = f"""
+import sys
+sys.path.insert(0, {str(target)!r})
+from diffusionlm.guidance import available, get
+from diffusionlm.guidance.toy import ToyModel
+print(available()["no-shouting"].origin, "diffusionlm_house_style" in sys.modules)
+result = ToyModel().sample(["full-stop", {{"no-shouting": {{"weight": 20.0}}}}], rows=8)
+assert all(text[-1] in ".!?" for text in result.texts), result.texts
+assert all(all(held.values()) for held in result.certificates)
+print(get("no-shouting").__module__)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=240)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.split() == [
+        "package", "diffusionlm-house-style", "0.1.0", "(diffusionlm_house_style:NoShouting)", "False",
+        "diffusionlm_house_style",
+    ]  # fmt: skip
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(source / "tests")]
+    path = f"import sys; sys.path.insert(0, {str(target)!r}); import pytest; sys.exit(pytest.main({tests[3:]!r}))"
+    ran = subprocess.run([sys.executable, "-c", path], capture_output=True, text=True, cwd=source, timeout=240)
+    assert ran.returncode == 0, ran.stdout
