@@ -50,6 +50,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: positions that a whole text or a continuation may use.
         max_span_length: positions that a span without a length may use.
         card: facts about the weights (data, licence, figures), as shown by ``diffusionlm info``.
+        temperature: the default of ``__call__``.
 
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
@@ -74,6 +75,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: int = 64,
         max_span_length: int = 16,
         card: dict[str, Any] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         if tokenizer.vocab_size != denoiser.config.vocab_size:
@@ -86,6 +88,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             raise ValueError("The pipeline needs the noise schedule that the denoiser was trained with.")
         self.schedule = schedule if isinstance(schedule, NoiseSchedule) else schedule_from_dict(schedule)
         self.max_length, self.max_span_length = int(max_length), int(max_span_length)
+        self.temperature = float(temperature)
         self.card = dict(card or {})
 
     # ---- files ------------------------------------------------------------------------------------------------------
@@ -128,6 +131,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             index["max_length"],
             index["max_span_length"],
             index.get("card"),
+            index.get("temperature", 1.0),
         )
         return pipe if device is None else pipe.to(device)
 
@@ -145,6 +149,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "schedule": self.schedule.to_dict(),
                 "max_length": self.max_length,
                 "max_span_length": self.max_span_length,
+                "temperature": self.temperature,
                 "sha256": checksum,
                 "card": self.card,
             }
@@ -163,7 +168,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         num_samples: int = 1,
         steps: int = 32,
         sampler: Any = None,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         seed: int | None = None,
         guidance: Any = None,
         max_length: int | None = None,
@@ -180,7 +185,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             num_samples: texts for each input.
             steps: denoising steps; 16 to 64 are usual.
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
-            temperature: below 1 the token posterior is sharpened.
+            temperature: below 1 what the network adds to the exact likelihood is sharpened: surer, less
+                varied texts. None takes the checkpoint's own.
             seed: of the first sample; sample j has seed + j. A random one if None. The same seed gives the same noise,
                 whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.
@@ -247,7 +253,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         num_samples: int,
         steps: int,
         sampler: Any,
-        temperature: float,
+        temperature: float | None,
         seed: int | None,
         guidance: Any,
         max_length: int | None,
@@ -255,6 +261,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int,
     ) -> Iterator[StepState | GenerationResult]:
         began = time.perf_counter()
+        temperature = self.temperature if temperature is None else temperature
         check_settings(steps, temperature, batch_size)
         longest = self.denoiser.config.max_position_embeddings
         whole = self.max_length if max_length is None else max_length
@@ -320,8 +327,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
             if without_prompt and True not in memories:
                 memories[True] = batch.encode(with_prompt=False)
             memory = memories[without_prompt]
-            out = self.denoiser(z, gamma, memory, estimate, batch.span_mask, batch.positions, batch.open_mask)
-            return (out.logits / temperature).masked_fill(batch.forbidden, -torch.inf).log_softmax(-1)
+            logits = self.denoiser(
+                z, gamma, memory, estimate, batch.span_mask, batch.positions, batch.open_mask, temperature=temperature
+            ).logits
+            return logits.masked_fill(batch.forbidden, -torch.inf).log_softmax(-1)
 
         solver.set_timesteps(steps, device=device)
         assert solver.gammas is not None
@@ -409,7 +418,7 @@ _STREAM_DEFAULTS: dict[str, Any] = {
     "num_samples": 1,
     "steps": 32,
     "sampler": None,
-    "temperature": 1.0,
+    "temperature": None,
     "seed": None,
     "guidance": None,
     "max_length": None,

@@ -235,6 +235,7 @@ class SpanDenoiser(PreTrainedModel):
         position_ids: Tensor | None = None,
         open_mask: Tensor | None = None,
         likelihood_weight: float | Tensor = 1.0,
+        temperature: float = 1.0,
     ) -> DenoiserOutput:
         """Token logits of the spans: f(z, gamma, previous clean estimate, memory) + (alpha / sigma²) <z, e_v>.
 
@@ -247,6 +248,7 @@ class SpanDenoiser(PreTrainedModel):
             position_ids: (B, L), places in the text; 0..L-1 if None.
             open_mask: (B, L) bool, positions of spans that may end early, their tail filled with pad; none if None.
             likelihood_weight: fades the second term in during training.
+            temperature: divides f alone, so that p(x)^(1/temperature) meets the exact likelihood of z.
 
         Returns:
             `DenoiserOutput`.
@@ -273,7 +275,7 @@ class SpanDenoiser(PreTrainedModel):
         hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
         with torch.autocast(latents.device.type, enabled=False):
             likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())
-        logits = self.head(self.out_norm(hidden)).float() + likelihood_weight * likelihood
+        logits = self.head(self.out_norm(hidden)).float() / temperature + likelihood_weight * likelihood
         if memory is not None:
             routers = memory.routers + routers
         return DenoiserOutput(logits=logits, routers=routers or None)
