@@ -122,12 +122,18 @@ class GenerationResult:
         """Hard constraints and whether each text meets them, nested as `texts`."""
         return self._view("certificates")
 
+    @property
+    def unmet(self) -> list[Any]:
+        """Goals of guidance plugins (``below=``, ``above=``) that a text did not reach; empty if all were, or none set."""
+        return [] if self.trace is None else self.trace.unmet
+
     def to_json(self) -> str:
         """Everything but the trace, as JSON."""
         data = {
             "samples": [[vars(sample) for sample in group] for group in self.samples],
             "timings": self.timings,
             "settings": self.settings,
+            "unmet": [vars(goal) for goal in self.unmet],
         }
         return json.dumps(data, ensure_ascii=False, indent=2)
 

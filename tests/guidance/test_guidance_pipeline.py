@@ -140,6 +140,17 @@ def test_the_result_holds_what_was_asked_for(pipe):
     assert "lambda" in settings["plugins"][1]["function"]
 
 
+def test_the_result_says_where_a_goal_was_not_reached(pipe):
+    assert pipe(TEXT, **FAST).unmet == []
+    result = pipe(TEXT, num_samples=2, guidance=FunctionGuidance(few_letters, below=-1.0), **FAST)
+    assert [(goal.sample, goal.goal) for goal in result.unmet] == [
+        (0, "few_letters below -1"),
+        (1, "few_letters below -1"),
+    ]
+    assert len(json.loads(result.to_json())["unmet"]) == 2
+    assert pipe(TEXT, guidance=FunctionGuidance(few_letters, below=1e6), **FAST).unmet == []
+
+
 # ---- bad plugins ----------------------------------------------------------------------------------------------------
 
 
