@@ -70,7 +70,8 @@ class GuidanceSession:
         rows, device = len(self.layouts), span_mask.device
         self.named = list(zip(steering.names, steering.plugins, strict=True))
         self._by_strategy = {
-            kind: [(name, p) for name, p in self.named if p.how.name == kind] for kind in ("latent", "tilt", "particles")
+            kind: [(name, p) for name, p in self.named if p.how.name == kind]
+            for kind in ("latent", "tilt", "particles")
         }
         self._exact = [(name, p) for name, p in self.named if p.how.name == "constraint"]
         self._joint = (
@@ -268,9 +269,7 @@ class GuidanceSession:
     # ---- the record -------------------------------------------------------------------------------------------------
 
     def _record(self, step: int, name: str, plugin: Guidance, energy: Tensor, weight: Tensor, kl: Tensor) -> None:
-        self._batch.add_plugin(
-            step, name, energy=energy, measure=plugin.measure(energy.detach()), weight=weight, kl=kl
-        )
+        self._batch.add_plugin(step, name, energy=energy, measure=plugin.measure(energy.detach()), weight=weight, kl=kl)
 
     def _note(self, conflicts: Conflicts) -> None:
         self._batch.cosines += [(pair, cosine.cpu().numpy()) for pair, cosine in conflicts.cosines.items()]
