@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from diffusionlm.spans import Canvas, CanvasLayout
 
+_LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
+
 
 @dataclass(frozen=True)
 class _Finished:
@@ -330,7 +332,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             logits = self.denoiser(
                 z, gamma, memory, estimate, batch.span_mask, batch.positions, batch.open_mask, temperature=temperature
             ).logits
-            return logits.masked_fill(batch.forbidden, -torch.inf).log_softmax(-1)
+            return logits.masked_fill_(batch.forbidden, -torch.inf).log_softmax(-1)  # no copy of (B, L, V)
 
         solver.set_timesteps(steps, device=device)
         assert solver.gammas is not None
@@ -361,7 +363,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     if guided.rows is not None:
                         solver.select(guided.rows)
             with _timed(timings, "sampler"):
-                clean = self.denoiser.clean_estimate(log_probs.exp())
+                clean = self.denoiser.clean_estimate(log_probs.clamp_min(_LOWEST).exp())
                 state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
             yield state
