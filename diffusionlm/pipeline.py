@@ -187,8 +187,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             num_samples: texts for each input.
             steps: denoising steps; 16 to 64 are usual.
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
-            temperature: below 1 what the network adds to the exact likelihood is sharpened: surer, less
-                varied texts. None takes the checkpoint's own.
+            temperature: below 1 the choice among words is surer and less varied; when a text ends is left as it was. None
+                takes the checkpoint's own.
             seed: of the first sample; sample j has seed + j. A random one if None. The same seed gives the same noise,
                 whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.

@@ -25,6 +25,7 @@ from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.perceiver import PerceiverResampler
 from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
 from diffusionlm.denoiser.weights import check_complete, damaged_files_named
+from diffusionlm.denoiser.temperature import sharpen
 from diffusionlm.diffusion.process import token_log_likelihood
 
 CANVAS, PROMPT, RETRIEVED, CONCEPT = range(4)
@@ -248,7 +249,7 @@ class SpanDenoiser(PreTrainedModel):
             position_ids: (B, L), places in the text; 0..L-1 if None.
             open_mask: (B, L) bool, positions of spans that may end early, their tail filled with pad; none if None.
             likelihood_weight: fades the second term in during training.
-            temperature: divides f alone, so that p(x)^(1/temperature) meets the exact likelihood of z.
+            temperature: below 1 f is sharpened among the words; see ``temperature.sharpen``.
 
         Returns:
             `DenoiserOutput`.
@@ -275,7 +276,8 @@ class SpanDenoiser(PreTrainedModel):
         hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
         with torch.autocast(latents.device.type, enabled=False):
             likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())
-        logits = self.head(self.out_norm(hidden)).float() / temperature + likelihood_weight * likelihood
+        prior = self.head(self.out_norm(hidden)).float()
+        logits = sharpen(prior, likelihood_weight * likelihood, temperature, self.config.pad_token_id)
         if memory is not None:
             routers = memory.routers + routers
         return DenoiserOutput(logits=logits, routers=routers or None)
