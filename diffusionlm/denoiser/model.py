@@ -24,8 +24,8 @@ from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.perceiver import PerceiverResampler
 from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
-from diffusionlm.denoiser.weights import check_complete, damaged_files_named
 from diffusionlm.denoiser.temperature import sharpen
+from diffusionlm.denoiser.weights import check_complete, damaged_files_named
 from diffusionlm.diffusion.process import token_log_likelihood
 
 CANVAS, PROMPT, RETRIEVED, CONCEPT = range(4)
