@@ -106,7 +106,10 @@ class TokenCorpus:
         """
         count = round(share * len(self))
         if not 0 < count < len(self):
-            raise ValueError(f"data.holdout = {share} of {len(self)} texts leaves nothing to train or to validate on.")
+            raise ValueError(
+                f"data.holdout = {share} of {len(self)} texts leaves nothing to train or to validate on; "
+                "choose another share, or 0 to go without validation."
+            )
         order = np.random.default_rng(seed).permutation(len(self))
         return self.select(np.sort(order[count:])), self.select(np.sort(order[:count]))
 

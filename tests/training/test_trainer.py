@@ -130,7 +130,8 @@ def test_the_validation_hook_sees_the_averaged_weights_and_its_findings_are_logg
 
 
 def test_validation_changes_nothing_in_the_course_of_training(build):
-    often, never = build("often", trainer__valid_every=1), build("never", data__valid=None)
+    often = build("often", trainer__valid_every=1, trainer__max_steps=4)
+    never = build("never", data__valid=None, trainer__max_steps=4)
     often.run()
     never.run()
     assert same_state(often, never)
