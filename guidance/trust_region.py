@@ -35,13 +35,13 @@ def divergence(log_q: Tensor, log_p: Tensor, mask: Tensor) -> Tensor:
     """Mean over span positions of KL(q || p): (B, L, V), (B, L, V), (B, L) -> (B,), in nats."""
     floored = log_q.clamp_min(LOWEST)
     ratio = floored - log_p.clamp_min(LOWEST)
-    return ((floored.exp() * ratio).sum(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+    return (torch.linalg.vecdot(floored.exp(), ratio) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
 def mean_entropy(log_q: Tensor, mask: Tensor) -> Tensor:
     """Mean over span positions of the entropy of q: (B, L, V), (B, L) -> (B,), in nats."""
     floored = log_q.clamp_min(LOWEST)
-    return -((floored.exp() * floored).sum(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+    return -(torch.linalg.vecdot(floored.exp(), floored) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
 def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base: Tensor | None = None) -> Tensor:
