@@ -38,6 +38,7 @@ class TextTokenizer:
             raise ValueError(f"Unknown kind of tokenizer {kind!r}; allowed are {KINDS}.")
         if backend.token_to_id(PAD) is None:
             raise ValueError(f"The tokenizer has no {PAD!r} token, which ends spans.")
+        backend.encode_special_tokens = True  # a text that says "<pad>" means the characters
         self.backend, self.kind = backend, kind
 
     # ---- making one -------------------------------------------------------------------------------------------------
