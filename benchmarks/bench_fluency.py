@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "sampler": sampler,
                 "steps": steps,
                 "count": options.count,
-                "temperature": options.temperature,
+                "temperature": pipe.temperature if options.temperature is None else options.temperature,
                 "seed": options.seed,
                 "dtype": options.dtype,
             }
@@ -187,7 +187,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--references", type=int, default=1000, help="held-out sentences beside them (default: 1000)")
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 32], help="(default: 16 32)")
     parser.add_argument("--samplers", nargs="+", help="names of samplers (default: that of the model)")
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, help="(default: that of the model)")
     parser.add_argument("--judge", default=SMOLLM2, help="smollm2, or folder or hub name of a causal language model")
     return parser.parse_args(arguments)
 
