@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures["autoregressive (exact)"] = theirs.to_dict() | {"parameters": peer.model.num_parameters()}
         if ours.tokens == theirs.tokens:
             figures["difference"] = ours.minus(theirs).to_dict()
+        else:
+            print("The peer has another tokenizer: compare nats by text, not by token.")
         settings["peer"] = options.peer.name
     print(to_markdown(figures))
     if left_out:
