@@ -38,7 +38,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	@test -n "$(BENCH)" || { echo "There is no file benchmarks/bench_*.py to run." >&2; exit 1; }
-	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py $(ARGS); done
+	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 wheel-check: $(VENV)/.installed-dev
 	rm -rf dist build
