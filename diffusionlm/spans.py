@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import TextTokenizer
 
 _MARKER = re.compile(r"(\\?)\[SPAN(?::(\d+))?\]")
-_NEAR_MARKER = re.compile(r"\[\s*span\b[^\]]*\]?", re.IGNORECASE)
+_NEAR_MARKER = re.compile(r"\[\s*span\s*(:[^\]]*)?\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -90,22 +90,27 @@ class Canvas:
                 "The text is empty; write a text with [SPAN], or pass no text to have a whole one written."
             )
         pieces: list[str | Span] = []
+        plain: list[str] = []  # known text but for markers that are literal
         cursor = 0
         for match in _MARKER.finditer(text):
-            pieces.append(text[cursor : match.start()])
+            plain.append(text[cursor : match.start()])
+            pieces.append(plain[-1])
             if match.group(1):
                 pieces.append(match.group(0)[1:])
             else:
                 length = match.group(2)
                 pieces.append(Span(int(length), open=False) if length is not None else Span())
             cursor = match.end()
-        pieces.append(text[cursor:])
-        if not any(isinstance(piece, Span) for piece in pieces):
-            near = _NEAR_MARKER.search(text)
-            hint = f" Did you mean [SPAN] where the text has {near.group(0)!r}?" if near else ""
+        plain.append(text[cursor:])
+        pieces.append(plain[-1])
+        near = next((m for piece in plain if (m := _NEAR_MARKER.search(piece))), None)
+        if near:
             raise ValueError(
-                f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.{hint}"
+                f"{near.group(0)!r} is no span: write [SPAN], or [SPAN:n] with a number. To keep it as text, put a backslash "
+                f"before a marker that is spelt right, or pass a Canvas."
             )
+        if not any(isinstance(piece, Span) for piece in pieces):
+            raise ValueError(f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.")
         return cls(tuple(pieces))
 
     @classmethod

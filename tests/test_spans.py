@@ -23,8 +23,9 @@ def test_a_backslash_keeps_a_marker_literal() -> None:
     [
         ("", "empty"),
         ("no gap here", "no span"),
-        ("near [span]", r"\[SPAN\] where the text has '\[span\]'"),
-        ("near [SPAN: 5]", "Did you mean"),
+        ("near [span]", r"'\[span\]' is no span"),
+        ("near [SPAN: 5]", r"'\[SPAN: 5\]' is no span"),
+        ("[SPAN] and [SPAN:x]", r"'\[SPAN:x\]' is no span"),
         ("a [SPAN:0]", "at least 1 token"),
     ],
 )
