@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 0.02  # share of the budget that may go unused
-MAX_EVALUATIONS = 20
+MAX_EVALUATIONS = 30
+TINY = 1e-30
 LOWEST = -80.0  # nats; what is below counts as this: nothing in a sum, while exp is slow on infinities and denormals
 
 
@@ -24,11 +25,17 @@ def mean_kl(log_p: Tensor, tilt: Tensor, mask: Tensor) -> Tensor:
 
     Uses log q - log p = tilt - log Z, so tokens of probability zero never meet an infinity.
     """
-    shifted = log_p + tilt
-    log_z = shifted.logsumexp(-1)
-    q = (shifted - log_z[..., None]).exp_()
-    kl = ((q * tilt).sum(-1) - log_z).clamp_min(0.0) * mask
+    q, log_z = _tilted_by_position(log_p, tilt)
+    kl = (torch.linalg.vecdot(q, tilt) / q.sum(-1) - log_z).clamp_min(0.0) * mask
     return kl.sum(-1) / mask.sum(-1).clamp_min(1)
+
+
+def _tilted_by_position(log_p: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor]:
+    """The tilted distribution up to a factor at each position (B, L, V), and log Z (B, L)."""
+    shifted = log_p + tilt
+    top = shifted.amax(-1, keepdim=True)
+    q = shifted.sub_(top).clamp_min_(LOWEST).exp_()
+    return q, q.sum(-1).log() + top[..., 0]
 
 
 def divergence(log_q: Tensor, log_p: Tensor, mask: Tensor) -> Tensor:
@@ -58,29 +65,56 @@ def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base
         1 where the whole tilt fits; else a factor that uses at least 98 % of the budget and never more than all of it.
     """
 
-    def cost(rows: Tensor, factor: Tensor) -> Tensor:
-        part = tilt[rows] * factor[:, None, None]
-        return mean_kl(log_p[rows], part if base is None else part + base[rows], mask[rows])
-
     step = torch.ones_like(budget)
-    rows = torch.arange(len(budget), device=budget.device)
-    high_cost = cost(rows, step)
-    rows = rows[high_cost > budget]
+    whole = mean_kl(log_p, tilt if base is None else tilt + base, mask)
+    rows = torch.nonzero(whole > budget).flatten()
     if not len(rows):
         return step
-    limit, high_cost = budget[rows], high_cost[rows]
+    if len(rows) < len(budget):
+        log_p, tilt, mask, base = log_p[rows], tilt[rows], mask[rows], None if base is None else base[rows]
+    limit = budget[rows]
+    target = (1 - TOLERANCE / 4) * limit
     low, high = torch.zeros_like(limit), torch.ones_like(limit)
-    low_cost = torch.zeros_like(limit) if base is None else cost(rows, low)
+    cost, slope, curvature = _expansion(log_p, tilt, low, mask, base)
+    room = (target - cost).clamp_min(0.0)
+    guess = 2 * room / (slope + (slope.square() + 2 * curvature * room).sqrt()).clamp_min(TINY)  # to second order
+    step[rows] = 0.0
+    going = cost < (1 - TOLERANCE) * limit  # the others have nothing left to spend
     for i in range(MAX_EVALUATIONS):
-        # KL grows about as the square of the factor: false position on its root, every third time a plain bisection
-        a, b = (x.clamp_min(0).sqrt() for x in (low_cost, high_cost))
-        share = ((0.995 * limit).sqrt() - a) / (b - a).clamp_min(1e-12)
-        middle = low + (high - low) * (torch.full_like(share, 0.5) if i % 3 == 2 else share.clamp(0.02, 0.98))
-        value = cost(rows, middle)
-        fits = value <= limit
-        low, low_cost = torch.where(fits, middle, low), torch.where(fits, value, low_cost)
-        high, high_cost = torch.where(fits, high, middle), torch.where(fits, high_cost, value)
-        if bool(((low_cost >= (1 - TOLERANCE) * limit) | (limit <= 0)).all()):
+        if not bool(going.any()):
             break
-    step[rows] = torch.where(limit > 0, low, 0.0).to(step.dtype)  # rounding may show small steps as free
+        if not bool(going.all()):
+            rows, limit, target, low, high, guess = (x[going] for x in (rows, limit, target, low, high, guess))
+            log_p, tilt, mask, base = log_p[going], tilt[going], mask[going], None if base is None else base[going]
+        bisection = torch.where((low > 0) & (high > 4 * low), (low * high).sqrt(), (low + high) / 2)
+        factor = torch.where((guess > low) & (guess < high), guess, bisection) if i % 4 < 3 else bisection
+        cost, slope, _ = _expansion(log_p, tilt, factor, mask, base)
+        fits = cost <= limit
+        low, high = torch.where(fits, factor, low), torch.where(fits, high, factor)
+        step[rows] = low.to(step.dtype)
+        going = ~fits | (cost < (1 - TOLERANCE) * limit)
+        # Newton's method for the square root of the cost, which is nearly linear while the tilt is small
+        root = cost.clamp_min(TINY).sqrt()
+        guess = factor + (target.sqrt() - root) * 2 * root / slope.clamp_min(TINY)
     return step
+
+
+def _expansion(
+    log_p: Tensor, tilt: Tensor, factor: Tensor, mask: Tensor, base: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`mean_kl` of base + factor * tilt (B,), its derivative in the factor, and the variance of the tilt (the second
+    derivative where base and factor are 0)."""
+    total = tilt * factor[:, None, None]
+    if base is not None:
+        total += base
+    q, log_z = _tilted_by_position(log_p, total)
+    norm = q.sum(-1)
+    mean = torch.linalg.vecdot(q, total) / norm
+    kl = (mean - log_z).clamp_min(0.0)
+    pulled = q.mul_(tilt)
+    pull = pulled.sum(-1) / norm
+    slope = torch.linalg.vecdot(pulled, total) / norm - mean * pull
+    variance = torch.linalg.vecdot(pulled, tilt) / norm - pull.square()
+    count = mask.sum(-1).clamp_min(1)
+    kl, slope, variance = ((x * mask).sum(-1) / count for x in (kl, slope.clamp_min(0.0), variance.clamp_min(0.0)))
+    return kl, slope, variance
