@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+_LEAST_MASS = 1e-6  # that words keep where pad is certain, so that they stay finite where pad is barred afterwards
 
 
 def sharpen(prior: Tensor, likelihood: Tensor, temperature: float, pad_token_id: int) -> Tensor:
@@ -20,12 +21,16 @@ def sharpen(prior: Tensor, likelihood: Tensor, temperature: float, pad_token_id:
         pad_token_id: the token that ends spans.
 
     Returns:
-        (B, L, V).
+        Log-probabilities (B, L, V); unnormalised logits at temperature 1.
     """
     plain = prior + likelihood
     if temperature == 1:
         return plain
-    pad = F.one_hot(torch.tensor(pad_token_id, device=prior.device), prior.shape[-1]).bool()
-    words = (prior / temperature + likelihood).masked_fill(pad, -torch.inf)
-    mass = plain.masked_fill(pad, -torch.inf).logsumexp(-1, keepdim=True)
-    return torch.where(pad, plain, words - words.logsumexp(-1, keepdim=True) + mass)
+    # (B, L, V) is the largest tensor of a step; log_softmax is one fused pass over it, logsumexp is several
+    at = slice(pad_token_id, pad_token_id + 1)
+    pad = plain.log_softmax(-1)[..., at]
+    words = torch.add(plain, prior, alpha=1 / temperature - 1)
+    words[..., at] = -torch.inf
+    words = words.log_softmax(-1) + torch.log1p(-pad.exp().clamp(max=1 - _LEAST_MASS))
+    words[..., at] = pad
+    return words

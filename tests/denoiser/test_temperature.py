@@ -36,3 +36,8 @@ def test_a_certain_pad_leaves_the_words_finite() -> None:
     prior[..., 0] = 1e4
     words = sharpen(prior, likelihood, 0.8, 0)[..., 1:]
     assert bool(torch.isfinite(words.log_softmax(-1)).all())
+
+
+def test_gradients_flow() -> None:
+    prior, likelihood = (part.requires_grad_() for part in parts())
+    assert torch.autograd.gradcheck(lambda a, b: sharpen(a, b, 0.7, 3).log_softmax(-1), (prior, likelihood))
