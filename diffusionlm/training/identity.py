@@ -26,11 +26,16 @@ def run_identity(config: dict[str, Any], sources: Sequence[TextSource], tokenize
     data = {name: value for name, value in config["data"].items() if name not in _PLACES + _READING}
     parts = {"model": config["model"], "data": data, "schedule": config["schedule"], "seed": config["seed"]}
     content = [[source.fingerprint, source.weight] for source in sources]
-    return _flat(parts) | {
-        "optimizer.name": config["optimizer"].get("name", "muon"),
-        "tokenizer (content)": tokenizer_fingerprint(tokenizer),
-        "data.train (content)": json.dumps(content),
-    }
+    start = {"init": config["init"]} if config.get("init") else {}
+    return (
+        _flat(parts)
+        | start
+        | {
+            "optimizer.name": config["optimizer"].get("name", "muon"),
+            "tokenizer (content)": tokenizer_fingerprint(tokenizer),
+            "data.train (content)": json.dumps(content),
+        }
+    )
 
 
 def check_identity(folder: Path, identity: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import torch
 from accelerate import PartialState
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
-from diffusionlm.diffusion import schedule_from_dict
+from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
+from diffusionlm.loading import find_folder, load_denoiser, read_index
 from diffusionlm.text import TextTokenizer
 from diffusionlm.text.corpora import TextSource, parse_sources
 from diffusionlm.training.batches import BatchSource
@@ -21,6 +22,7 @@ from diffusionlm.training.identity import check_identity, run_identity
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
 from diffusionlm.training.trainer import Trainer
+from diffusionlm.training.warm_start import warm_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +45,7 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
     if kind == "byte":
         return TextTokenizer.bytes()
     if kind not in ("bpe", "word"):
-        raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte.")
+        raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte, init.")
 
     def texts() -> Iterator[str]:
         prompts = set()
@@ -116,8 +118,9 @@ def build_trainer(
     valid_sources = parse_sources(data["valid"], defaults) if data.get("valid") else []
     for given in (*train_sources, *valid_sources):
         given.check()
+    start = find_folder(config["init"]) if config.get("init") else None
     with PartialState(cpu=trains_on_cpu()).main_process_first():  # the others then find tokenizer and cache
-        tokenizer = _tokenizer(folder, train_sources, data["tokenizer"])
+        tokenizer = _tokenizer(folder, train_sources, data["tokenizer"], start)
         check_identity(folder, run_identity(config, train_sources, tokenizer))
         train_corpus = _corpus(train_sources, tokenizer, config)
         valid_corpus = _corpus(valid_sources, tokenizer, config) if valid_sources else None
@@ -150,14 +153,34 @@ def build_trainer(
         )
     )
     schedule, settings = schedule_from_dict(config["schedule"]), trainer_settings(config)
+    if start is not None:
+        schedule = _start_from(start, denoiser, tokenizer, schedule)
     trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
     return trainer, tokenizer
 
 
-def _tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[str, Any]) -> TextTokenizer:
+def _start_from(
+    folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, schedule: NoiseSchedule
+) -> NoiseSchedule:
+    """Takes over the weights of a pipeline and, where it is of the same kind, its noise schedule."""
+    index = read_index(folder)
+    source = load_denoiser(folder / "denoiser", index.get("sha256"))
+    warm_start(denoiser, tokenizer, source, TextTokenizer.from_pretrained(folder / "tokenizer"))
+    found = schedule_from_dict(index["schedule"])
+    return found if type(found) is type(schedule) else schedule
+
+
+def _tokenizer(
+    folder: Path, sources: Sequence[TextSource], settings: dict[str, Any], start: Path | None
+) -> TextTokenizer:
     place = folder / "tokenizer"
     if not place.is_dir():
-        tokenizer = train_tokenizer(sources, settings)
+        if settings.get("kind") == "init":
+            if start is None:
+                raise ValueError("data.tokenizer.kind=init takes the tokenizer of a checkpoint: give init=NAME too.")
+            tokenizer = TextTokenizer.from_pretrained(start / "tokenizer")
+        else:
+            tokenizer = train_tokenizer(sources, settings)
         with atomic_folder(place) as draft:
             tokenizer.save_pretrained(draft)
     return TextTokenizer.from_pretrained(place)

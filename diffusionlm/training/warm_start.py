@@ -1,0 +1,78 @@
+"""Starting from the weights of another pipeline: fine-tuning, and moving a network to another vocabulary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusionlm.denoiser import SpanDenoiser
+    from diffusionlm.text import TextTokenizer
+
+
+@torch.no_grad()
+def warm_start(
+    denoiser: SpanDenoiser, tokenizer: TextTokenizer, source: SpanDenoiser, source_tokenizer: TextTokenizer
+) -> int:
+    """Copies the weights of ``source`` into ``denoiser``, in place.
+
+    Where the vocabularies differ, a token that both have keeps its row of embeddings and output weights; any other starts
+    at the mean of the rows of the pieces that the source's tokenizer cuts its surface into.
+
+    Args:
+        denoiser: the new network; its sizes but for the vocabulary must be those of the source.
+        tokenizer: of the new network.
+        source: where weights come from.
+        source_tokenizer: of the source.
+
+    Returns:
+        How many tokens of the new vocabulary the source has too.
+
+    Raises:
+        ValueError: if the networks differ in more than the vocabulary; the message names the weights.
+    """
+    old, new = source.state_dict(), denoiser.state_dict()
+    sizes = source.config.vocab_size, denoiser.config.vocab_size
+    by_token = {name for name, value in old.items() if value.ndim and value.shape[0] == sizes[0] and _per_token(name)}
+    differing = sorted(
+        name
+        for name in {**old, **new}
+        if name not in old or name not in new or (name not in by_token and old[name].shape != new[name].shape)
+    )
+    if differing:
+        shown = ", ".join(differing[:4]) + (", ..." if len(differing) > 4 else "")
+        raise ValueError(
+            f"init: the two networks differ in {len(differing)} weights ({shown}); give the same model=... settings as "
+            "the checkpoint to start from, or init=null."
+        )
+    rows = pieces_of(tokenizer, source_tokenizer)
+    for name, value in new.items():
+        value.copy_(_mean_rows(old[name], rows) if name in by_token else old[name])
+    known = set(source_tokenizer.vocabulary.surfaces)
+    return sum(surface in known for surface in tokenizer.vocabulary.surfaces)
+
+
+def _per_token(name: str) -> bool:
+    return name.split(".")[0] in ("embeddings", "head")
+
+
+def pieces_of(tokenizer: TextTokenizer, source: TextTokenizer) -> list[list[int]]:
+    """For each token of ``tokenizer`` the ids of ``source`` that spell its surface: one where it has the same token."""
+    same = {surface: i for i, surface in enumerate(source.vocabulary.surfaces) if surface}
+    specials = set(tokenizer.vocabulary.special_ids)
+    rows = []
+    for i, surface in enumerate(tokenizer.vocabulary.surfaces):
+        if i in specials:
+            rows.append([i if i in source.vocabulary.special_ids else source.pad_id])
+        elif surface in same:
+            rows.append([same[surface]])
+        else:
+            text = surface.decode("utf-8", errors="replace")
+            rows.append(source.encode(text.removeprefix(" "), continues=not text.startswith(" ")) or [source.pad_id])
+    return rows
+
+
+def _mean_rows(old: Tensor, rows: list[list[int]]) -> Tensor:
+    return torch.stack([old[ids].float().mean(0) for ids in rows]).to(old.dtype)
