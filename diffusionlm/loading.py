@@ -1,13 +1,8 @@
-"""Pipeline folders: finding, checking, reading and writing them. Weights are safetensors, never pickles.
-
-A folder holds ``model_index.json`` (classes, schedule, sampler, limits, checksum; the card: data, licence, figures),
-``denoiser/`` (config.json, model.safetensors), ``tokenizer/`` and, for people, ``README.md``.
-"""
+"""Checking, reading and writing what is in a pipeline folder. Weights are safetensors, never pickles."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,57 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+from diffusionlm.folders import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-BUNDLED = Path(__file__).parent / "weights"
-INDEX = "model_index.json"
-WEIGHTS = "model.safetensors"
-
-
-def bundled_names() -> list[str]:
-    """Names of the checkpoints in the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{INDEX}"))
-
-
-def find_folder(name: str | Path) -> Path:
-    """The folder of a checkpoint: a bundled name, a path, or a Hub repository "owner/name".
-
-    Raises:
-        FileNotFoundError: if there is none, naming the bundled ones.
-    """
-    path = Path(name)
-    if path.is_dir():
-        if not (path / INDEX).is_file():
-            raise FileNotFoundError(
-                f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
-            )
-        return path
-    if str(name) in bundled_names():
-        return BUNDLED / str(name)
-    known = ", ".join(bundled_names()) or "none"
-    if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
-        from huggingface_hub import snapshot_download
-
-        try:
-            patterns = ["*.json", "*.safetensors", "*.md"]
-            return Path(snapshot_download(str(name), allow_patterns=patterns))
-        except Exception as error:
-            raise FileNotFoundError(
-                f"There is no folder {str(name)!r}, and the Hub gave none: {error}. Bundled checkpoints: {known}."
-            ) from error
-    raise FileNotFoundError(
-        f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
-    )
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """``model_index.json``; raises ValueError if it is damaged."""
-    try:
-        return json.loads((folder / INDEX).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder / INDEX} cannot be read: {error}") from error
 
 
 def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> SpanDenoiser:

@@ -20,7 +20,9 @@ from torch import Tensor
 from diffusionlm.canvas_batch import CanvasBatch
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
-from diffusionlm.loading import INDEX, find_folder, load_denoiser, read_index, save_denoiser, write_folder
+from diffusionlm.folders import INDEX, find_folder, read_index
+from diffusionlm.guidance.errors import refuse_unknown
+from diffusionlm.loading import load_denoiser, save_denoiser, write_folder
 from diffusionlm.requests import Row, check_settings, read_rows
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
@@ -178,6 +180,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int = 64,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
+        **unknown: Any,
     ) -> Any:
         """Writes texts.
 
@@ -197,13 +200,16 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size: rows that are denoised at once.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
+            unknown: refused, with a suggestion.
 
         Returns:
             `GenerationResult`, or a tensor for ``output_type="latents"``.
 
         Raises:
+            TypeError: for an argument that does not exist.
             ValueError: if an argument is out of range or a text does not fit; before any work starts.
         """
+        refuse_unknown("pipe()", unknown, [*_STREAM_DEFAULTS, "callback_on_step_end", "output_type"])
         if output_type not in ("text", "latents"):
             raise ValueError(f"output_type must be 'text' or 'latents', got {output_type!r}.")
         settings = {
@@ -235,9 +241,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``.
         """
         arguments = _STREAM_DEFAULTS | settings
-        unknown = set(arguments) - set(_STREAM_DEFAULTS)
-        if unknown:
-            raise ValueError(f"stream() does not take {sorted(unknown)}; it takes {sorted(_STREAM_DEFAULTS)}.")
+        refuse_unknown("stream()", settings, _STREAM_DEFAULTS)
         generator = self._stream(text, keep_clean=[], **arguments)
         while True:
             with torch.no_grad():  # only while the generator runs: the caller's code between steps keeps its gradients

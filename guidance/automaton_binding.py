@@ -65,12 +65,16 @@ def bind(
         if len(automata) > 1
         and _bind([automaton], literals, spans, allowed, Budget(automaton.name, max_states)) is None
     ]
-    reason = f"{named(alone)} cannot be met by itself" if alone else "no text can meet this"
-    if len(automata) > 1 and not alone:
+    if alone:
+        reason = f"{named(alone)} cannot be met here even by itself"
+    elif len(automata) > 1:
         reason = "each constraint can be met alone, but not all together"
+    else:
+        reason = "no text of that length and vocabulary meets it"
+    size = f"{_counted(len(spans), 'position')} in {_counted(len(literals) - 1, 'span')}"
     raise UnsatisfiableConstraint(
-        f"The constraint {named([a.name for a in automata])} cannot be satisfied on this canvas of {len(spans)} "
-        f"positions in {len(literals) - 1} spans: {reason}. Check the known text (constraints read it too), the "
+        f"The constraint {named([a.name for a in automata])} cannot be satisfied on this canvas of {size}: "
+        f"{reason}. Check the known text (constraints read it too), the "
         "lengths of the spans, and whether the vocabulary can spell what is required."
     )
 
@@ -205,3 +209,7 @@ def _merged_classes(delta: Ints, token_class: Ints) -> tuple[NDArray[np.int32], 
     number[order] = np.where(useful, np.cumsum(useful) - 1, -1)
     table = np.ascontiguousarray(columns[first[order]][useful].T)
     return table, np.append(number[which], -1)[token_class]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from torch import Tensor
 
 from diffusionlm.guidance import settings as common
+from diffusionlm.guidance.errors import refuse_unknown
 from diffusionlm.guidance.origin import origin_of
 from diffusionlm.guidance.strategies import Strategy, make_strategy
 
@@ -93,8 +95,11 @@ class Guidance:
                 cls.__annotations__ = {**inspect.get_annotations(cls), name: "Any"}
                 setattr(cls, name, field(default=cls.__dict__[name], kw_only=True))
         text = cls.__doc__
+        own_init = "__init__" in cls.__dict__
         dataclass(eq=False, repr=False)(cls)
         cls.__doc__ = text  # dataclass would make one up
+        if not own_init:
+            cls.__init__ = _with_suggestions(cls.__init__)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         common.check_settings(self)
@@ -180,6 +185,18 @@ class Guidance:
 
 
 COMMON = tuple(item.name for item in fields(Guidance))
+
+
+def _with_suggestions(init: Callable[..., None]) -> Callable[..., None]:
+    """``init``, which answers a misspelt keyword with the one that was meant."""
+    known = [name for name in inspect.signature(init).parameters if name != "self"]
+
+    @wraps(init)
+    def checked(self: Guidance, *values: Any, **keywords: Any) -> None:
+        refuse_unknown(type(self).__name__, keywords, known)
+        init(self, *values, **keywords)
+
+    return checked
 
 
 def _equal(a: Any, b: Any) -> bool:

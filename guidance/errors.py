@@ -20,3 +20,17 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     by_lower = {item.lower(): item for item in known}
     near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     return f"did you mean {by_lower[near[0]]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises TypeError for arguments that do not exist, with a suggestion.
+
+    Args:
+        what: who was called.
+        given: names of the arguments.
+        known: names that there are.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{what} has no argument {name!r}; {suggestion(name, known)}")

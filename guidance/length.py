@@ -47,6 +47,10 @@ class Length(Constraint):
         for unit, value in given.items():
             if value is not None:
                 check_range(*_range(value, unit), unit, 100_000)
+                if _range(value, unit)[1] == 0:
+                    raise ValueError(
+                        f"Length({unit}=0) cannot be met: a span has at least one token. Ask for 1 or more."
+                    )
                 if not isinstance(value, int):
                     setattr(self, unit, tuple(value))
 

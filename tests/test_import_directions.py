@@ -11,7 +11,8 @@ import pytest
 
 import diffusionlm
 
-CORE = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans", "pipeline", "results", "requests", "loading"}
+PARTS = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans"}
+CORE = PARTS | {"pipeline", "results", "requests", "loading", "folders"}
 ALLOWED: dict[str, set[str]] = {
     "diffusion": set(),
     "text": set(),
@@ -23,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "requests": {"spans"},
     "results": {"spans", "text"},
     "canvas_batch": {"denoiser", "requests", "spans", "text"},
-    "loading": {"denoiser"},
+    "folders": set(),
+    "loading": {"denoiser", "folders"},
     "pipeline": CORE | {"canvas_batch"},
     "training": CORE,
     "retrieval": CORE,

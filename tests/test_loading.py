@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from diffusionlm.loading import bundled_names, write_folder
+from diffusionlm.folders import bundled_names
+from diffusionlm.loading import write_folder
 from diffusionlm.pipeline import DiffusionLMPipeline
 
 

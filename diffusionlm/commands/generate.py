@@ -46,6 +46,10 @@ def main(argv: list[str]) -> int:
     if config["dtype"] not in dtypes:
         raise ValueError(f"dtype must be one of {', '.join(dtypes)}, got {config['dtype']!r}.")
 
+    from diffusionlm.folders import find_folder
+
+    find_folder(config["checkpoint"])  # a wrong name shows before the slow imports
+
     import torch
 
     from diffusionlm.pipeline import DiffusionLMPipeline

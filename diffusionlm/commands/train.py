@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def main(argv: list[str]) -> int:
     missing = _missing(config)
     if missing:
         raise ValueError(f"{missing[0]} is not set; give {missing[0]}=..., see 'diffusionlm train --help'.")
+    for module in ("accelerate", "datasets"):  # before the slow imports
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     return _train(config)
 
 

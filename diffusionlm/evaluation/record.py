@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from diffusionlm.loading import WEIGHTS, find_folder, read_index, sha256
+from diffusionlm.folders import WEIGHTS, find_folder, read_index
+from diffusionlm.loading import sha256
 
 PACKAGES = ("diffusionlm-toolkit", "torch", "transformers", "diffusers", "tokenizers", "numpy")
 

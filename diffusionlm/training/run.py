@@ -12,7 +12,8 @@ from accelerate import PartialState
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
-from diffusionlm.loading import find_folder, load_denoiser, read_index
+from diffusionlm.folders import find_folder, read_index
+from diffusionlm.loading import load_denoiser
 from diffusionlm.text import TextTokenizer
 from diffusionlm.text.corpora import TextSource, parse_sources
 from diffusionlm.training.batches import BatchSource

@@ -1,5 +1,6 @@
 """The contract: settings that every plugin takes, their checks, functions as plugins, and the round trip through JSON."""
 
+import inspect
 import json
 
 import pytest
@@ -71,6 +72,20 @@ def test_a_class_may_change_the_defaults_of_common_settings_with_or_without_anno
 def test_a_setting_out_of_range_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Capitals(**settings)
+
+
+def test_a_misspelt_setting_is_answered_with_the_nearest():
+    with pytest.raises(TypeError, match=r"Length has no argument 'word'; did you mean 'words'\?"):
+        Length(word=3)
+    with pytest.raises(TypeError, match=r"Phrases has no argument 'wieght'; did you mean 'weight'\?"):
+        Phrases(include=["x"], wieght=3)
+    assert list(inspect.signature(Length).parameters)[:3] == ["words", "tokens", "characters"]
+
+
+def test_a_length_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"Length\(words=0\) cannot be met"):
+        Length(words=0)
+    assert Length(words=(0, 2)).languages()
 
 
 def test_settings_that_were_changed_later_are_checked_at_composition():
