@@ -21,13 +21,25 @@ DISTRIBUTION = "diffusionlm-toolkit"
 TRACEBACK_VARIABLE = "DIFFUSIONLM_TRACEBACK"
 
 _COMMANDS = Path(__file__).parent / "commands"
-_FIRST = ("generate", "train", "evaluate", "guidance", "info", "demo")  # order of the listing; others follow by name
+_FIRST = (
+    "generate",
+    "train",
+    "train-classifier",
+    "evaluate",
+    "guidance",
+    "info",
+    "demo",
+)  # order of the listing; others follow by name
 
 
 def available_commands() -> list[str]:
     """The subcommands that exist, in the order of the listing. None of them is imported."""
-    names = [path.stem for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_")]
+    names = [path.stem.replace("_", "-") for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_")]
     return sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")  # a command is written with hyphens, its file cannot be
 
 
 def summary(name: str) -> str:
@@ -36,7 +48,7 @@ def summary(name: str) -> str:
     Args:
         name: one of :func:`available_commands`.
     """
-    path = _COMMANDS / f"{name}.py"
+    path = _COMMANDS / f"{_module(name)}.py"
     for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
         match statement:
             case (
@@ -76,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     try:
-        code = import_module(f"diffusionlm.commands.{name}").main(arguments)
+        code = import_module(f"diffusionlm.commands.{_module(name)}").main(arguments)
         sys.stdout.flush()  # a reader that has gone away shows here, not when the interpreter shuts down
         return code
     except BrokenPipeError:  # `diffusionlm generate | head`: the reader has what it wanted

@@ -137,6 +137,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
             index.get("card"),
             index.get("temperature", 1.0),
         )
+        if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
+            from diffusionlm.guidance.reader_store import add_readers
+
+            add_readers(folder / "readers")
         return pipe if device is None else pipe.to(device)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
@@ -363,11 +367,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
                         i,
                         lambda z, plain=False, g=gamma, e=clean: posterior(z, g, e, plain),
                     )
-                    log_probs, latents = guided.log_probs, guided.latents
+                    log_probs, probs, latents = guided.log_probs, guided.probs, guided.latents
                     if guided.rows is not None:
                         solver.select(guided.rows)
             with _timed(timings, "sampler"):
-                clean = self.denoiser.clean_estimate(log_probs.clamp_min(_LOWEST).exp())
+                if session is None:
+                    probs = log_probs.clamp_min(_LOWEST).exp()
+                clean = self.denoiser.clean_estimate(probs)
                 state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
             yield state

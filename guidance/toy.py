@@ -34,6 +34,18 @@ def toy_vocabulary() -> Vocabulary:
     return Vocabulary(tuple(surfaces), 0, frozenset({0}))
 
 
+def _cut(text: str) -> list[int]:
+    surfaces = toy_vocabulary().strings
+    ids = []
+    while text:
+        found = [i for i, surface in enumerate(surfaces) if surface and text.startswith(surface)]
+        if not found:
+            raise ValueError(f"The toy vocabulary has no token for {text!r}; write known text with its words: {_TEXT}.")
+        ids.append(max(found, key=lambda i: len(surfaces[i])))
+        text = text[len(surfaces[ids[-1]]) :]
+    return ids
+
+
 @dataclass(frozen=True)
 class ToyLayout:
     """One span of ``length`` positions that may end early, between two known texts; see `diffusionlm.spans.CanvasLayout`."""
@@ -52,6 +64,23 @@ class ToyLayout:
         """Known texts as the model sees them."""
         lead = self.before.removesuffix(" ")
         return (f" {lead}" if lead else ""), self.after
+
+    @property
+    def known_ids(self) -> Tensor:
+        """(K,) the known texts in tokens of `toy_vocabulary`, longest first."""
+        return torch.tensor([*_cut(self.internal_literals[0]), *_cut(self.after)], dtype=torch.long)
+
+    @property
+    def known_positions(self) -> Tensor:
+        """(K,) before the span and behind it."""
+        lead = len(_cut(self.internal_literals[0]))
+        places = [i if i < lead else i + self.length for i in range(len(self.known_ids))]
+        return torch.tensor(places, dtype=torch.long)
+
+    @property
+    def span_positions(self) -> Tensor:
+        """(L,) behind the first known text."""
+        return torch.arange(self.length) + len(_cut(self.internal_literals[0]))
 
     @property
     def span_index(self) -> Tensor:

@@ -1,0 +1,132 @@
+"""``diffusionlm train-classifier``: a reader for guidance, from labelled texts."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusionlm.training.labelled import Example
+
+SUMMARY = "Train a small network that guidance asks (toxicity, names, tags) from labelled texts"
+HELP = """usage: diffusionlm train-classifier data.train=FILE [key=value ...] [--cfg]
+
+Trains a reader: a small network that sees what a model is about to write, at any noise level, and says which labels hold of
+the text and of its words. Guidance plugins steer by it. FILE holds labelled texts, as JSON lines or CSV:
+
+  {"text": "What a fool.", "label": 1, "spans": [[7, 11, "toxic"]]}
+  {"text": "A fine day.", "labels": {"toxic": 0, "threat": 0.1}, "spans": []}
+
+  diffusionlm train-classifier name=toxicity checkpoint=MODEL data.train=FILE export=MODEL/readers/toxicity
+  diffusionlm train-classifier name=polite data.train=letters.csv data.label_field=tone
+
+settings (key=value) and their defaults:
+
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Composes ``configs/train_classifier.yaml`` with the ``key=value`` arguments, trains, evaluates, writes."""
+    from diffusionlm.commands._compose import compose_config, split_overrides
+
+    overrides, options = split_overrides(argv)
+    if any(option in ("-h", "--help") for option in options):
+        from importlib.resources import files
+
+        listing = (files("diffusionlm.configs") / "train_classifier.yaml").read_text().split("\n", 1)[1]
+        print(HELP + "\n".join("  " + line for line in listing.splitlines()))
+        return 0
+    unknown = [option for option in options if option != "--cfg"]
+    if unknown:
+        raise ValueError(
+            f"Settings are written key=value, got {unknown[0]!r}; see 'diffusionlm train-classifier --help'."
+        )
+    config = compose_config("train_classifier", overrides)
+    if options:
+        import yaml
+
+        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+        return 0
+    if config["data"]["train"] == "???":
+        raise ValueError("data.train is not set; give data.train=FILE, see 'diffusionlm train-classifier --help'.")
+    return _train(config)
+
+
+def _train(config: dict[str, Any]) -> int:
+    from diffusionlm.pipeline import DiffusionLMPipeline
+    from diffusionlm.training.files import atomic_folder
+    from diffusionlm.training.readers import ReaderSettings, evaluate_reader, label_names, train_reader
+
+    settings = ReaderSettings(**config["trainer"], seed=config["seed"])
+    target = Path(config["export"])
+    if target.exists() and not (target / "config.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"The folder {target} holds something else than a reader; give another export=FOLDER.")
+    train, valid = read_data(config["data"], config["seed"])
+    pipeline = DiffusionLMPipeline.from_pretrained(config["checkpoint"])
+    labels, tags = label_names(train)
+    labels, tags = config["sequence_labels"] or labels, config["token_labels"] or tags
+    print(
+        f"{config['name']}: {len(train):,} texts, {len(valid):,} held out; labels of texts: {', '.join(labels) or 'none'}; "
+        f"of tokens: {', '.join(tags) or 'none'}",
+        flush=True,
+    )
+    reader = train_reader(
+        pipeline,
+        train,
+        sequence_labels=labels,
+        token_labels=tags,
+        settings=settings,
+        shape=config["shape"],
+        on_log=lambda figures: print(", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True),
+    )
+    figures = evaluate_reader(reader, pipeline, valid)
+    for level, found in figures.items():
+        print(f"held out, {level}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    reader.config.card = {
+        "name": config["name"],
+        "texts": len(train),
+        "data": [str(Path(path).name) for path in _list(config["data"]["train"])],
+        "trainer": config["trainer"],
+        "seed": config["seed"],
+        "held_out": figures,
+    }
+    with atomic_folder(target) as draft:
+        reader.save_pretrained(draft)
+    print(f"The reader is in {target}.")
+    return 0
+
+
+def read_data(data: dict[str, Any], seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and held-out examples as ``data`` asks for them.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a setting is out of range or a file cannot be read.
+    """
+    from diffusionlm.training.labelled import Fields, read_examples
+
+    fields = Fields(
+        data["text_field"],
+        data["label_field"],
+        data["span_field"],
+        data["prompt_field"],
+        data["types"],
+        data["threshold"],
+    )
+    examples = [example for path in _list(data["train"]) for example in read_examples(path, fields)]
+    random.Random(seed).shuffle(examples)
+    if data["max_examples"] is not None:
+        examples = examples[: data["max_examples"]]
+    if data["valid"] is not None:
+        return examples, [example for path in _list(data["valid"]) for example in read_examples(path, fields)]
+    if not 0 < data["holdout"] < 1:
+        raise ValueError(f"data.holdout must lie between 0 and 1, got {data['holdout']}; or give data.valid=FILE.")
+    count = max(1, round(data["holdout"] * len(examples)))
+    if count >= len(examples):
+        raise ValueError(f"{len(examples)} examples are too few to hold some out; give data.valid=FILE.")
+    return examples[count:], examples[:count]
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
