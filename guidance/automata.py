@@ -17,7 +17,7 @@ automaton_binding to a canvas of known text and spans, and automaton_inference c
 
 from diffusionlm.guidance.automaton_algebra import AutomatonTooLarge
 from diffusionlm.guidance.automaton_binding import bind
-from diffusionlm.guidance.automaton_bound import BoundAutomaton, UnsatisfiableConstraint
+from diffusionlm.guidance.automaton_bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint
 from diffusionlm.guidance.automaton_language import Language, concatenation, intersection, union
 from diffusionlm.guidance.automaton_phrases import contains_all, contains_any, contains_none
 from diffusionlm.guidance.automaton_regex import UnsupportedPattern, regex
@@ -27,6 +27,7 @@ from diffusionlm.guidance.token_automaton import TokenAutomaton, compile_languag
 __all__ = [
     "AutomatonTooLarge",
     "BoundAutomaton",
+    "Conditioned",
     "Language",
     "TokenAutomaton",
     "UnsatisfiableConstraint",

@@ -1,6 +1,7 @@
 """`BoundAutomaton`: what can be asked of constraints on one canvas."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,20 @@ from diffusionlm.guidance.token_automaton import TokenAutomaton
 
 class UnsatisfiableConstraint(ValueError):
     """No text on the canvas (or none of positive probability) satisfies the constraints."""
+
+
+class Conditioned(NamedTuple):
+    """A factorised distribution under the condition that a rule holds.
+
+    Attributes:
+        marginals: log p(x_i = v | accepted) (B, L, V).
+        log_partition: log p(accepted) (B,), in nats.
+        divergence: KL of the marginals from the given distribution at each position (B, L), in nats.
+    """
+
+    marginals: Tensor
+    log_partition: Tensor
+    divergence: Tensor
 
 
 class BoundAutomaton:
@@ -63,18 +78,18 @@ class BoundAutomaton:
         Raises:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
-        return self.posterior(log_p)[0]
+        return self.posterior(log_p).marginals
 
-    def posterior(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        """`posterior_marginals` (B, L, V) and `log_partition` (B,) in one run. No gradient.
+    def posterior(self, log_p: Tensor) -> "Conditioned":
+        """The distribution under the condition that the canvas is accepted, from log_p (B, L, V). No gradient.
 
         Raises:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        marginals, log_z = self._marginals(log_p)
+        marginals, log_z, divergence = self._marginals(log_p)
         self._possible(log_z)
-        return marginals.to(log_p.dtype), log_z
+        return Conditioned(marginals.to(log_p.dtype), log_z, divergence)
 
     def viterbi(self, log_p: Tensor) -> Tensor:
         """The most probable accepted canvas: (B, L, V) -> token ids (B, L).
@@ -83,7 +98,8 @@ class BoundAutomaton:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        labels = self._engine.label_weights(self._engine.by_token(log_p), len(log_p), maximum=True)
+        classes = self._engine.class_masses(self._engine.by_token(log_p), maximum=True)
+        labels = self._engine.label_weights(classes, len(log_p), maximum=True)
         best, after = self._engine.backward(labels, maximum=True)
         self._possible(best)
         return self._engine.walk(log_p, after, None)
@@ -99,8 +115,7 @@ class BoundAutomaton:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        labels = self._engine.label_weights(self._engine.by_token(log_p), len(log_p))
-        log_z, after = self._engine.backward(labels)
+        log_z, after = self._engine.backward(self._labels(log_p))
         self._possible(log_z)
         return self._engine.walk(log_p, after, uniforms(len(log_p), self.length, generator, log_p.device))
 
@@ -123,14 +138,18 @@ class BoundAutomaton:
             verdicts[automaton.name] = torch.from_numpy(automaton.accepting[state]).to(ids.device)
         return verdicts
 
-    def _marginals(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        rows = self._engine.by_token(log_p)
-        labels = self._engine.label_weights(rows, len(log_p))
-        log_z, after = self._engine.backward(labels)
-        before = self._engine.forward(labels)
+    def _labels(self, log_p: Tensor) -> Tensor:
+        return self._engine.label_weights(self._engine.class_masses(self._engine.by_token(log_p)), len(log_p))
+
+    def _marginals(self, log_p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        engine, batch = self._engine, len(log_p)
+        rows = engine.by_token(log_p)
+        classes = engine.class_masses(rows)
+        log_z, after, before = engine.both(engine.label_weights(classes, batch))
         # Where nothing is accepted the marginals are -inf rather than NaN.
         shift = torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
-        return self._engine.marginals(rows, before, after, shift), log_z
+        ratios = engine.class_ratios(before, after, shift, rows.dtype)
+        return engine.marginals(rows, ratios, batch), log_z, engine.divergence(classes, ratios, batch)
 
     def _check(self, log_p: Tensor) -> None:
         if log_p.dim() != 3 or log_p.shape[1:] != (self.length, self.num_tokens) or not log_p.is_floating_point():
@@ -156,10 +175,10 @@ class _LogPartition(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, log_p: Tensor, bound: BoundAutomaton) -> Tensor:
         engine = bound._engine
         if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
-            marginals, log_z = bound._marginals(log_p)
+            marginals, log_z, _ = bound._marginals(log_p)
             ctx.save_for_backward(marginals.exp_().to(log_p.dtype))
         else:
-            log_z, _ = engine.backward(engine.label_weights(engine.by_token(log_p), len(log_p)))
+            log_z, _ = engine.backward(bound._labels(log_p))
         return log_z.to(torch.promote_types(log_p.dtype, torch.float32))
 
     @staticmethod

@@ -172,6 +172,7 @@ class Circuit:
     Attributes:
         fans: from states down to the nodes that the edges start from (empty where edges start from states).
         num_edges, num_labels: size of the circuit.
+        edges: source, target and label of each edge, where edges start from states; else None.
     """
 
     def __init__(self, delta: NDArray[np.int32]) -> None:
@@ -189,6 +190,7 @@ class Circuit:
             if edges is None or cost < len(edges[0]):
                 edges, self.fans, nodes = shared, fans, len(blocks)
         source, target, label, members = edges
+        self.edges = None if self.fans else (source, target, label)  # between states
         self.num_edges, self.num_labels = len(source), len(members)
         self.into_target = Gather(source, target, self.num_states)
         order = self.into_target.order

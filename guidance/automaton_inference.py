@@ -15,6 +15,9 @@ from torch import Tensor
 
 from diffusionlm.guidance.automaton_alphabet import Bools, Ints
 from diffusionlm.guidance.automaton_circuit import Circuit, Gather
+from diffusionlm.guidance.automaton_dense import DenseTransitions
+
+MAX_DENSE_STATES = 45  # beyond them it would not pay for a single row either
 
 
 class ForwardBackward:
@@ -44,6 +47,9 @@ class ForwardBackward:
         self.num_states, self.num_classes = delta.shape
         self.num_tokens = len(token_class)
         self.circuit = Circuit(delta)
+        self.dense: DenseTransitions | None = None
+        if self.circuit.edges is not None and self.num_states <= MAX_DENSE_STATES:
+            self.dense = DenseTransitions(*self.circuit.edges, self.num_states, self.circuit.num_labels)
         live = np.nonzero(token_class >= 0)[0]
         self.tokens = Gather(live, token_class[live], self.num_classes)
         padded = np.where(token_class >= 0, token_class, self.num_classes)
@@ -64,6 +70,8 @@ class ForwardBackward:
     def to(self, device: torch.device) -> "ForwardBackward":
         """Move the tables to a device, in place."""
         self.circuit.to(device)
+        if self.dense is not None:
+            self.dense.to(device)
         self.tokens.to(device)
         self.bridge_maps = {i: bridge.to(device) for i, bridge in self.bridge_maps.items()}
         for gather in self.bridge_sums.values():
@@ -82,9 +90,13 @@ class ForwardBackward:
             rows = rows + self.bias  # before the transposition, where both are contiguous
         return rows.reshape(-1, log_p.shape[2]).t().contiguous()
 
-    def label_weights(self, rows: Tensor, batch: int, maximum: bool = False) -> Tensor:
-        """(V, B L) -> (L, U, B) double precision."""
-        labels = self.circuit.label_weights(self.tokens(rows, maximum), maximum)
+    def class_masses(self, rows: Tensor, maximum: bool = False) -> Tensor:
+        """Rows of tokens (V, B L) -> log of the mass (or the maximum) of each class of tokens (C, B L)."""
+        return self.tokens(rows, maximum)
+
+    def label_weights(self, classes: Tensor, batch: int, maximum: bool = False) -> Tensor:
+        """Masses of classes (C, B L) -> weights of labels (L, U, B) in double precision."""
+        labels = self.circuit.label_weights(classes, maximum)
         return labels.view(-1, batch, self.length).permute(2, 0, 1).to(torch.float64).contiguous()
 
     def backward(self, labels: Tensor, maximum: bool = False) -> tuple[Tensor, Tensor]:
@@ -111,15 +123,45 @@ class ForwardBackward:
             before[i + 1] = self.bridge_sums[i](weight, maximum) if i in self.bridge_sums else weight
         return before
 
-    def marginals(self, rows: Tensor, before: Tensor, after: Tensor, log_z: Tensor) -> Tensor:
-        """Rows of tokens (V, B L), before and after (L, S, B), log Z (B,) -> log p(x_i = v | accepted) (B, L, V)."""
-        batch = before.shape[2]
+    def both(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`backward` and `forward` together: label weights (L, U, B) -> log Z (B,), after and before (L, S, B)."""
+        batch = labels.shape[2]
+        if self.dense is None or not self.dense.pays(batch):
+            log_z, after = self.backward(labels)
+            return log_z, after, self.forward(labels)
+        matrices = self.dense.matrices(labels)
+        after, before = labels.new_empty((2, self.length, self.num_states, batch))
+        weights = labels.new_full((2, 1, self.num_states, batch), -torch.inf)
+        weights[0, 0] = self.log_accepting.unsqueeze(1)
+        weights[1, 0, self.start] = 0.0
+        for k in range(self.length):
+            i = self.length - 1 - k
+            if i in self.bridge_maps:
+                known = torch.cat([weights[0, 0], weights.new_full((1, batch), -torch.inf)])
+                weights[0, 0] = known.index_select(0, self.bridge_maps[i])
+            if k - 1 in self.bridge_sums:
+                weights[1, 0] = self.bridge_sums[k - 1](weights[1, 0])
+            after[i], before[k] = weights[:, 0]
+            weights = torch.logsumexp(matrices[k] + weights, dim=2).unsqueeze(1)
+        return weights[0, 0, self.start], after, before
+
+    def class_ratios(self, before: Tensor, after: Tensor, log_z: Tensor, dtype: torch.dtype) -> Tensor:
+        """Before and after (L, S, B), log Z (B,) -> log p(x_i in class | accepted) / p(x_i in class) (C, B L)."""
         before = (before - log_z).permute(1, 2, 0).reshape(self.num_states, -1)  # (S, B L)
         after = after.permute(1, 2, 0).reshape(self.num_states, -1)
-        classes = self.circuit.class_weights(self.circuit.label_posterior(before, after, rows.dtype))
-        classes = torch.cat([classes, classes.new_full((1, classes.shape[1]), -torch.inf)])
-        posterior = classes.index_select(0, self.token_class).add_(rows)
+        return self.circuit.class_weights(self.circuit.label_posterior(before, after, dtype))
+
+    def marginals(self, rows: Tensor, ratios: Tensor, batch: int) -> Tensor:
+        """Rows of tokens (V, B L), ratios of classes (C, B L) -> log p(x_i = v | accepted) (B, L, V)."""
+        padded = torch.cat([ratios, ratios.new_full((1, ratios.shape[1]), -torch.inf)])
+        posterior = padded.index_select(0, self.token_class).add_(rows)
         return posterior.t().contiguous().view(batch, self.length, self.num_tokens)
+
+    def divergence(self, classes: Tensor, ratios: Tensor, batch: int) -> Tensor:
+        """KL from the given distribution to the marginals at each position (B, L), in nats; from the classes alone, since
+        the ratio of the two is the same for all tokens of a class."""
+        mass = (classes + ratios).exp()
+        return torch.where(mass > 0, mass * ratios, 0.0).sum(0).view(batch, self.length)
 
     def walk(self, log_p: Tensor, after: Tensor, uniform: Tensor | None) -> Tensor:
         """Choose tokens from left to right, given log p (B, L, V) and the weights of what follows (L, S, B): by inverse
@@ -168,7 +210,8 @@ class ForwardBackward:
         """States that lie on a way from the start to acceptance through allowed tokens -> (S,); none if there is no
         way."""
         log_p = torch.zeros((1, self.length, self.num_tokens), device=self.delta.device)
-        labels = self.label_weights(self.by_token(log_p), 1, maximum=True)
+        classes = self.class_masses(self.by_token(log_p), maximum=True)
+        labels = self.label_weights(classes, 1, maximum=True)
         after = self.backward(labels, maximum=True)[1]
         before = self.forward(labels, maximum=True)
         live = torch.zeros(self.num_states, dtype=torch.bool, device=self.delta.device)

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from diffusionlm.guidance.automata import (
     BoundAutomaton,
+    Conditioned,
     Language,
     TokenAutomaton,
     bind,
     compile_language,
+    token_count,
 )
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.state import text_reader
@@ -28,6 +30,7 @@ from diffusionlm.guidance.strategies import Strategy
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.guidance.syntax_chain import BoundChain, WordChain
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
@@ -59,6 +62,10 @@ class Constraint(Guidance):
     def bind(self, vocabulary: Vocabulary) -> None:
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)
+
+    def weighed_words(self) -> WordChain | None:
+        """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
+        return None
 
     def energy(self, state: GuidanceState) -> Tensor:
         """-log p(the rule holds) for each sample (B,), in nats."""
@@ -132,7 +139,42 @@ def bind_to(
 def _content(automaton: TokenAutomaton) -> Any:
     if automaton.language is not None:
         return automaton.language.key
+    if automaton.key is not None:
+        return automaton.key
     return automaton.start, automaton.delta.tobytes(), automaton.accepting.tobytes(), automaton.token_class.tobytes()
+
+
+def bind_rules(
+    plugins: Sequence[Constraint],
+    layout: CanvasLayout,
+    vocabulary: Vocabulary,
+    allowed: Tensor | None,
+    device: torch.device | str = "cpu",
+) -> BoundAutomaton | BoundChain:
+    """All rules of bound plugins on a canvas, with the weighed words of one of them, if it has such.
+
+    Args:
+        plugins: bound constraints.
+        layout: known text and span positions.
+        vocabulary: of the plugins.
+        allowed: (L, V) bool, as for `bind_to`.
+        device: where the inference runs.
+
+    Raises:
+        UnsatisfiableConstraint: if no text on the canvas obeys.
+        ValueError: if two plugins weigh words.
+    """
+    chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
+    automata = [automaton for plugin in plugins for automaton in plugin.compiled]
+    if not chains:
+        return bind_to(automata, layout, vocabulary, allowed, device)
+    if len(chains) > 1:
+        names = " and ".join(chain.name for chain in chains)
+        raise ValueError(f"Only one rule about parts of speech can hold at a time, got {names}; write them as one.")
+    from diffusionlm.guidance.syntax_chain import BoundChain, known_tokens
+
+    bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
+    return BoundChain(chains[0], bound, known_tokens(layout))
 
 
 class JointConstraint:
@@ -148,26 +190,26 @@ class JointConstraint:
     def __init__(
         self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
     ) -> None:
-        automata = [automaton for plugin in plugins for automaton in plugin.compiled]
         self.groups = []
         for rows, layout in by_canvas(layouts):
-            bound = bind_to(automata, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
+            bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
             self.groups.append((torch.tensor(rows, device=allowed.device), layout.length, bound))
 
-    def marginals(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-        """Exact posterior marginals: (B, L, V) -> (B, L, V), and the energy -log p(all rules hold) (B,), in nats."""
-        out = log_probs.clone()
-        energy = log_probs.new_zeros(len(log_probs))
+    def marginals(self, log_probs: Tensor) -> Conditioned:
+        """Exact marginals (B, L, V) of log posteriors (B, L, V) under the condition that all rules hold."""
+        out = log_probs.clone() if len(self.groups) > 1 else log_probs
+        log_z = log_probs.new_zeros(len(log_probs))
+        divergence = log_probs.new_zeros(log_probs.shape[:2])
         for rows, length, bound in self.groups:
             everything = len(rows) == len(log_probs) and length == log_probs.shape[1]
-            part = log_probs if everything else log_probs[rows, :length]
-            marginals, log_z = bound.posterior(part)
-            energy[rows] = -log_z.to(energy.dtype)
+            found = bound.posterior(log_probs if everything else log_probs[rows, :length])
+            log_z[rows] = found.log_partition.to(log_z.dtype)
+            divergence[rows, :length] = found.divergence.to(divergence.dtype)
             if everything:
-                out = marginals
+                out = found.marginals
             else:
-                out[rows, :length] = marginals
-        return out, energy
+                out[rows, :length] = found.marginals
+        return Conditioned(out, log_z, divergence)
 
     def best(self, log_probs: Tensor) -> Tensor:
         """The most probable token ids that obey: (B, L, V) -> (B, L); pad behind a canvas that is shorter."""

@@ -27,7 +27,7 @@ from diffusionlm.guidance.settings import strength
 from diffusionlm.guidance.state import GuidanceState, assemble
 from diffusionlm.guidance.tilt import tilt
 from diffusionlm.guidance.trace import BatchTrace, GoalReport, Trace
-from diffusionlm.guidance.trust_region import divergence, mean_entropy
+from diffusionlm.guidance.trust_region import LOWEST, entropy_of, mean_over_spans
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.composition import Steering
@@ -43,11 +43,13 @@ class Guided:
 
     Attributes:
         log_probs: guided log posterior (B, L, V).
+        probs: guided posterior (B, L, V).
         latents: noisy embeddings (B, L, D).
         rows: where particles were resampled, the rows (B,) that go on; the tensors above are re-indexed already.
     """
 
     log_probs: Tensor
+    probs: Tensor
     latents: Tensor
     rows: Tensor | None = None
 
@@ -175,8 +177,8 @@ class GuidanceSession:
         exact = [(name, p) for name, p in self._exact if name in active]
         if exact:
             assert self._joint is not None
-            marginals, energy = self._joint.marginals(q)
-            own = divergence(marginals, q, self.span_mask)
+            marginals, log_z, divergence = self._joint.marginals(q)
+            energy, own = -log_z, mean_over_spans(divergence, self.span_mask)
             for name, plugin in exact:
                 self._record(step, name, plugin, energy, torch.ones_like(energy), own)
             if directions:
@@ -193,11 +195,13 @@ class GuidanceSession:
             for controller in self._controllers.values():
                 controller.select(rows)
         ids = q.argmax(-1)
+        floored = q.clamp_min(LOWEST)
+        probs = floored.exp()
         if active:
-            self._finish_step(step, u, gamma, q, unguided, ids, cost)
+            self._finish_step(step, u, gamma, entropy_of(probs, floored), unguided, ids, cost)
         else:
             self._batch.add_step(step, u, gamma, ids, kl_total=None, entropy=None, changes=None, ess=None)
-        return Guided(q, latents, rows)
+        return Guided(q, probs, latents, rows)
 
     def _state(
         self,
@@ -275,9 +279,9 @@ class GuidanceSession:
         self._batch.cosines += [(pair, cosine.cpu().numpy()) for pair, cosine in conflicts.cosines.items()]
 
     def _finish_step(
-        self, step: int, u: float, gamma: float, q: Tensor, unguided: Tensor, ids: Tensor, cost: Tensor
+        self, step: int, u: float, gamma: float, entropies: Tensor, unguided: Tensor, ids: Tensor, cost: Tensor
     ) -> None:
-        entropy = mean_entropy(q, self.span_mask)
+        entropy = mean_over_spans(entropies, self.span_mask)
         changes = ((ids != unguided.argmax(-1)) & self.span_mask).sum(-1)
         ess = None if self._filter is None else self._filter.ess
         self._batch.add_step(step, u, gamma, ids, kl_total=cost, entropy=entropy, changes=changes, ess=ess)

@@ -41,14 +41,17 @@ def _tilted_by_position(log_p: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor]:
 def divergence(log_q: Tensor, log_p: Tensor, mask: Tensor) -> Tensor:
     """Mean over span positions of KL(q || p): (B, L, V), (B, L, V), (B, L) -> (B,), in nats."""
     floored = log_q.clamp_min(LOWEST)
-    ratio = floored - log_p.clamp_min(LOWEST)
-    return (torch.linalg.vecdot(floored.exp(), ratio) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+    return mean_over_spans(torch.linalg.vecdot(floored.exp(), floored - log_p.clamp_min(LOWEST)), mask)
 
 
-def mean_entropy(log_q: Tensor, mask: Tensor) -> Tensor:
-    """Mean over span positions of the entropy of q: (B, L, V), (B, L) -> (B,), in nats."""
-    floored = log_q.clamp_min(LOWEST)
-    return -(torch.linalg.vecdot(floored.exp(), floored) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+def entropy_of(probs: Tensor, floored: Tensor) -> Tensor:
+    """Entropy at each position (B, L) in nats, of probabilities and their logarithms, floored at `LOWEST` (B, L, V)."""
+    return -torch.linalg.vecdot(probs, floored)
+
+
+def mean_over_spans(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over span positions: (B, L), (B, L) -> (B,)."""
+    return (values * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
 def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base: Tensor | None = None) -> Tensor:

@@ -248,7 +248,10 @@ def test_shared_blocks_compute_the_same_as_plain_edges(case: Case, monkeypatch: 
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        (Case([automata.contains_any(["xyz"])], ["", ""], [0, 0, 0]), r"contains 'xyz'.*no text of that length and vocabulary"),
+        (
+            Case([automata.contains_any(["xyz"])], ["", ""], [0, 0, 0]),
+            r"contains 'xyz'.*no text of that length and vocabulary",
+        ),
         (Case([automata.length(9, 9)], [" a ", " b", ""], [0, 0, 1]), r"exactly 9 words"),
         (Case([automata.contains_none(["b"])], [" a b", ""], [0]), r"excludes 'b'"),
         (
@@ -305,3 +308,19 @@ def test_the_cap_on_combined_constraints_names_them() -> None:
     parts = [automata.compile_language(automata.length(0, 30), VOCABULARY), automata.token_count(VOCABULARY, 0, 30)]
     with pytest.raises(automata.AutomatonTooLarge, match=r"0 to 30 words.*0 to 30 tokens.*more than 50"):
         automata.bind(parts, ["", ""], [0] * 30, max_states=50)
+
+
+@pytest.mark.parametrize("states", [0, 10**9], ids=["sparse", "dense"])
+def test_divergence_and_both_ways_of_computing(states: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The KL from classes equals that from tokens; small automata go through dense products with the same result."""
+    monkeypatch.setattr("diffusionlm.guidance.automaton_dense.MAX_NUMBERS", states)
+    case = Case([automata.contains_any(["ab"]), automata.length(2, 6, unit="characters")], ["a", "b", ""], [0, 0, 1, 1])
+    bound = case.bind()
+    log_p = torch.randn(3, 4, len(VOCABULARY), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    log_p = (2 * log_p).log_softmax(-1)
+    found = bound.posterior(log_p)
+    marginals = found.marginals.exp()
+    expected = torch.where(marginals > 0, marginals * (found.marginals - log_p), 0.0).sum(-1)
+    torch.testing.assert_close(found.divergence, expected)
+    torch.testing.assert_close(found.log_partition, bound.log_partition(log_p))
+    torch.testing.assert_close(marginals.sum(-1), torch.ones(3, 4, dtype=torch.float64))
