@@ -57,6 +57,11 @@ def folder(tmp_path, monkeypatch):
     for name in ("train", "valid"):
         lines = [f"name : {s.split()[1]} | near : river||{s.replace('.', ' .')}" for s in sentences * 10]
         (tmp_path / "FOLDER" / f"{name}.txt").write_text("\n".join(lines))
+        (tmp_path / "FOLDER" / "e2e").mkdir(exist_ok=True)
+        (tmp_path / "FOLDER" / "e2e" / f"{name}.txt").write_text("\n".join(lines))
+        (tmp_path / "FOLDER" / "guestbook").mkdir(exist_ok=True)
+        rows = [json.dumps({"text": s, "prompt": "tone[praise]", "toxic": 0}) for s in sentences * 10]
+        (tmp_path / "FOLDER" / "guestbook" / f"{name}.jsonl").write_text("\n".join(rows))
     return tmp_path
 
 
