@@ -49,6 +49,7 @@ class TokenAutomaton:
         accepting: (S,) whether the whole text may end there.
         reader: how known text between the spans is read; None where it does not matter (lengths in tokens).
         language: the texts allowed, where the constraint is about texts.
+        key: identifies the rule where there is no language; None: its tables do.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TokenAutomaton:
     accepting: Bools
     reader: ByteAutomaton | None = None
     language: Language | None = None
+    key: str | None = None
 
     @property
     def num_states(self) -> int:
@@ -106,7 +108,7 @@ def compile_language(
         return replace(_cache[key], name=language.name, language=language)
     reader = to_bytes(language)
     states = len(reader.accepting) if partial_characters else reader.inner
-    delta, token_class = _token_maps(reader, vocabulary.surfaces, states, language.name)
+    delta, token_class = token_maps(reader, vocabulary.surfaces, states, language.name)
     compiled = TokenAutomaton(
         language.name,
         delta,
@@ -124,7 +126,7 @@ def compile_language(
     return compiled
 
 
-def _token_maps(
+def token_maps(
     reader: ByteAutomaton, surfaces: Sequence[bytes], states: int, name: str
 ) -> tuple[NDArray[np.int32], Ints]:
     """delta (S, C) and token_class (V,). Classes are numbered along the sorted surfaces, so neighbours do similar
