@@ -7,9 +7,10 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
-HELP = """usage: diffusionlm generate [TEXT ...] [key=value ...]
+HELP = """usage: diffusionlm generate [key=value ...] [TEXT ...] [-- TEXT ...]
 
-Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5] has five tokens.
+Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5] has five tokens. What stands
+behind -- is a TEXT even where it looks like a setting.
 
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
@@ -27,7 +28,8 @@ def main(argv: list[str]) -> int:
     """Composes ``configs/generate.yaml`` with the ``key=value`` arguments, generates for the others, prints."""
     from diffusionlm.commands._compose import compose_config, split_overrides
 
-    overrides, texts = split_overrides(argv)
+    given, plain = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    overrides, texts = split_overrides(given)
     if any(text in ("-h", "--help") for text in texts):
         from importlib.resources import files
 
@@ -39,6 +41,7 @@ def main(argv: list[str]) -> int:
         raise ValueError(
             f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
         )
+    texts += plain
     config = compose_config("generate", [_named(override) for override in overrides])
     if config["format"] not in ("text", "json"):
         raise ValueError(f"format must be 'text' or 'json', got {config['format']!r}.")

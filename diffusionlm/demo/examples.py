@@ -1,0 +1,62 @@
+"""Examples for the page: each sets everything on it. One whose plugins or weights are not there is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Example:
+    """A filled-in page.
+
+    Attributes:
+        title: on its button.
+        text: with spans; "" for whole texts.
+        prompt: facts, or "".
+        plugins: settings of the controls, by plugin.
+        checkpoints: weights it is meant for; () for all.
+        num_samples: texts.
+        seed: chosen so that the difference shows.
+    """
+
+    title: str
+    text: str = ""
+    prompt: str = ""
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checkpoints: tuple[str, ...] = ()
+    num_samples: int = 2
+    seed: int = 0
+
+
+EXAMPLES = (
+    Example("Fill the gaps", "The [SPAN:5] is a pub near [SPAN]."),
+    Example("Write from facts", prompt="name[The Mill], food[Italian], area[riverside]"),
+    Example("Exactly twelve words", plugins={"length": {"words": "12"}}),
+    Example(
+        "Must and must not mention",
+        plugins={"phrases": {"include": "family\nriver", "exclude": "cheap\nrating"}, "regex": {"forbid": r"\d"}},
+        seed=3,
+    ),
+    Example(
+        "Several rules at once",
+        "[SPAN] near [SPAN].",
+        plugins={
+            "phrases": {"include": "Café Sicilia"},
+            "length": {"words": "14-18"},
+            "regex": {"forbid": "(?i)price"},
+        },
+        seed=5,
+    ),
+)
+
+
+def examples_for(plugins: Iterable[str], checkpoints: Iterable[str]) -> list[Example]:
+    """The examples whose plugins and weights are there."""
+    known, weights = set(plugins), set(checkpoints)
+    return [
+        example
+        for example in EXAMPLES
+        if set(example.plugins) <= known and (not example.checkpoints or weights & set(example.checkpoints))
+    ]

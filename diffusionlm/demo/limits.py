@@ -1,0 +1,70 @@
+"""What a visitor of the page may ask for. One sentence for everything that is refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_SPAN = re.compile(r"\[SPAN(?::(\d+))?\]")
+
+
+class Refused(ValueError):
+    """An order that the page does not take; the message is for the visitor."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest order.
+
+    Attributes:
+        characters: of a text or a prompt.
+        spans: in one text.
+        samples: texts at once.
+        steps: denoising steps.
+        plugins: switched on at once.
+        entry: characters of one text setting of a plugin.
+        lines: entries of a list setting.
+        waiting: visitors in the queue; the next one is asked to come back.
+        running: orders worked on at once.
+        seconds: that one order may take.
+        body: bytes of one request to the server.
+    """
+
+    characters: int = 600
+    spans: int = 6
+    samples: int = 8
+    steps: int = 64
+    plugins: int = 6
+    entry: int = 200
+    lines: int = 12
+    waiting: int = 40
+    running: int = 1
+    seconds: float = 60.0
+    body: int = 64_000
+
+    def check_text(self, text: str, what: str) -> None:
+        """Raises `Refused` if a text is too long or has too many spans."""
+        if len(text) > self.characters:
+            raise Refused(
+                f"{what} has {len(text):,} characters; this page takes {self.characters}. Shorten it, or use the Python "
+                "library, which has no such limit."
+            )
+        if len(_SPAN.findall(text)) > self.spans:
+            raise Refused(f"{what} has {len(_SPAN.findall(text))} spans; this page takes {self.spans} at once.")
+
+    def whole(self, value: object, what: str, least: int, most: int) -> int:
+        """An integer within bounds.
+
+        Raises:
+            Refused: if it is none.
+        """
+        try:
+            number = int(value)  # type: ignore[call-overload]
+        except (TypeError, ValueError, OverflowError):
+            raise Refused(f"{what} must be a whole number from {least} to {most}, not {str(value)[:40]!r}.") from None
+        if number != value or not least <= number <= most:
+            raise Refused(f"{what} must be a whole number from {least} to {most}, not {str(value)[:40]}.")
+        return number
+
+
+LIMITS = Limits()

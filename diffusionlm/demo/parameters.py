@@ -1,0 +1,285 @@
+"""Controls from the parameters of a plugin: what a visitor can set, how it is asked, and what a page must not offer.
+
+A page may be open to strangers. Only numbers, switches, choices and plain text become controls; whatever names a model, a
+file or a function does not, by its type, its name, or what its documentation says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import sys
+import types
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from diffusionlm.demo.limits import LIMITS, Limits, Refused
+from diffusionlm.guidance import Guidance
+from diffusionlm.guidance.contract import COMMON
+
+_UNSAFE_NAME = re.compile(
+    r"(^|_)(model|tokenizer|function|path|file|folder|directory|dir|checkpoint|url|uri|device|module|network|code|script|"
+    r"callable|command|cache|repo|weights)s?($|_)"
+)
+_UNSAFE_HELP = re.compile(
+    r"\b(file|files|folder|folders|path|directory|checkpoint|url|download|loaded model|import|callable|from_pretrained|hub)\b",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"^(\d+)?\s*(?:-|–|\.\.|,|to)\s*(\d+)?$")
+
+
+@dataclass(frozen=True)
+class Control:
+    """One setting that a visitor can change.
+
+    Attributes:
+        name: of the parameter.
+        kind: "switch", "integer", "number", "text", "choice", "lines" (a list of texts, one a line), "range" (a whole
+            number, or least and most), or "pair" (two numbers).
+        default: in the parameter's own form.
+        choices: for "choice".
+        optional: whether it can be left empty, which stands for None.
+        help: what the documentation says of it.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    help: str = ""
+
+    def shown(self, value: Any) -> Any:
+        """The value as the page shows it: lists one entry a line, ranges as "10-12", None as nothing."""
+        if self.kind == "lines":
+            return "\n".join([value] if isinstance(value, str) else map(str, value or ()))
+        if self.kind == "range":
+            if value is None or isinstance(value, int):
+                return "" if value is None else str(value)
+            return "-".join("" if end is None else str(end) for end in value)
+        if self.kind == "pair":
+            return "" if value is None else ", ".join(f"{number:g}" for number in value)
+        if self.kind == "text":
+            return value or ""
+        return value
+
+    def read(self, given: Any, limits: Limits = LIMITS) -> Any:
+        """What the page sent, in the parameter's own form.
+
+        Raises:
+            Refused: if it is not of the control's kind, or too large.
+        """
+        if self.kind == "switch":
+            return bool(given)
+        if given is None or (isinstance(given, str) and not given.strip()):
+            if self.kind in ("lines", "text") and not self.optional:
+                return [] if self.kind == "lines" else ""
+            if self.optional:
+                return None
+            raise Refused(f"{self.title} is empty; give {_NEEDED[self.kind]}.")
+        if self.kind == "choice":
+            if given not in self.choices:
+                raise Refused(f"{self.title} must be one of {', '.join(self.choices)}.")
+            return given
+        if self.kind in ("integer", "number"):
+            return self._number(given)
+        if not isinstance(given, str):
+            raise Refused(f"{self.title} must be text.")
+        if len(given) > limits.entry * (limits.lines if self.kind == "lines" else 1):
+            raise Refused(f"{self.title} is too long: {len(given):,} characters.")
+        match self.kind:
+            case "lines":
+                return self._lines(given, limits)
+            case "range":
+                return self._range(given.strip())
+            case "pair":
+                parts = given.split(",")
+                if len(parts) != 2:
+                    raise Refused(f"{self.title} must be two numbers with a comma, as in 1, 0.")
+                return tuple(self._number(part) for part in parts)
+            case _:
+                return given
+
+    @property
+    def title(self) -> str:
+        """The name as people read it."""
+        return self.name.replace("_", " ").capitalize()
+
+    def _number(self, given: Any) -> int | float:
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            raise Refused(f"{self.title} must be a number, not {str(given)[:40]!r}.") from None
+        if not math.isfinite(number) or abs(number) > 1e6:
+            raise Refused(f"{self.title} must be a number of at most a million, not {str(given)[:40]}.")
+        if self.kind == "integer":
+            if number != int(number):
+                raise Refused(f"{self.title} must be a whole number, not {number:g}.")
+            return int(number)
+        return number
+
+    def _lines(self, given: str, limits: Limits) -> list[str]:
+        lines = [line.rstrip("\r") for line in given.split("\n") if line.strip()]
+        if len(lines) > limits.lines:
+            raise Refused(f"{self.title} has {len(lines)} lines; this page takes {limits.lines}.")
+        return lines
+
+    def _range(self, given: str) -> int | list[int | None]:
+        if given.isdigit() and len(given) < 7:
+            return int(given)
+        found = _RANGE.match(given)
+        if not found or not (found[1] or found[2]) or len(given) > 20:
+            raise Refused(f"{self.title} must be a number such as 12, or a range such as 10-15.")
+        return [None if end is None else int(end) for end in found.groups()]
+
+
+_NEEDED = {"integer": "a whole number", "number": "a number", "range": "a number or a range", "pair": "two numbers"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters of a plugin class, as a page sees them.
+
+    Attributes:
+        controls: those of its own that a visitor can set.
+        hidden: names of those that only Python can set.
+        missing: hidden parameters without a default: the plugin cannot be made on a page at all.
+    """
+
+    controls: tuple[Control, ...]
+    hidden: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def parameters_of(kind: type[Guidance]) -> Parameters:
+    """Reads the signature, the type hints and the docstring of a plugin class; settings that all share are left out."""
+    helps = argument_help(kind)
+    found, hidden, missing = [], [], []
+    defaults = {item.name: _default(item) for item in fields(kind)}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if name in COMMON or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        default = defaults.get(name, MISSING)
+        if default is MISSING and parameter.default is not parameter.empty:
+            default = parameter.default
+        control = control_for(name, type_of(kind, name), default, helps.get(name, ""))
+        if control is not None:
+            found.append(control)
+            continue
+        hidden.append(name)
+        if default is MISSING:
+            missing.append(name)
+    return Parameters(tuple(found), tuple(hidden), tuple(missing))
+
+
+def control_for(name: str, hint: Any, default: Any, text: str = "") -> Control | None:
+    """The control of one parameter, or None where a page must not or cannot offer it.
+
+    Args:
+        name: of the parameter.
+        hint: its type; what cannot be resolved is Any.
+        default: or ``dataclasses.MISSING``.
+        text: its documentation.
+    """
+    if _UNSAFE_NAME.search(name.lower()) or name.startswith("_"):
+        return None
+    shape = _shape(hint)
+    if shape is None:
+        return None
+    control, choices, optional = shape
+    if control in ("text", "lines") and _UNSAFE_HELP.search(text):
+        return None
+    empty: Any = {"switch": False, "lines": (), "text": "", "choice": choices[0] if choices else None}.get(control)
+    value = empty if default is MISSING else default
+    if value is not None and not _fits(control, choices, value):
+        return None
+    return Control(name, control, value, choices, optional or value is None, text)
+
+
+def _shape(hint: Any) -> tuple[str, tuple[str, ...], bool] | None:
+    """(kind, choices, optional) of a type, or None where it is no plain data."""
+    parts = set(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else {hint}
+    optional = type(None) in parts
+    parts.discard(type(None))
+    literals = [part for part in parts if get_origin(part) is Literal]
+    if literals and parts == set(literals):
+        choices = tuple(value for part in literals for value in get_args(part))
+        return ("choice", choices, optional) if all(isinstance(value, str) for value in choices) else None
+    texts = {part for part in parts if _is_list_of(part, {str})}
+    if texts and parts <= texts | {str}:
+        return "lines", (), optional
+    spans = {part for part in parts if _is_list_of(part, {int, type(None)})}
+    if spans and parts <= spans | {int}:
+        return "range", (), optional
+    if len(parts) == 1 and get_origin(next(iter(parts))) is tuple and get_args(next(iter(parts))) == (float, float):
+        return "pair", (), optional
+    for kinds, control in (({bool}, "switch"), ({int}, "integer"), ({float}, "number"), ({int, float}, "number")):
+        if parts == kinds:
+            return control, (), optional
+    return ("text", (), optional) if parts == {str} else None
+
+
+def _is_list_of(hint: Any, allowed: set[type]) -> bool:
+    if get_origin(hint) not in (list, tuple, set, frozenset, Sequence, Iterable):
+        return False
+    inner: set[Any] = set()
+    for part in get_args(hint):
+        inner |= set(get_args(part)) if get_origin(part) in (Union, types.UnionType) else {part}
+    inner.discard(Ellipsis)
+    return bool(inner) and inner <= allowed
+
+
+def _fits(control: str, choices: tuple[str, ...], value: Any) -> bool:
+    match control:
+        case "switch":
+            return isinstance(value, bool)
+        case "integer" | "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "choice":
+            return value in choices
+        case "lines":
+            return isinstance(value, str | Sequence) and all(isinstance(item, str) for item in value)
+        case "range":
+            return isinstance(value, int | Sequence) and not isinstance(value, str | bool)
+        case "pair":
+            return isinstance(value, Sequence) and len(value) == 2
+        case _:
+            return isinstance(value, str)
+
+
+def type_of(kind: type, name: str) -> Any:
+    """The type of an annotated attribute, resolved where its class was defined; Any where it cannot be."""
+    for owner in kind.__mro__:
+        annotations = inspect.get_annotations(owner)
+        if name not in annotations:
+            continue
+        holder = types.SimpleNamespace(__annotations__={name: annotations[name]})
+        space = {**vars(sys.modules.get(owner.__module__, types.ModuleType("nowhere"))), **vars(owner)}
+        try:
+            return get_type_hints(holder, globalns=space)[name]
+        except (NameError, TypeError, AttributeError, SyntaxError):  # a name under TYPE_CHECKING, say
+            return Any
+    return Any
+
+
+def _default(item: Any) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
+
+
+def argument_help(kind: type) -> dict[str, str]:
+    """What the docstring's "Args:" says of each parameter, on one line; of the class and those it derives from."""
+    found: dict[str, str] = {}
+    for owner in reversed(kind.__mro__):
+        text = inspect.cleandoc(owner.__dict__.get("__doc__") or "")
+        section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", text, re.MULTILINE)
+        name = None
+        for line in section[1].splitlines() if section else ():
+            entry = re.match(r"^\s{2,4}(\w+)(?:\s*\([^)]*\))?:\s+(.*)$", line)
+            if entry:
+                name = entry[1]
+                found[name] = entry[2].strip()
+            elif name and line.strip():
+                found[name] += " " + line.strip()
+    return found

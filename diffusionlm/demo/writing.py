@@ -1,0 +1,174 @@
+"""Carries out an order: guided and unguided side by side from the same noise, step by step, as plain data for the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from diffusionlm.demo.energy import Meter
+from diffusionlm.demo.frames import Piece, finished_frames, frames_of, text_of
+from diffusionlm.demo.marks import changed_words, findings, marked
+from diffusionlm.demo.order import Order
+from diffusionlm.folders import bundled_names
+from diffusionlm.guidance import Constraint, Guidance
+from diffusionlm.pipeline import DiffusionLMPipeline
+from diffusionlm.results import GenerationResult, StepState
+
+PREFERRED = "guestbook"
+
+
+def checkpoints() -> list[str]:
+    """Names of the bundled weights, the one that the page opens with first."""
+    return sorted(bundled_names(), key=lambda name: (name != PREFERRED, name))
+
+
+@lru_cache(maxsize=4)
+def pipeline(checkpoint: str) -> DiffusionLMPipeline:
+    """The pipeline of bundled weights, loaded once.
+
+    Raises:
+        FileNotFoundError: if there are none of that name.
+    """
+    if checkpoint not in bundled_names():
+        raise FileNotFoundError(f"There are no bundled weights {checkpoint!r}; there are {', '.join(bundled_names())}.")
+    pipe = DiffusionLMPipeline.from_pretrained(checkpoint)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@dataclass
+class Side:
+    """One of the two: guided or unguided.
+
+    Attributes:
+        title: for people.
+        frames: pieces of every sample, for each step so far, the finished text last.
+        entropy: mean nats per position, for each step.
+        result: when it is finished.
+    """
+
+    title: str
+    frames: list[list[list[Piece]]] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
+    result: GenerationResult | None = None
+
+
+@dataclass
+class Outcome:
+    """A finished order.
+
+    Attributes:
+        order: what was asked for.
+        sides: guided first where there are two.
+        samples: for each side and sample what is marked, certified and found, for the page.
+        seconds: from the order to the last step.
+        joules: of the processor, or None where nobody can tell.
+        energy_source: how they were found, in words.
+    """
+
+    order: Order
+    sides: list[Side]
+    samples: list[list[dict[str, Any]]]
+    seconds: float
+    joules: float | None
+    energy_source: str
+
+    @property
+    def result(self) -> GenerationResult:
+        """Of the side that the code on the page reproduces: the guided one where there is one."""
+        assert self.sides[0].result is not None
+        return self.sides[0].result
+
+
+def carry_out(order: Order, compare: bool = True) -> Iterator[list[Side] | Outcome]:
+    """Yields the sides after every step, and the `Outcome` last.
+
+    Args:
+        order: what to write.
+        compare: write without guidance too, where there is guidance.
+
+    Raises:
+        ValueError: if a text does not fit, a setting is wrong or a rule cannot be met; before any work starts.
+        GuidanceError: if a plugin fails while it runs.
+    """
+    began, meter = time.perf_counter(), Meter()
+    pipe = pipeline(order.checkpoint)
+    plugins = order.plugins()
+    sides = [Side("Guided")] if plugins else []
+    streams = [pipe.stream(order.text, guidance=plugins, **order.arguments())] if plugins else []
+    if compare or not plugins:
+        sides.append(Side("Unguided" if plugins else "Written"))
+        streams.append(pipe.stream(order.text, **order.arguments()))
+    last: list[StepState | None] = [None] * len(sides)
+    for _ in range(order.steps):
+        for k, stream in enumerate(streams):
+            state = next(stream)
+            assert isinstance(state, StepState)
+            last[k] = state
+            each = len(state.layouts) // order.num_samples
+            sides[k].frames.append(frames_of(state, range(0, len(state.layouts), each)))
+            sides[k].entropy.append(_entropy(state))
+        yield sides
+    for k, stream in enumerate(streams):
+        result, state = next(stream), last[k]
+        assert isinstance(result, GenerationResult)
+        assert state is not None
+        sides[k].result = result
+        sides[k].frames.append(finished_frames(result, state, _rows(result, state, order.num_samples)))
+    seconds, (joules, source) = time.perf_counter() - began, meter.read()
+    yield Outcome(order, sides, _examine(sides, plugins, pipe), seconds, joules, source)
+
+
+def _entropy(state: StepState) -> float:
+    """Mean over rows and positions, in nats."""
+    log_probs = state.log_probs.float().clamp_min(-80.0)
+    return float(-(log_probs.exp() * log_probs).sum(-1).mean())
+
+
+def _rows(result: GenerationResult, state: StepState, samples: int) -> Sequence[int]:
+    """The row that became each sample; several candidates may have been written for each."""
+    each = len(state.layouts) // samples
+    if result.trace is not None and result.trace.batches and result.trace.batches[0].chosen:
+        return result.trace.batches[0].chosen
+    return range(0, len(state.layouts), each)
+
+
+def _examine(sides: list[Side], plugins: list[Guidance], pipe: DiffusionLMPipeline) -> list[list[dict[str, Any]]]:
+    """What the page shows under every finished text."""
+    rules = [plugin for plugin in plugins if isinstance(plugin, Constraint) and plugin.how.name == "constraint"]
+    judges = [plugin for plugin in plugins if callable(getattr(plugin, "highlight", None))]
+    for plugin in {id(plugin): plugin for plugin in [*rules, *judges]}.values():
+        plugin.bind(pipe.tokenizer.vocabulary)
+    examined = []
+    for k, side in enumerate(sides):
+        assert side.result is not None
+        own = []
+        for j, sample in enumerate(side.result.samples[0]):
+            frame = side.frames[-1][j]
+            changes = []
+            if len(sides) == 2:
+                changes = changed_words(sample.text, text_of(sides[1 - k].frames[-1][j]))
+            found = findings(sample.text, judges)
+            certificates = sample.certificates
+            if not certificates:
+                certificates = {}
+                for rule in rules:
+                    certificates |= rule.certify(sample.text, sample.token_ids)
+            goals = [] if side.result.trace is None else [g for g in side.result.trace.goals if g.sample == j]
+            own.append(
+                {
+                    "seed": sample.seed,
+                    "text": sample.text,
+                    "parts": marked(frame, changes, found),
+                    "findings": [
+                        {"plugin": f.plugin, "reason": f.reason, "text": sample.text[f.start : f.end]} for f in found
+                    ],
+                    "certificates": certificates,
+                    "goals": [{"goal": g.goal, "value": g.value, "reached": g.reached} for g in goals],
+                }
+            )
+        examined.append(own)
+    return examined

@@ -1,0 +1,34 @@
+"""What the result component of the page is sent: JSON for ``assets/viewer.js``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from diffusionlm.demo.writing import Outcome, Side
+
+
+def live(sides: list[Side], steps: int) -> str:
+    """The last step of each side."""
+    now = [{"title": side.title, "now": side.frames[-1]} for side in sides]
+    return _pack({"state": "live", "step": len(sides[0].frames) - 1, "steps": steps, "sides": now})
+
+
+def done(outcome: Outcome) -> str:
+    """All steps, and the finished texts with their marks."""
+    sides = [
+        {"title": side.title, "frames": side.frames[:-1], "samples": samples}
+        for side, samples in zip(outcome.sides, outcome.samples, strict=True)
+    ]
+    return _pack({"state": "done", "steps": outcome.order.steps, "sides": sides})
+
+
+def message(text: str) -> str:
+    """A sentence in place of texts."""
+    return json.dumps({"state": "error", "message": text}, ensure_ascii=False)
+
+
+def _pack(data: dict[str, Any]) -> str:
+    side = data["sides"][0]
+    data["count"] = len(side["now"] if "now" in side else side["samples"])
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
