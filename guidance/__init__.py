@@ -32,6 +32,7 @@ _HOME_OF = {
     "Regex": "regex",
     "TextScorer": "text_scorer",
     "Tilt": "strategies",
+    "Toxicity": "toxicity",
     "Trace": "trace",
     "UnknownPlugin": "errors",
     "UnsatisfiableConstraint": "automata",

@@ -77,7 +77,7 @@ class Steering:
         self.vocabulary, self.budget, self.total = vocabulary, composition.budget, composition.total
         self._given = composition.plugins
         self.plugins: list[Guidance] = []
-        for given in composition.plugins:
+        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
             validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)
@@ -153,6 +153,10 @@ class Steering:
                 plugins.append({"name": plugin.title, **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
+
+
+def _with_companions(plugin: Guidance) -> list[Guidance]:
+    return [plugin, *plugin.companions()] if plugin.weight else [plugin]
 
 
 def _plain(value: Any) -> Any:

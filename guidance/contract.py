@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
@@ -125,6 +125,10 @@ class Guidance:
         Whatever the direction of the measure, a lower energy must bring it closer to the goal.
         """
         return energy
+
+    def companions(self) -> Sequence[Guidance]:
+        """Other plugins that come with this one wherever it is used, such as the exact part of a soft wish; none by default."""
+        return ()
 
     @classmethod
     def example(cls) -> Guidance:

@@ -43,7 +43,8 @@ class ReaderSettings:
         max_steps: optimiser steps.
         tokens_per_batch: span positions of a batch, about.
         learning_rate: of AdamW; it rises over the first 5 % and falls over the last half.
-        clean_share: rows that show the true tokens.
+        clean_share: rows that show the true tokens, half of them as finished text.
+        surer_share: rows whose posterior is moved a random part of the way to the true tokens.
         self_condition_share: batches whose posterior was given an earlier clean estimate, as in sampling.
         task_weights: shares of whole texts, continuations and gaps.
         prompt_share: how often an example's prompt is shown to the denoiser.
@@ -59,6 +60,7 @@ class ReaderSettings:
     tokens_per_batch: int = 2048
     learning_rate: float = 2e-3
     clean_share: float = 0.2
+    surer_share: float = 0.2
     self_condition_share: float = 0.75
     task_weights: dict[str, float] = field(default_factory=lambda: {WHOLE: 0.5, PREFIX: 0.3, INFILL: 0.2})
     prompt_share: float = 0.5
@@ -72,7 +74,7 @@ class ReaderSettings:
                 "max_steps, tokens_per_batch, learning_rate and log_every must be positive, got "
                 f"{self.max_steps}, {self.tokens_per_batch}, {self.learning_rate}, {self.log_every}."
             )
-        for name in ("clean_share", "self_condition_share", "prompt_share"):
+        for name in ("clean_share", "surer_share", "self_condition_share", "prompt_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
         if set(self.task_weights) - set(TASKS) or not sum(self.task_weights.values()) > 0:
@@ -188,11 +190,16 @@ class NoisyTexts:
         spans = SpanBatch(**parts)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         gamma, posterior = self._posterior(spans, generator, u)
-        shown = torch.rand(len(rows), generator=generator) < self.settings.clean_share
+        draws = torch.rand(3, len(rows), generator=generator)
+        shown = draws[0] < self.settings.clean_share
         if clean is not None:
             shown = torch.full_like(shown, clean)
-        probs = torch.where(shown[:, None, None], F.one_hot(span_ids, posterior.shape[-1]).to(posterior), posterior)
-        gamma = torch.where(shown, gamma.new_tensor(float(self.pipeline.schedule.gamma_min)), gamma)
+        # guidance makes posteriors surer than the noise level alone would: some rows are part of the way to the truth
+        surer = (draws[0] > 1 - self.settings.surer_share) & (clean is None)
+        toward = torch.where(shown, 1.0, torch.where(surer, draws[1], 0.0))[:, None, None]
+        probs = torch.lerp(posterior, F.one_hot(span_ids, posterior.shape[-1]).to(posterior), toward)
+        finished = shown & ((draws[2] < 0.5) | (clean is not None))
+        gamma = torch.where(finished, gamma.new_tensor(float(self.pipeline.schedule.gamma_min)), gamma)
         text = SoftText.build(
             known_ids,
             spans.known_mask,

@@ -1,0 +1,205 @@
+"""`Toxicity`: keeps the text civil. The judge is a small network on soft tokens, or one of Detoxify's classifiers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.phrases import Phrases
+from diffusionlm.guidance.reader import Reader
+from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.state import GuidanceState
+from diffusionlm.guidance.toxicity_judges import DetoxifyJudge, ReaderJudge, ToxicityJudge, word_places
+from diffusionlm.text import Vocabulary
+
+if TYPE_CHECKING:
+    from diffusionlm.text import TextTokenizer
+
+DETOXIFY = "detoxify"
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """How toxic a finished text is, and which of its words are.
+
+    Attributes:
+        text: the text.
+        score: probability that it is toxic.
+        words: (first character, last character, score in [0, 1]) of every word, in order.
+    """
+
+    text: str
+    score: float
+    words: tuple[tuple[int, int, float], ...]
+
+    def characters(self) -> list[float]:
+        """A score for every character; 0 between words."""
+        out = [0.0] * len(self.text)
+        for first, last, score in self.words:
+            out[first:last] = [score] * (last - first)
+        return out
+
+    def segments(self) -> list[tuple[str, float]]:
+        """The text in pieces, words and what stands between them, each with its score: what a page needs to colour it."""
+        found, cursor = [], 0
+        for first, last, score in self.words:
+            if first > cursor:
+                found.append((self.text[cursor:first], 0.0))
+            found.append((self.text[first:last], score))
+            cursor = last
+        return found + ([(self.text[cursor:], 0.0)] if cursor < len(self.text) else [])
+
+
+@register("toxicity")
+class Toxicity(Guidance):
+    """Lowers the probability that the text is toxic, as a trained judge sees it; word lists hold exactly.
+
+    The energy is -log(1 - p), p the judge's probability that the whole text, known parts included, is toxic; what the spans
+    add to it is all that guidance can lower. The measure, which goals speak of, is p: ``Toxicity(below=0.05)``.
+
+    Args:
+        judge: "toxicity", the reader of that name that comes with the model, or another reader by name, folder or object, or a
+            function that makes one for a vocabulary; or "detoxify".
+        variant: of Detoxify: "original", "unbiased", "multilingual", "original-small", "unbiased-small".
+        checkpoint: a checkpoint of Detoxify's on disk, instead of its download.
+        labels: which of the judge's labels to lower ("insult", "threat", ...); toxicity as such if None.
+        exclude: words and phrases that must never occur, whatever their case: a list, or a file with one a line. They are an
+            exact rule beside the judge, with a certificate; known text that has one of them is refused.
+        focus: weight of the words that a reader marks as toxic, beside its view of the text.
+
+    Raises:
+        ValueError: if a setting is out of range, or the judge does not fit the model.
+        FileNotFoundError: if there is no such judge or file; the message says how to get it.
+    """
+
+    reference = "Dathathri et al. 2020, Plug and play language models; Hanu and Unitary team 2020, Detoxify"
+
+    judge: Any = "toxicity"
+    variant: str = "original"
+    checkpoint: str | Path | None = None
+    labels: str | Sequence[str] | None = None
+    exclude: str | Path | Sequence[str] = ()
+    focus: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.focus, int | float) or not 0 <= self.focus < float("inf"):
+            raise ValueError(f"focus of Toxicity must be a finite number of at least 0, got {self.focus!r}.")
+        if self.checkpoint is not None and self.judge != DETOXIFY:
+            raise ValueError(
+                f"checkpoint is for judge='detoxify'; to use the reader in a folder, write judge={str(self.checkpoint)!r}."
+            )
+        if self.above is not None:
+            raise ValueError("Toxicity only lowers toxicity: give a goal as below=..., not above=....")
+
+    @classmethod
+    def example(cls) -> Toxicity:
+        """A judge of random weights, which fits any model."""
+        from diffusionlm.guidance.tiny_reader import tiny_reader
+
+        return cls(tiny_reader, weight=3.0)
+
+    def companions(self) -> Sequence[Guidance]:
+        """The word list as an exact rule."""
+        phrases = read_phrases(self.exclude)
+        return [Phrases(exclude=phrases, case_sensitive=False)] if phrases else []
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Finds the judge."""
+        self.bound = self._judge(vocabulary)
+
+    def _judge(self, vocabulary: Vocabulary) -> ToxicityJudge:
+        if self.judge == DETOXIFY:
+            from diffusionlm.guidance.detoxify import load_detoxify
+
+            return DetoxifyJudge(load_detoxify(self.variant, self.checkpoint), vocabulary, self.labels)
+        reader = self.judge
+        if isinstance(reader, str | Path):
+            reader = load_reader(reader, vocabulary)
+        elif callable(reader) and not isinstance(reader, Reader):
+            reader = reader(vocabulary)
+        if not isinstance(reader, Reader):
+            raise ValueError(
+                "judge of Toxicity is 'detoxify', a reader by name or folder, a Reader, or a function that makes one for a "
+                f"vocabulary; got {self.judge!r}."
+            )
+        if reader.training:
+            raise ValueError("The reader is in training mode, where dropout makes it random; call reader.eval() first.")
+        return ReaderJudge(reader, vocabulary, self.labels, self.focus)
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log of the probability that nothing is toxic (B,)."""
+        return self.bound.energy(state)
+
+    def measure(self, energy: Tensor) -> Tensor:
+        """The probability that the text is toxic."""
+        return -torch.expm1(-energy.clamp_min(0.0))
+
+    def highlight(self, text: str | Sequence[int], tokenizer: TextTokenizer) -> Highlight:
+        """Scores a finished text and each of its words.
+
+        Args:
+            text: a text, or its token ids.
+            tokenizer: of the model that guidance is for, ``pipe.tokenizer``.
+        """
+        ids = tokenizer.encode(text) if isinstance(text, str) else [int(i) for i in text]
+        vocabulary = tokenizer.vocabulary
+        ids = [i for i in ids if i not in vocabulary.special_ids]
+        shown, places = token_places(ids, vocabulary)
+        if not shown.strip():
+            return Highlight(shown, 0.0, ())
+        plugin = copy.copy(self)
+        plugin.bind(vocabulary)
+        score, tokens = plugin.bound.read(ids, shown, places)
+        words = []
+        for first, last in word_places(shown):
+            own = [s for (a, b), s in zip(places, tokens, strict=True) if a < last and b > first]
+            words.append((first, last, max(own, default=0.0)))
+        return Highlight(shown, score, tuple(words))
+
+
+def token_places(ids: Sequence[int], vocabulary: Vocabulary) -> tuple[str, list[tuple[int, int]]]:
+    """The text of tokens, without its leading space, and first and last character of each."""
+    data = b"".join(vocabulary.surfaces[i] for i in ids)
+    lead = 1 if data.startswith(b" ") else 0
+    bounds = [0]
+    for i in ids:
+        bounds.append(bounds[-1] + len(vocabulary.surfaces[i]))
+    at = [max(0, len(data[:byte].decode("utf-8", errors="replace")) - lead) for byte in bounds]
+    return data.decode("utf-8", errors="replace")[lead:], list(pairwise(at))
+
+
+def read_phrases(given: str | Path | Sequence[str]) -> list[str]:
+    """Words and phrases from a list or a file with one a line (lines that begin with "# " are remarks).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not UTF-8 text, or an entry is no text.
+    """
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"exclude names the file {str(given)!r}, which does not exist; give a file with one phrase a line, or a list."
+            )
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"The word list {path} is not UTF-8 text: {error.reason} at byte {error.start}."
+            ) from error
+        given = [line for line in lines if not line.startswith("# ")]
+    phrases = list(given)
+    for phrase in phrases:
+        if not isinstance(phrase, str):
+            raise ValueError(f"exclude must hold words and phrases, got {phrase!r}.")
+    return list(dict.fromkeys(phrase for phrase in phrases if phrase))

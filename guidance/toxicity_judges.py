@@ -1,0 +1,180 @@
+"""What `Toxicity` asks: a reader of our own tokens, or one of Detoxify's classifiers through a vocabulary bridge.
+
+A judge gives log-odds (B,) for each label, per-word scores of finished texts, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusionlm.guidance.bridge import VocabularyBridge
+from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.reader import OUTSIDE, Reader
+from diffusionlm.guidance.soft_text import SoftText, soft_text
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.detoxify import Detoxify
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.text import Vocabulary
+
+CLEAN = -8.0  # noise level of a finished text
+_USUAL = ("toxicity", "toxic")
+
+
+class ToxicityJudge(Protocol):
+    """A judge of toxicity."""
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log of the probability that nothing is toxic (B,), differentiable in the posterior."""
+        ...
+
+    def read(self, ids: Sequence[int], text: str, places: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
+        """Probability that a finished text is toxic, and how toxic each of its tokens is, in [0, 1].
+
+        Args:
+            ids: its tokens.
+            text: decoded.
+            places: first and last character of each token.
+        """
+        ...
+
+
+def chosen_labels(known: Sequence[str], wanted: str | Sequence[str] | None, what: str) -> list[int]:
+    """Numbers of the labels to lower: those wanted; else the label of toxicity as such; else all.
+
+    Raises:
+        ValueError: if a label is unknown.
+    """
+    if wanted is None:
+        usual = [i for i, name in enumerate(known) if name in _USUAL]
+        return usual or list(range(len(known)))
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} has no label {name!r}; {suggestion(name, known)}")
+    return [known.index(name) for name in names]
+
+
+class ReaderJudge:
+    """A `Reader` as judge: the text's log-odds, and with "O" among its token labels the words' own.
+
+    Text and words are independent reasons: p = 1 - (1 - p_text) prod_i (1 - p_i)^focus over span positions i.
+
+    Args:
+        reader: trained on this vocabulary.
+        vocabulary: of the model.
+        labels: which of the reader's text labels count.
+        focus: weight of the words.
+
+    Raises:
+        ValueError: if the reader reads another vocabulary, or a label is unknown.
+    """
+
+    def __init__(
+        self, reader: Reader, vocabulary: Vocabulary, labels: str | Sequence[str] | None, focus: float
+    ) -> None:
+        reader.check_vocabulary(vocabulary)
+        self.reader, self.vocabulary, self.focus = reader, vocabulary, focus
+        self.labels = chosen_labels(reader.config.sequence_labels, labels, "The reader")
+        tags = reader.config.token_labels
+        self.outside = tags.index(OUTSIDE) if OUTSIDE in tags else None
+        if not self.labels and self.outside is None:
+            raise ValueError(
+                "The reader has neither labels of texts nor 'O' among its token labels: it judges nothing."
+            )
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """See `ToxicityJudge`."""
+        if self.reader.device != state.device:
+            torch.nn.Module.to(self.reader, state.device)
+        text = soft_text(state)
+        gamma = CLEAN if state.step >= state.num_steps else state.gamma
+        out = self.reader(text, gamma)
+        energy = text.probs.new_zeros(len(text), dtype=torch.float32)
+        if out.sequence_logits is not None:
+            energy = energy + F.softplus(out.sequence_logits[:, self.labels]).sum(-1)
+        if self.outside is not None and self.focus:
+            innocent = out.token_logits.log_softmax(-1)[..., self.outside]
+            energy = energy - self.focus * (innocent * text.is_span).sum(-1)
+        return energy
+
+    @torch.no_grad()
+    def read(self, ids: Sequence[int], text: str, places: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
+        """See `ToxicityJudge`; by the token labels, or without them by leaving each token out."""
+        device = self.reader.device
+        known = torch.tensor([list(ids)], device=device)
+        out = self.reader(self._known(known), CLEAN)
+        score = 0.0
+        if out.sequence_logits is not None:
+            score = float(-torch.expm1(-F.softplus(out.sequence_logits[0, self.labels]).sum()))
+        if self.outside is not None:
+            words = 1 - out.token_logits[0].softmax(-1)[:, self.outside]
+            return max(score, float(words.amax())) if not self.labels else score, words.tolist()
+        rows = known.repeat(len(ids), 1)
+        rows.fill_diagonal_(self.vocabulary.pad_id)
+        left = self.reader(self._known(rows), CLEAN).sequence_logits[:, self.labels]
+        without = -torch.expm1(-F.softplus(left).sum(-1))
+        return score, (score - without).clamp(0, 1).tolist()
+
+    def _known(self, ids: Tensor) -> SoftText:
+        rows, length = ids.shape
+        none = torch.zeros(rows, 0, dtype=torch.long, device=ids.device)
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        at = torch.arange(length, device=ids.device).expand(rows, -1)
+        probs = torch.zeros(rows, 0, self.reader.config.vocab_size, device=ids.device)
+        return SoftText.build(ids, mask, at, none, none.bool(), probs, self.vocabulary.pad_id)
+
+
+class DetoxifyJudge:
+    """One of Detoxify's classifiers, which reads the soft text through a `VocabularyBridge`.
+
+    Args:
+        model: the classifier.
+        vocabulary: of our model.
+        labels: which of its classes count; "toxicity" if None.
+
+    Raises:
+        ValueError: if a label is unknown.
+    """
+
+    def __init__(self, model: Detoxify, vocabulary: Vocabulary, labels: str | Sequence[str] | None) -> None:
+        self.model = model
+        self.labels = chosen_labels(model.classes, labels, "Detoxify's classifier")
+        config = model.network.config
+        longest = getattr(config, "max_position_embeddings", None)
+        if longest is not None and "roberta" in config.model_type:
+            longest -= 2  # its positions begin behind the padding index
+        embedding = model.network.get_input_embeddings().weight
+        self.bridge = VocabularyBridge(vocabulary, model.tokenizer, embedding, longest)
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """See `ToxicityJudge`."""
+        if self.model.network.device != state.device:
+            self.model.network.to(state.device)
+        if self.bridge.embedding.device != state.device:
+            self.bridge.to(state.device)
+        logits = self.model.network(**self.bridge(state).to_model()).logits.float()
+        return F.softplus(logits[:, self.labels]).sum(-1)
+
+    @torch.no_grad()
+    def read(self, ids: Sequence[int], text: str, places: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
+        """See `ToxicityJudge`; by leaving each word out."""
+        words = word_places(text)
+        texts = [text] + [text[:first] + text[last:] for first, last in words]
+        p = torch.cat([self.model.scores(texts[i : i + 16]) for i in range(0, len(texts), 16)])[:, self.labels]
+        p = 1 - (1 - p).prod(-1)
+        drop = (p[0] - p[1:]).clamp(0, 1).tolist()
+        of_word = {k: value for (first, last), value in zip(words, drop, strict=True) for k in range(first, last)}
+        return float(p[0]), [max((of_word.get(k, 0.0) for k in range(*place)), default=0.0) for place in places]
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """First and last character of each word, with the punctuation at it."""
+    import re
+
+    return [match.span() for match in re.finditer(r"\S+", text)]
