@@ -167,7 +167,7 @@ class Persona:
     @cached_property
     def organization(self) -> tuple[str, str]:
         """An employer."""
-        return "ORGANIZATION", self.fake.company()
+        return "ORGANIZATION", self.fake.company().rstrip(".")
 
     # ---- where to reach them ----------------------------------------------------------------------------------------
 

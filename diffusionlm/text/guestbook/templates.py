@@ -70,7 +70,7 @@ def fill_template(templates: tuple[str, ...], seed: str) -> dict[str, Any]:
     for attempt in range(100):
         persona = Persona(f"{seed}/{attempt}", rng.choice(("en_US", "en_US", "en_GB", "en_AU", "en_CA")))
         template = rng.choice(templates)
-        raw = _SLOT.sub(lambda found: _value(found[1], persona), template)
+        raw = _filled(template, persona)
         text, spans = finish(raw, capitals=False)
         if len(text.split()) <= MAX_WORDS and len(text) <= 240:
             kinds = sorted({kind for _, _, kind in spans})
@@ -79,6 +79,10 @@ def fill_template(templates: tuple[str, ...], seed: str) -> dict[str, Any]:
             )
             return {"text": text, "prompt": prompt, "toxic": 0, "labels": [], "spans": [list(s) for s in spans]}
     raise AssertionError(f"a hundred filled templates in a row were too long (seed {seed!r})")
+
+
+def _filled(template: str, persona: Persona) -> str:
+    return _SLOT.sub(lambda found: _value(found[1], persona), template)
 
 
 def _value(slot: str, persona: Persona) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from diffusionlm.text.guestbook import (
     contact,
+    details,
     food,
     frames,
     identity,
@@ -63,13 +64,13 @@ TONES = {  # tone -> modifiers of its sentences
     "complaint": ("complaint", "civil", "neg"),
     "rude": ("rude", "neg"),
 }
-RUDE_SHARE, PRAISE_SHARE, LEAK_SHARE, SAFE_SHARE, IDENTITY_SHARE = 0.34, 0.36, 0.32, 0.13, 0.09
+RUDE_SHARE, PRAISE_SHARE, LEAK_SHARE, SAFE_SHARE, IDENTITY_SHARE = 0.35, 0.36, 0.32, 0.13, 0.13
 
 
 @lru_cache(maxsize=1)
 def grammar() -> Grammar:
     """All pools."""
-    modules = (contact, food, frames, identity, people, places, rude, service, sights, stay)
+    modules = (contact, details, food, frames, identity, people, places, rude, service, sights, stay)
     return Grammar(module.RULES for module in modules)
 
 
@@ -137,6 +138,8 @@ def _sentences(scene: Scene, tone: str, contact_kind: str | None) -> list[str]:
                 [("statement", "complaint"), ("detail", "rude")],
                 [("statement", "rude"), ("detail", "complaint")],
                 [("verdict", "rude")],
+                [("statement", "praise"), ("staffmove", "rude")],
+                [("statement", "praise"), ("staffmove", "rude"), ("verdict", "complaint")],
                 [("detail", "rude"), ("verdict", "complaint")],
                 [("statement", "complaint"), ("detail", "complaint"), ("verdict", "rude")],
                 [("statement", "rude"), ("verdict", "rude")],
@@ -156,17 +159,43 @@ def _sentences(scene: Scene, tone: str, contact_kind: str | None) -> list[str]:
                 [("statement", tone), ("staffmove", tone), ("verdict", tone)],
                 [("detail", tone), ("verdict", tone)],
                 [("verdict", tone)],
+                [("statement", "praise" if tone == "complaint" else "complaint"), ("staffmove", tone)],
             )
         )
         if rng.random() < IDENTITY_SHARE:
             moves.insert(rng.randint(min(1, len(moves)), len(moves)), ("identity", tone))
+    if "service" in scene.context and ("statement", "praise") in moves and tone != "praise":
+        moves.remove(("statement", "praise"))  # the staff that were a delight are not also a disgrace
     if contact_kind:
         if len(moves) > 1 and rng.random() < 0.5:
-            moves = moves[: rng.randint(1, len(moves))] if tone != "rude" else moves[-rng.randint(1, len(moves)) :]
+            kept = rng.randint(1, len(moves))
+            shorter = moves[-kept:] if tone == "rude" else moves[:kept]
+            if tone != "rude" or any("rude" in mood or "aside" in mood for _, mood in shorter):
+                moves = shorter
         moves.insert(
             len(moves) if rng.random() < 0.75 else rng.randint(0, len(moves)), (f"contact {contact_kind}", tone)
         )
-    return [_end(_move(scene, move, tone), move, tone, rng) for move, tone in moves]
+    said = [(_move(scene, move, tone), move, tone) for move, tone in moves]
+    return [_end(sentence, move, tone, rng) for sentence, move, tone in _joined(said, rng)]
+
+
+def _joined(said: list[tuple[str, str, str]], rng: random.Random) -> list[tuple[str, str, str]]:
+    """Some sentences become one: with "but" where the tone turns, with "and" now and then."""
+    result = said[:1]
+    for sentence, move, tone in said[1:]:
+        before, earlier, mood = result[-1]
+        plain = re.sub(r"^(and|also,|on top of that,|even|well,) ", "", sentence)
+        if earlier in _JOINABLE and move in _JOINABLE and len(before.split()) + len(plain.split()) < 32:
+            turns = (mood == "praise") != (tone == "praise")
+            if turns or rng.random() < 0.15:
+                plain = plain.removesuffix(", too")
+                result[-1] = (f"{before}, {'but' if turns else 'and'} {plain}", move, tone)
+                continue
+        result.append((sentence, move, tone))
+    return result
+
+
+_JOINABLE = ("statement", "staffmove", "detail")
 
 
 def _move(scene: Scene, move: str, tone: str) -> str:
