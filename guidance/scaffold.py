@@ -71,7 +71,7 @@ A guidance plugin for [diffusionlm](https://pypi.org/project/diffusionlm-toolkit
 
     pip install .
     diffusionlm guidance show {name}
-    pytest                              # the conformance kit
+    pip install pytest && pytest          # the conformance kit
 
     pipe("The [SPAN:8].", guidance=["{name}"])
 """

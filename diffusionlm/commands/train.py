@@ -101,6 +101,8 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
     texts = f"{len(corpus):,} texts"
     if corpus.left_out:
         texts += f" ({corpus.left_out:,} longer than {config['data']['max_length']} tokens are left out)"
+    if config["data"].get("holdout") and trainer.valid_source is not None:
+        texts += f" ({len(trainer.valid_source.corpus):,} more are kept for validation: data.holdout)"
     size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
     begins = f"continues from step {trainer.step:,}" if trainer.step else "begins"
     return (

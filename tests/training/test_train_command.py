@@ -40,7 +40,7 @@ SMALL = (
 def test_a_run_from_the_first_step_to_the_pipeline_and_once_more(train, tmp_path):
     code, out, _ = train(*SMALL)
     assert code == 0
-    assert "tiny begins: 180 texts, vocabulary" in out
+    assert "tiny begins: 180 texts (20 more are kept for validation: data.holdout), vocabulary" in " ".join(out.split())
     assert "step 6/6  bound" in out
     assert out.count("  | ") == 2
     assert "The pipeline is in runs/tiny/pipeline" in out
