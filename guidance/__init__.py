@@ -27,6 +27,7 @@ _HOME_OF = {
     "GuidanceState": "state",
     "Latent": "strategies",
     "Length": "length",
+    "PII": "pii",
     "Particles": "strategies",
     "Phrases": "phrases",
     "Regex": "regex",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.configuration import plugins_from
-from diffusionlm.guidance.constraint import Constraint, bind_to
+from diffusionlm.guidance.constraint import Constraint, bind_rules
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.registry import validate
@@ -112,10 +112,11 @@ class Steering:
             UnsatisfiableConstraint: naming the constraint.
             AutomatonTooLarge: if the constraints together are too large.
         """
-        automata = [automaton for plugin in self.constraints for automaton in plugin.compiled]
-        if automata:
+        firm = [plugin for plugin in self.constraints if not plugin.lazy]
+        if firm:
             for layout, mask in zip(layouts, allowed, strict=True):
-                bind_to(automata, layout, self.vocabulary, mask)
+                bound = bind_rules(firm, layout, self.vocabulary, mask)
+                bound.viterbi(torch.zeros(1, *mask.shape).masked_fill(~mask, -torch.inf))
 
     def begin(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ class Constraint(Guidance):
     The energy is -log of the probability that the rule holds under the token posterior, in nats, so a constraint can be
     used softly too, with ``strategy="tilt"``.
     """
+
+    lazy: ClassVar[bool] = False  # see `diffusionlm.guidance.lazy_constraint`
 
     strategy: str | Strategy = "constraint"
 
@@ -88,6 +90,18 @@ class Constraint(Guidance):
         else:
             languages = self.languages()
         return {language.name: language.accepts(text) for language in languages}
+
+    def certify_written(
+        self, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
+    ) -> dict[str, bool]:
+        """`certify` for rules that tell known text from what was written; the same unless overridden.
+
+        Args:
+            text: the whole text.
+            span_ids: token ids of each span.
+            written: (start, end) of each span in the characters of the text.
+        """
+        return self.certify(text, span_ids)
 
 
 def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLayout]]:
@@ -194,6 +208,9 @@ class JointConstraint:
         for rows, layout in by_canvas(layouts):
             bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
             self.groups.append((torch.tensor(rows, device=allowed.device), layout.length, bound))
+
+    def select(self, rows: Tensor) -> None:
+        """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """Exact marginals (B, L, V) of log posteriors (B, L, V) under the condition that all rules hold."""

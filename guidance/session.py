@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from diffusionlm.guidance.calls import check_numbers, energy_of
 from diffusionlm.guidance.conflicts import Conflicts
-from diffusionlm.guidance.constraint import JointConstraint
 from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached
 from diffusionlm.guidance.latent import latent_step
+from diffusionlm.guidance.lazy_constraint import joint_constraint, written_ranges
 from diffusionlm.guidance.particles import ParticleFilter
 from diffusionlm.guidance.settings import strength
-from diffusionlm.guidance.state import GuidanceState, assemble
+from diffusionlm.guidance.state import GuidanceState, text_reader
 from diffusionlm.guidance.tilt import tilt
 from diffusionlm.guidance.trace import BatchTrace, GoalReport, Trace
 from diffusionlm.guidance.trust_region import LOWEST, entropy_of, mean_over_spans
@@ -77,7 +77,7 @@ class GuidanceSession:
         }
         self._exact = [(name, p) for name, p in self.named if p.how.name == "constraint"]
         self._joint = (
-            JointConstraint(steering.constraints, self.layouts, allowed, steering.vocabulary) if self._exact else None
+            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary) if self._exact else None
         )
         self._controllers = {name: GoalController(p, rows, device) for name, p in self.named if has_goal(p)}
         self._spent = torch.zeros(rows, device=device)
@@ -194,6 +194,8 @@ class GuidanceSession:
             self._last["latents"] = latents
             for controller in self._controllers.values():
                 controller.select(rows)
+            if self._joint is not None:
+                self._joint.select(rows)
         ids = q.argmax(-1)
         floored = q.clamp_min(LOWEST)
         probs = floored.exp()
@@ -343,14 +345,15 @@ class GuidanceSession:
     def _certificates(self, ids: Tensor) -> list[dict[str, bool]]:
         if not self._exact:
             return [{} for _ in self.layouts]
-        texts = assemble(ids, self.layouts, self.steering.vocabulary)
-        pad = self.steering.vocabulary.pad_id
+        reader, pad = text_reader(self.steering.vocabulary), self.steering.vocabulary.pad_id
         certificates = []
-        for text, row, layout in zip(texts, ids.tolist(), self.layouts, strict=True):
-            spans = layout.span_ids(row[: layout.length], pad)
+        for tokens, layout in zip(ids.tolist(), self.layouts, strict=True):
+            row = tokens[: layout.length]
+            text, texts = layout.assemble(row, reader)
+            spans, written = layout.span_ids(row, pad), written_ranges(layout, texts)
             held: dict[str, bool] = {}
             for plugin in self.steering.constraints:
-                held |= plugin.certify(text, spans)
+                held |= plugin.certify_written(text, spans, written)
             certificates.append(held)
         return certificates
 

@@ -1,0 +1,59 @@
+"""`Absence` over the tokens of a vocabulary: tokens of spans are generated, text between them is known."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffusionlm.guidance.automaton_bytes import ByteAutomaton, to_bytes
+from diffusionlm.guidance.automaton_occurrences import Absence
+from diffusionlm.guidance.token_automaton import TokenAutomaton, TokenSurfaces, token_maps
+
+MAX_CACHED = 64
+_cache: OrderedDict[tuple[str, str], TokenAutomaton] = OrderedDict()
+
+
+@dataclass(frozen=True, eq=False)
+class _KnownText(ByteAutomaton):
+    """Reads known text with the states of the automaton over generated text."""
+
+    states: int = 0
+
+    def read(self, surface: bytes) -> NDArray[np.int32]:
+        maps = super().read(surface)[: self.inner]
+        lost = np.full(self.states - self.inner, self.dead, dtype=np.int32)  # known text begins within no character
+        return np.concatenate([maps, lost])
+
+
+def compile_absence(absence: Absence, vocabulary: TokenSurfaces) -> TokenAutomaton:
+    """Like `compile_language`; cached by the table and the vocabulary.
+
+    Raises:
+        AutomatonTooLarge: more than 150 million transitions.
+    """
+    key = (absence.key, vocabulary.fingerprint)
+    if key in _cache:
+        _cache.move_to_end(key)
+        return _cache[key]
+    reader, known = to_bytes(absence.generated), to_bytes(absence.known)
+    single = max((len(surface) for surface in vocabulary.surfaces), default=0) <= 1
+    states = len(reader.accepting) if single else reader.inner
+    delta, token_class = token_maps(reader, vocabulary.surfaces, states, absence.name)
+    compiled = TokenAutomaton(
+        absence.name,
+        delta,
+        token_class,
+        vocabulary.pad_id,
+        reader.start,
+        reader.dead,
+        reader.accepting[:states],
+        _KnownText(**vars(known), states=states),
+        key=absence.key,
+    )
+    _cache[key] = compiled
+    while len(_cache) > MAX_CACHED:
+        _cache.popitem(last=False)
+    return compiled
