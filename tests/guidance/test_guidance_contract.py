@@ -184,6 +184,7 @@ def test_hydra_configurations_make_the_plugins(root):
     given = {
         "regex": ["forbid=a"],
         "phrases": ["include=[The Mill]"],
+        "pii": ["kinds=[email]"],
         "length": ["words=[3,5]"],
         "classifier": ["model=some/model", "below=0.1"],
         "classifier_free": ["weight=2.0"],
