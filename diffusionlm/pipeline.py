@@ -313,7 +313,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "guidance": None if steering is None else steering.to_dict(),
         }
         trace = None if steering is None else steering.join(traces)
-        yield GenerationResult(groups, timings, settings, batched, trace)
+        plugins = [] if steering is None else steering.plugins
+        steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
+        named = (*self.denoiser.config.references, self.schedule.reference, solver.reference, *steered_by)
+        references = tuple(dict.fromkeys(filter(None, named)))
+        yield GenerationResult(groups, timings, settings, batched, trace, references)
 
     def _denoise(
         self,

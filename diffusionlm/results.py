@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.citations import bibtex
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -85,6 +87,7 @@ class GenerationResult:
         settings: steps, sampler, temperature and what else was asked for.
         batched: whether a list of inputs was given; decides the nesting of the views below.
         trace: what guidance did, or None without guidance.
+        references: the publications behind model, sampler, strategies and plugins; see `citation`.
     """
 
     samples: list[list[Sample]]
@@ -92,6 +95,7 @@ class GenerationResult:
     settings: dict[str, Any]
     batched: bool
     trace: Any = None
+    references: tuple[str, ...] = ()
 
     def _view(self, name: str) -> Any:
         nested = [[getattr(sample, name) for sample in group] for group in self.samples]
@@ -136,6 +140,13 @@ class GenerationResult:
             "unmet": [vars(goal) for goal in self.unmet],
         }
         return json.dumps(data, ensure_ascii=False, indent=2)
+
+    def citation(self) -> str:
+        """BibTeX of this library and of the methods that made these texts: model, sampler, strategies and plugins.
+
+        A plugin names its paper in the attribute ``reference``; one that is unknown here is quoted as it stands.
+        """
+        return bibtex(self.references)
 
     def __str__(self) -> str:
         return "\n".join(sample.text for group in self.samples for sample in group)

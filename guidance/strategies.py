@@ -18,6 +18,7 @@ class Strategy:
 
     name: ClassVar[str] = ""
     needs_gradient: ClassVar[bool] = True
+    reference: ClassVar[str] = ""  # as in `Guidance`
 
     def check(self, plugin: Guidance) -> None:
         """Raises ValueError if the plugin cannot be used this way."""
@@ -42,6 +43,9 @@ class Tilt(Strategy):
     """
 
     name: ClassVar[str] = "tilt"
+    reference: ClassVar[str] = (
+        "Beck and Teboulle 2003, Mirror descent and nonlinear projected subgradient methods for convex optimization"
+    )
     inner_steps: int = 1
 
     def __post_init__(self) -> None:
@@ -68,6 +72,10 @@ class Latent(Strategy):
     """
 
     name: ClassVar[str] = "latent"
+    reference: ClassVar[str] = (
+        "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis, algorithm 2; "
+        "Chung et al. 2023, Diffusion posterior sampling, eq. 16"
+    )
     through: str = "auto"
     halvings: int = 5
 
@@ -89,6 +97,9 @@ class Particles(Strategy):
 
     name: ClassVar[str] = "particles"
     needs_gradient: ClassVar[bool] = False
+    reference: ClassVar[str] = (
+        "Singhal et al. 2025, A general framework for inference-time scaling and steering of diffusion models"
+    )
     count: int = 4
     threshold: float = 0.5
     every: int = 1
@@ -105,6 +116,10 @@ class Exact(Strategy):
     """Automaton constraint that always holds; see `diffusionlm.guidance.constraint`."""
 
     name: ClassVar[str] = "constraint"
+    reference: ClassVar[str] = (
+        "Rabin and Scott 1959, Finite automata and their decision problems; "
+        "Baum et al. 1970, A maximization technique; Viterbi 1967, Error bounds for convolutional codes"
+    )
 
     def check(self, plugin: Guidance) -> None:
         """Only constraints can be exact, and a constraint that always holds needs no goal."""

@@ -22,6 +22,10 @@ class AncestralSampler(Sampler):
 
     order = 1
     noiseless = {"eta": 0.0}
+    reference = (
+        "Song et al. 2021, Denoising diffusion implicit models, eq. 12 and 16; "
+        "Ho et al. 2020, Denoising diffusion probabilistic models"
+    )
 
     @register_to_config
     def __init__(self, *, eta: float = 0.5) -> None:

@@ -39,6 +39,7 @@ class ChurnSampler(Sampler):
 
     order = 1
     noiseless = {"churn": 0.0}
+    reference = "Karras et al. 2022, Elucidating the design space of diffusion-based generative models, algorithm 2"
 
     @register_to_config
     def __init__(

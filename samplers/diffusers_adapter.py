@@ -73,6 +73,8 @@ class DiffusersSampler(Sampler):
         ValueError: if there is no such class or setting, or the scheduler cannot work from a clean estimate.
     """
 
+    reference = "Von Platen et al. 2022, Diffusers: state-of-the-art diffusion models"
+
     @register_to_config
     def __init__(
         self,

@@ -25,6 +25,9 @@ class DPMSolver2MSampler(Sampler):
     """
 
     order = 2
+    reference = (
+        "Lu et al. 2022, DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models, algorithm 2"
+    )
 
     @register_to_config
     def __init__(self) -> None:

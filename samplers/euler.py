@@ -35,6 +35,7 @@ class EulerSampler(Sampler):
     """
 
     order = 1
+    reference = "Song et al. 2021, Denoising diffusion implicit models, eq. 12"
 
     @register_to_config
     def __init__(self) -> None:

@@ -35,6 +35,7 @@ class Sampler(SchedulerMixin, ConfigMixin, ABC):  # type: ignore[misc]
             error by 2 to this power.
         stochastic: whether fresh noise enters.
         noiseless: settings that turn the noise off; see `deterministic`.
+        reference: the paper it follows, as in `diffusionlm.citations`; or "" if it is nobody's.
         schedule: the noise schedule, from `set_schedule`.
         u: progress at the ends of the steps (N + 1,), float64, from 1 to 0.
         gammas: the noise levels at which the network is evaluated (N + 1,), float64; the last is where the latents end.
@@ -43,6 +44,7 @@ class Sampler(SchedulerMixin, ConfigMixin, ABC):  # type: ignore[misc]
     order: int = 1
     stochastic: bool = False
     noiseless: ClassVar[dict[str, Any]] = {}
+    reference: ClassVar[str] = ""
     has_compatibles = False
 
     schedule: NoiseSchedule | None = None

@@ -12,7 +12,7 @@ import pytest
 import diffusionlm
 
 PARTS = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans"}
-CORE = PARTS | {"pipeline", "results", "requests", "loading", "folders"}
+CORE = PARTS | {"pipeline", "results", "requests", "loading", "folders", "citations"}
 ALLOWED: dict[str, set[str]] = {
     "diffusion": set(),
     "text": set(),
@@ -22,7 +22,8 @@ ALLOWED: dict[str, set[str]] = {
     "guidance": {"text"},
     "spans": {"text"},
     "requests": {"spans"},
-    "results": {"spans", "text"},
+    "citations": set(),
+    "results": {"citations", "spans", "text"},
     "canvas_batch": {"denoiser", "requests", "spans", "text"},
     "folders": set(),
     "loading": {"denoiser", "folders"},

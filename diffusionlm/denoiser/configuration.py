@@ -127,3 +127,25 @@ class DenoiserConfig(PreTrainedConfig):
             super().__init__(**{"pad_token_id": pad_token_id, "tie_word_embeddings": False, **kwargs})
         except KeyError as error:  # how transformers reports missing RoPE parameters
             raise ValueError(str(error.args[0])) from error
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The publications behind the model as configured, as in `diffusionlm.citations`."""
+        named = [
+            "Li et al. 2022, Diffusion-LM improves controllable text generation",
+            "Kingma et al. 2021, Variational diffusion models",
+            "Dieleman et al. 2022, Continuous diffusion for categorical data",
+            "Chen et al. 2022, Analog bits",
+            "Peebles and Xie 2023, Scalable diffusion models with transformers, section 3.2",
+            {"rope": "Su et al. 2021, RoFormer", "alibi": "Press et al. 2022, Train short, test long"}[
+                self.position_kind
+            ],
+        ]
+        if self.num_experts:
+            named += [
+                "Shazeer et al. 2017, Outrageously large neural networks",
+                "Fedus et al. 2021, Switch Transformers",
+            ]
+        if self.num_latents:
+            named.append("Jaegle et al. 2021, Perceiver IO")
+        return tuple(named)

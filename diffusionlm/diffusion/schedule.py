@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,10 @@ class NoiseSchedule(ABC):
     Attributes:
         gamma_min: the cleanest noise level; a schedule may end above it (the square-root schedule does).
         gamma_max: the noisiest.
+        reference: the paper it follows, as in `diffusionlm.citations`.
     """
+
+    reference: ClassVar[str] = ""
 
     gamma_min: float = DEFAULT_GAMMA_MIN
     gamma_max: float = DEFAULT_GAMMA_MAX
@@ -110,6 +113,7 @@ class InformationSchedule(NoiseSchedule):
         beta: width of the transition, in nats of gamma.
     """
 
+    reference: ClassVar[str] = "Dieleman et al. 2022, Continuous diffusion for categorical data"
     mu: float = 2.0
     beta: float = 1.2
 
@@ -127,6 +131,8 @@ class InformationSchedule(NoiseSchedule):
 class SquareRootSchedule(NoiseSchedule):
     """alpha² = 1 - sqrt(u + offset) (Li et al. 2022, "Diffusion-LM", section 4.2 and appendix A)."""
 
+    reference: ClassVar[str] = "Li et al. 2022, Diffusion-LM improves controllable text generation, section 4.2"
+
     offset: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -143,6 +149,8 @@ class SquareRootSchedule(NoiseSchedule):
 @dataclass(frozen=True)
 class CosineSchedule(NoiseSchedule):
     """alpha = cos(pi u / 2), hence gamma = 2 log tan(pi u / 2) (Nichol and Dhariwal 2021, without their offset)."""
+
+    reference: ClassVar[str] = "Nichol and Dhariwal 2021, Improved denoising diffusion probabilistic models"
 
     def raw_gamma(self, u: Tensor) -> Tensor:
         """See class."""
