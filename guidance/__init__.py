@@ -28,6 +28,7 @@ _HOME_OF = {
     "Latent": "strategies",
     "Length": "length",
     "PII": "pii",
+    "PartOfSpeech": "syntax",
     "Particles": "strategies",
     "Phrases": "phrases",
     "Regex": "regex",

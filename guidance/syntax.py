@@ -1,0 +1,184 @@
+"""`PartOfSpeech`: of which parts of speech the words of a text are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.constraint import Constraint, bind_rules, by_canvas
+from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.syntax_chain import WordChain
+from diffusionlm.guidance.syntax_labels import check_label
+from diffusionlm.guidance.syntax_pattern import TagAutomaton, parse_pattern, sequence_automaton, wish_automaton
+from diffusionlm.guidance.syntax_tables import TagTables, lexicon_tables, load_tables, role_of_tokens, word_weights
+from diffusionlm.guidance.syntax_words import split_words
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.automata import Language, TokenAutomaton
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.text import Vocabulary
+
+READER = "part-of-speech"
+
+
+@register("part-of-speech")
+class PartOfSpeech(Constraint):
+    """The parts of speech of the words, as a pattern, a sequence, or wishes for single words.
+
+    The text is drawn from p(x) prod_w P(tag of w | w, tags beside it)^weight over all texts that can be read so: exact at
+    every step, by an automaton over tags whose words weigh what a tagger says of them. The finished text is a best way
+    through it, so each word has the tag asked for with a probability above ``least``, whatever the model.
+
+    Args:
+        tags: ``"DET ADJ* NOUN (AUX|VERB) .*"``, a regular expression over universal tags (see `parse_pattern`);
+            ``["DET", "NOUN", ...]``, exactly these; ``{3: "NOUN"}``, wishes for words counted from 0. Words are cut as in
+            treebanks: marks, "n't" and "'s" are words of their own.
+        least: a word whose tag is less probable than this cannot be used.
+        tables: folder of the tagger's tables; None takes those that belong to the model.
+        lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.
+        weight: how sure of each word's tag to be.
+
+    Raises:
+        ValueError: if a tag is unknown or the pattern has an error, pointing at the character.
+
+    Example:
+        >>> PartOfSpeech("DET ADJ* NOUN VERB .*").pattern.accepts(["DET", "NOUN", "VERB"])
+        True
+    """
+
+    tags: Any = ".*"
+    least: float = 0.05
+    tables: str | Path | None = None
+    lexicon: Mapping[str, Sequence[str]] | None = None
+    weight: float = 2.0
+
+    reference = "Li et al. 2022, Diffusion-LM improves controllable text generation, section 5.1; here exact"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.least < 1:
+            raise ValueError(f"least must be a probability in [0, 1), got {self.least!r}.")
+        self.pattern = read_tags(self.tags)
+
+    @classmethod
+    def example(cls) -> PartOfSpeech:
+        """Three words of a small lexicon."""
+        words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
+        return cls("DET ADJ? NOUN (VERB NOUN)?", lexicon=words)
+
+    @property
+    def wish(self) -> str:
+        """The tags as text, for messages and certificates."""
+        if isinstance(self.tags, Mapping):
+            return ", ".join(f"word {k} {v}" for k, v in sorted(self.tags.items()))
+        return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
+
+    def languages(self) -> Sequence[Language]:
+        """None: parts of speech are no matter of characters."""
+        return []
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """None, for the same reason."""
+        return []
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Finds the tagger's tables and weighs every token for every state of the pattern."""
+        self.compiled = []
+        self.vocabulary = vocabulary
+        self.tagger = find_tables(vocabulary, self.tables, self.lexicon)
+        roles = role_of_tokens(vocabulary)
+        opening, inside = word_weights(self.tagger, self.pattern, roles, self.least, self.weight)
+        self.words = WordChain(f"{self.title}: {self.wish[:80]}", self.pattern, opening, inside)
+
+    def weighed_words(self) -> WordChain:
+        """The pattern with its words weighed."""
+        return self.words
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log of the weight of all texts that can be read so (B,), in nats: -log Z."""
+        out = state.probs.new_zeros(state.batch_size)
+        for rows, layout in by_canvas(state.layouts):
+            index = torch.tensor(rows, device=state.device)
+            bound = bind_rules([self], layout, state.vocabulary, None, state.device)
+            own = _LogPartition.apply(state.log_probs[index, : layout.length], bound)
+            out = out.index_put((index,), -own.to(out.dtype))
+        return out
+
+    def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
+        """Whether the words of a text, each by itself, can have these parts of speech."""
+        choices = self.tagger.choices(self.vocabulary, text, split_words(text), self.least)
+        return {f"parts of speech: {self.wish}": self.pattern.nearest(choices) is not None}
+
+
+def read_tags(tags: Any) -> TagAutomaton:
+    """The automaton of a pattern, a sequence or wishes.
+
+    Raises:
+        ValueError: if it is none of these or has an error.
+    """
+    if isinstance(tags, str):
+        return parse_pattern(tags)
+    if isinstance(tags, Mapping):
+        try:
+            wishes = {int(place): check_label(tag, "part of speech") for place, tag in tags.items()}
+        except TypeError:
+            raise ValueError(f"Wishes are numbers of words and tags, as in {{3: 'NOUN'}}; got {tags!r}.") from None
+        if not wishes or min(wishes) < 0 or max(wishes) > 250:
+            raise ValueError(f"Wishes are for words 0 to 250, as in {{3: 'NOUN'}}; got {tags!r}.")
+        return wish_automaton(wishes)
+    if isinstance(tags, Sequence) and tags:
+        return sequence_automaton(tags)
+    raise ValueError(
+        "Parts of speech are given as a pattern ('DET ADJ* NOUN'), a list (['DET', 'NOUN']) or wishes ({3: 'NOUN'}); got "
+        f"{tags!r}."
+    )
+
+
+def find_tables(
+    vocabulary: Vocabulary, folder: str | Path | None, lexicon: Mapping[str, Sequence[str]] | None
+) -> TagTables:
+    """The tagger's tables for a vocabulary.
+
+    Raises:
+        FileNotFoundError: if there are none.
+        ValueError: if they belong to another vocabulary.
+    """
+    if lexicon is not None:
+        return lexicon_tables(vocabulary, lexicon)
+    if folder is None:
+        from diffusionlm.guidance.reader_store import find_reader
+
+        try:
+            folder = find_reader(READER, vocabulary)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"There are no tag tables for this model's vocabulary of {len(vocabulary)} tokens. Make them with: "
+                "diffusionlm train-syntax checkpoint=CHECKPOINT; or give PartOfSpeech a lexicon={'pub': ['NOUN'], ...}."
+            ) from None
+    tables = load_tables(Path(folder))
+    if tables.fingerprint != vocabulary.fingerprint:
+        raise ValueError(
+            f"The tag tables in {folder} were counted for a vocabulary of {tables.num_tokens} tokens, the model has "
+            f"{len(vocabulary)} others. Make new ones with: diffusionlm train-syntax checkpoint=CHECKPOINT."
+        )
+    return tables
+
+
+class _LogPartition(torch.autograd.Function):
+    """log Z, whose gradient is the posterior marginals."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, bound: Any) -> Tensor:
+        marginals, log_z, _ = bound.posterior(log_p)
+        ctx.save_for_backward(marginals.exp())
+        return log_z.to(torch.promote_types(log_p.dtype, torch.float32))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (marginals,) = ctx.saved_tensors
+        return marginals * grad[:, None, None].to(marginals.dtype), None

@@ -1,0 +1,301 @@
+"""`TagTables`: which parts of speech the tokens of a vocabulary give to words, by the parts of speech beside them.
+
+Counted on tagged text (see ``diffusionlm train-syntax``): for a token v that opens a word, how often the word has tag t
+between words of tags a and b, and ends with v; for a token that goes on with a word, how often that word has tag t, and
+ends with v. Counts are those of an ensemble of taggers, so they say how sure taggers are of a word, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.syntax_labels import MARKS, UPOS, check_label
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.syntax_pattern import TagAutomaton
+    from diffusionlm.text import Vocabulary
+
+CONTEXTS = (*UPOS, "START", "END")
+TRUST = 6.0  # occurrences at which a context counts as much as what is known without it
+FEWEST = 3.0  # a token seen less often in a role cannot play it
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_AT = {tag: k for k, tag in enumerate(CONTEXTS)}
+
+
+@dataclass(frozen=True, eq=False)
+class TagTables:
+    """Sparse counts. T = 17 universal tags, C = 19 contexts (tags, START, END).
+
+    Attributes:
+        fingerprint: of the vocabulary.
+        num_tokens: V.
+        opening: (n, 5) int: token, tag before, tag, tag behind, whether the word ends with the token.
+        opening_count: (n,).
+        inside: (m, 3) int: token, tag of the word that it goes on with, whether the word ends with it.
+        inside_count: (m,).
+        broken: (V,) how often a word began inside the token; such tokens are not written.
+        card: where the counts come from.
+    """
+
+    fingerprint: str
+    num_tokens: int
+    opening: Tensor
+    opening_count: Tensor
+    inside: Tensor
+    inside_count: Tensor
+    broken: Tensor
+    card: dict[str, object]
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a folder that `load_tables` and `find_reader` know."""
+        from safetensors.torch import save_file
+
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            "opening": self.opening.to(torch.int16),
+            "opening_count": self.opening_count.half(),
+            "inside": self.inside.to(torch.int16),
+            "inside_count": self.inside_count.half(),
+            "broken": self.broken.half(),
+        }
+        save_file(tensors, target / WEIGHTS)
+        config = {
+            "model_type": "diffusionlm_tag_tables",
+            "vocab_size": self.num_tokens,
+            "vocabulary_fingerprint": self.fingerprint,
+            "card": self.card,
+        }
+        (target / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def opening_probability(
+        self, tags: Iterable[str], before: Iterable[str], behind: Iterable[str], ends: bool
+    ) -> Tensor:
+        """P(one of the tags, and the word ends with the token or not | the token opens a word, tags beside it), float64 (V,).
+
+        The geometric mean of two: with the tags beside it, and of the token alone, so that a word is preferred which is
+        always of that part of speech. The first is interpolated: the exact context counts as `TRUST` occurrences of what is
+        known of either neighbour alone, that as much as what is known of the token alone.
+        """
+        want, left, right = (_members(own) for own in (tags, before, behind))
+        v, a, t, b, last = self.opening.unbind(1)
+        n = self.opening_count
+        hit = n * want[t] * (last == int(ends))
+        total = self._sum(v, n)
+        single = self._sum(v, hit) / total.clamp_min(1e-9)
+        near_left, near_right = left[a], right[b]
+        one_sided = (self._sum(v, hit * (near_left + near_right)) + TRUST * single) / (
+            self._sum(v, n * (near_left + near_right)) + TRUST
+        )
+        both = near_left * near_right
+        exact = (self._sum(v, hit * both) + TRUST * one_sided) / (self._sum(v, n * both) + TRUST)
+        return (exact * single).sqrt() * (total >= FEWEST) * self.whole
+
+    def inside_probability(self, tags: Iterable[str], ends: bool) -> Tensor:
+        """P(the word has one of the tags, and ends with the token or not | it goes on with a word), float64 (V,)."""
+        want = _members(tags)
+        v, t, last = self.inside.unbind(1)
+        total = self._sum(v, self.inside_count)
+        hit = self.inside_count * want[t] * (last == int(ends))
+        return self._sum(v, hit) / total.clamp_min(1e-9) * (total >= FEWEST) * self.whole
+
+    @property
+    def whole(self) -> Tensor:
+        """(V,) 1.0 for tokens that words do not begin inside of."""
+        seen = self._sum(self.opening[:, 0], self.opening_count) + self._sum(self.inside[:, 0], self.inside_count)
+        return (self.broken <= 0.1 * (seen + self.broken)).double()
+
+    def choices(
+        self, vocabulary: Vocabulary, text: str, words: Sequence[tuple[int, int]], least: float
+    ) -> list[set[str]]:
+        """The tags that each word of a text may have, whatever stands beside it.
+
+        Words are cut into tokens from the left, the longest first, as byte-level BPE mostly does.
+        """
+        surfaces = {surface: v for v, surface in enumerate(vocabulary.surfaces) if surface}
+        found = []
+        for first, last in words:
+            spaced = first == 0 or text[first - 1] == " "
+            rest = (b" " if spaced else b"") + text[first:last].encode()
+            own: set[str] | None = None
+            while rest:
+                size = next((n for n in range(len(rest), 0, -1) if rest[:n] in surfaces), 1)
+                token = surfaces.get(rest[:size], 0)
+                table = self._by_token[0 if own is None else 1]
+                tags = {UPOS[t] for t in torch.nonzero(table[token] >= least).flatten().tolist()}
+                own = tags if own is None else own & tags
+                rest = rest[size:]
+            found.append(own or set())
+        return found
+
+    @cached_property
+    def _by_token(self) -> tuple[Tensor, Tensor]:
+        """(V, T) each: highest P(tag | token) in any context of a token that opens a word; P(tag | token inside one)."""
+        v, a, t, b, _ = self.opening.unbind(1)
+        context = v * len(CONTEXTS) ** 2 + a * len(CONTEXTS) + b
+        _, group = context.unique(return_inverse=True)
+        total = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add_(0, group, self.opening_count)
+        of_tag = context * len(UPOS) + t
+        _, same = of_tag.unique(return_inverse=True)
+        own = torch.zeros(int(same.max()) + 1, dtype=torch.float64).index_add_(0, same, self.opening_count)
+        share = own[same] / total[group]
+        highest = torch.zeros(self.num_tokens, len(UPOS), dtype=torch.float64)
+        highest = highest.view(-1).scatter_reduce_(0, v * len(UPOS) + t, share, "amax").view_as(highest)
+        inside = torch.stack([self.inside_probability([tag], True) + self.inside_probability([tag], False) for tag in UPOS], 1)
+        return highest, inside
+
+    def _sum(self, token: Tensor, values: Tensor) -> Tensor:
+        return torch.zeros(self.num_tokens, dtype=torch.float64).index_add_(0, token, values)
+
+
+def _members(tags: Iterable[str]) -> Tensor:
+    own = torch.zeros(len(CONTEXTS), dtype=torch.float64)
+    own[[_AT[tag] for tag in tags]] = 1.0
+    return own
+
+
+def build_tables(
+    vocabulary: Vocabulary, texts: Iterable[tuple[list[int], list[int], list[Tensor]]], card: dict[str, object]
+) -> TagTables:
+    """Counts of tagged texts.
+
+    Args:
+        vocabulary: of the tokens.
+        texts: for each text its token ids, what each token does (see `token_openings`), and for each word the probabilities
+            of its universal tags (T,).
+        card: what to remember.
+    """
+    opening: dict[tuple[int, ...], float] = {}
+    inside: dict[tuple[int, ...], float] = {}
+    broken = torch.zeros(len(vocabulary), dtype=torch.float64)
+    for ids, opened, tags in texts:
+        best = [_AT["START"], *(int(p.argmax()) for p in tags), _AT["END"]]
+        kept = [[(k, p) for k, p in enumerate(own.tolist()) if p >= 0.02] for own in tags]
+        word = -1
+        for token, start, following in zip(ids, opened, [*opened[1:], 0], strict=True):
+            last = int(following != -1)
+            if start <= -2:
+                broken[token] += 1
+                word = -2 - start
+                continue
+            word = start if start >= 0 else word
+            for tag, p in kept[word]:
+                if start >= 0:
+                    key: tuple[int, ...] = (token, best[word], tag, best[word + 2], last)
+                    opening[key] = opening.get(key, 0.0) + p
+                else:
+                    key = (token, tag, last)
+                    inside[key] = inside.get(key, 0.0) + p
+    opening = {key: min(n, 60_000.0) for key, n in opening.items() if n >= 0.5}
+    return TagTables(
+        vocabulary.fingerprint,
+        len(vocabulary),
+        torch.tensor(list(opening), dtype=torch.long).view(-1, 5),
+        torch.tensor(list(opening.values()), dtype=torch.float64),
+        torch.tensor(list(inside), dtype=torch.long).view(-1, 3),
+        torch.tensor([min(n, 60_000.0) for n in inside.values()], dtype=torch.float64),
+        broken,
+        card,
+    )
+
+
+@lru_cache(maxsize=4)
+def load_tables(folder: Path) -> TagTables:
+    """Tables from a folder.
+
+    Raises:
+        ValueError: if a file is damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        data = {key: value.long() if value.dtype == torch.int16 else value.double() for key, value in load_file(folder / WEIGHTS).items()}
+        return TagTables(
+            config["vocabulary_fingerprint"],
+            config["vocab_size"],
+            data["opening"],
+            data["opening_count"],
+            data["inside"],
+            data["inside_count"],
+            data["broken"],
+            config["card"],
+        )
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(f"The tag tables in {folder} cannot be read: {error}") from error
+
+
+def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]]) -> TagTables:
+    """Tables of words that are one token each, every tag of a word as probable as the others.
+
+    Raises:
+        ValueError: if a tag is unknown, or no word of the lexicon is a token.
+    """
+    rows = []
+    for word, given in lexicon.items():
+        tags = [check_label(tag, "part of speech") for tag in ([given] if isinstance(given, str) else given)]
+        forms = {word.encode(), b" " + word.encode()}
+        rows += [(v, _AT["X"], _AT[tag], _AT["X"], 1) for v, own in enumerate(vocabulary.surfaces) if own in forms for tag in tags]
+    if not rows:
+        raise ValueError(f"No word of the lexicon is a token of this vocabulary: {list(lexicon)[:8]}.")
+    return TagTables(
+        vocabulary.fingerprint,
+        len(vocabulary),
+        torch.tensor(rows),
+        torch.full((len(rows),), 10.0, dtype=torch.float64),
+        torch.zeros((0, 3), dtype=torch.long),
+        torch.zeros(0, dtype=torch.float64),
+        torch.zeros(len(vocabulary), dtype=torch.float64),
+        {"data": "a lexicon"},
+    )
+
+
+def role_of_tokens(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    """(V,) bool: tokens that begin with a space; (V,) bool: tokens that open a word without one, wherever they stand: marks,
+    clitics such as 's."""
+    opens = [bool(text) and not text[0].isalnum() for text in vocabulary.strings]
+    return vocabulary.starts_with_space, torch.tensor(opens)
+
+
+def word_weights(
+    tables: TagTables, automaton: TagAutomaton, roles: tuple[Tensor, Tensor], least: float, power: float
+) -> tuple[Tensor, Tensor]:
+    """(V, 2 K) each, for the states of the automaton once with their word complete (k) and once with it begun (K + k): the
+    probability, to a power, that a token opens the word of a state and ends it or does not; that it goes on with it and
+    ends it or does not. 0 below ``least`` and where a token cannot stand (a word is opened by a space, by a mark, or
+    behind one).
+
+    Args:
+        tables: of the tagger.
+        automaton: K states.
+        roles: of `role_of_tokens`.
+        least: probability.
+        power: exponent.
+    """
+    spaced, opens = roles
+    size = automaton.num_states
+    opening = torch.zeros(tables.num_tokens, 2 * size, dtype=torch.float64)
+    inside = torch.zeros_like(opening)
+    done: dict[Any, int] = {}
+    for k in range(1, size):
+        tags = automaton.tags[k]
+        key = (tags, automaton.previous[k], automaton.following[k], automaton.previous_is_mark[k])
+        if key in done:
+            for table in (opening, inside):
+                table[:, [k, size + k]] = table[:, [done[key], size + done[key]]]
+            continue
+        done[key] = k
+        can_open = spaced | opens | automaton.previous_is_mark[k]
+        for column, ends in ((k, True), (size + k, False)):
+            opening[:, column] = tables.opening_probability(tags, key[1], key[2], ends) * can_open
+            if not tags & MARKS:
+                inside[:, column] = tables.inside_probability(tags, ends) * ~spaced
+    return tuple(torch.where(table >= least, table**power, 0.0) for table in (opening, inside))  # type: ignore[return-value]
