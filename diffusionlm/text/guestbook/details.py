@@ -50,7 +50,7 @@ the marmalade is made by the owner's mother
 there was no milk left at {hour}; {we} had to clear the table {myself}; the cake had been out all day
 a sandwich cost {sum}; the queue was out of the door; they ran out of cups; the pram did not fit through the door
 the tea came without a spoon; they called the wrong name three times; the chairs are made for children
-the toilet key was lost; the counter had not been wiped; the toast was black on one side and white on the other
+the toilet key was lost; the counter had not been wiped; the toast was burnt on one side and raw on the other
 == detail praise museum
 {who} pressed every button; the volunteers love their subject; there is a room where you can dress up
 the audio guide is free and funny; students get in for half; the rooftop has the best view of the town
