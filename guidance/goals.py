@@ -35,7 +35,8 @@ class GoalController:
 
     def update(self, measure: Tensor) -> Tensor:
         """Takes the measure (B,) of this step; returns the factor (B,) on the weight."""
-        self.log_factor = (self.log_factor + GAIN * distance(self.plugin, measure)).clamp(LOWEST, HIGHEST)
+        lowest = max(LOWEST, math.log(self.plugin.least_weight)) if self.plugin.least_weight else LOWEST
+        self.log_factor = (self.log_factor + GAIN * distance(self.plugin, measure)).clamp(lowest, HIGHEST)
         return self.log_factor.exp()
 
     def select(self, rows: Tensor) -> None:

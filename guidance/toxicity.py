@@ -81,6 +81,7 @@ class Toxicity(Guidance):
         FileNotFoundError: if there is no such judge or file; the message says how to get it.
     """
 
+    least_weight = 1.0  # the gradient of -log(1 - p) is proportional to p
     reference = "Dathathri et al. 2020, Plug and play language models; Hanu and Unitary team 2020, Detoxify"
 
     judge: Any = "toxicity"
