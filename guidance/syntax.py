@@ -51,7 +51,7 @@ class PartOfSpeech(Constraint):
     """
 
     tags: Any = ".*"
-    least: float = 0.05
+    least: float = 0.1
     tables: str | Path | None = None
     lexicon: Mapping[str, Sequence[str]] | None = None
     weight: float = 2.0
