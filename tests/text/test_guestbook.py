@@ -1,7 +1,10 @@
 """The guestbook corpus: the same for the same seed, spans where they say, English that agrees, varied at size."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -48,6 +51,22 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
         a, b, c = ((tmp_path / name / f"{split}.jsonl").read_bytes() for name in "abc")
         assert a == b != c
         assert len(a.splitlines()) == size
+
+
+def test_another_process_gives_the_same_texts(tmp_path):
+    """Sets are iterated in another order in every process; nothing may depend on that."""
+    code = (
+        "import sys; from diffusionlm.text.guestbook.corpus import rows; from diffusionlm.text.guestbook.personal import "
+        "Persona, LOCALES; sys.stdout.write(repr([*rows('t', 200)]) + repr([getattr(Persona(str(n), place), kind) for n in "
+        "range(5) for place in LOCALES for kind in ('person', 'address', 'organization', 'iban', 'ssn', 'ip', 'email')]))"
+    )
+    outputs = set()
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 10_000
 
 
 def test_a_text_does_not_depend_on_those_before_it():
@@ -266,8 +285,6 @@ def test_an_unknown_slot_is_named_with_its_line(tmp_path):
 
 
 def test_without_faker_the_error_names_the_extra(monkeypatch):
-    import sys
-
     from diffusionlm.text.guestbook.personal import faker_of
 
     faker_of.cache_clear()
