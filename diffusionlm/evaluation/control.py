@@ -1,0 +1,171 @@
+"""What tasks of control share: targets, guided samples beside unguided ones of the same seeds, success and its price."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diffusionlm.evaluation.context import Context
+from diffusionlm.evaluation.diversity import bootstrap_interval
+from diffusionlm.evaluation.figures import Figure, Table, TaskResult, measure, number
+from diffusionlm.evaluation.registry import Task
+from diffusionlm.evaluation.sample_sets import SampleSet, compare
+
+_FIELD = re.compile(r"([a-z ]+)\[([^\]]*)\]")
+
+
+@dataclass(frozen=True)
+class ControlTarget:
+    """Something that is asked of a text.
+
+    Attributes:
+        name: for people; tells targets apart.
+        guidance: plugins that ask for it, as plain data.
+        holds: how well a text does it, 0 to 1, judged without the guide.
+    """
+
+    name: str
+    guidance: Mapping[str, Any]
+    holds: Callable[[str], float]
+
+
+class ControlTask(Task):
+    """Base of tasks of control: a subclass gives `targets`, and ``per_target`` as a setting."""
+
+    per_target: int
+    judged_by = ""  # how reports name the judge of success; "" where it is a plain comparison of strings
+    judge_names: tuple[Any, ...] = ()  # what else that judge is known by
+
+    def targets(self, context: Context) -> list[ControlTarget]:
+        """What is asked, target by target."""
+        raise TypeError(f"The task {self.name!r} does not define targets(self, context).")
+
+    def found(self, context: Context) -> list[ControlTarget]:
+        """`targets`, found once."""
+        if "_found" not in self.__dict__:
+            self.__dict__["_found"] = self.targets(context)
+        return self.__dict__["_found"]
+
+    def check(self, context: Context) -> None:
+        """The judge is there, and no guide judges."""
+        context.need_judge()
+        for target in self.found(context)[:1]:
+            context.perplexity_label(target.guidance)
+            if self.judged_by:
+                context.label(self.judged_by, [self.judged_by, *self.judge_names], target.guidance)
+
+    def work(self, context: Context) -> tuple[float, int]:
+        """Guided and unguided samples; guidance costs about as much again."""
+        count = self.per_target * len(self.found(context))
+        return 3.0 * count, 2 * count
+
+    def run(self, context: Context) -> TaskResult:
+        """Writes, judges, compares."""
+        targets = self.found(context)
+        made = SampleSet([])
+        for i, target in enumerate(context.progress(targets, self.name)):
+            made += context.samples(self.name, self.per_target, first=i * self.per_target, guidance=target.guidance)
+        plain = context.unguided(len(made.texts))
+        label = context.label(self.judged_by, [self.judged_by, *self.judge_names], targets[0].guidance)
+        result = control_result(context, targets, made, plain, self.per_target, self.judged_by, label)
+        result.notes += self.notes(context)
+        return result
+
+    def notes(self, context: Context) -> list[str]:
+        """What a reader should know of the protocol."""
+        return []
+
+
+def control_result(
+    context: Context,
+    targets: Sequence[ControlTarget],
+    made: SampleSet,
+    plain: SampleSet,
+    each: int,
+    judged_by: str = "",
+    label: str = "",
+) -> TaskResult:
+    """Success of guided samples, and what it cost beside unguided samples of the same seeds.
+
+    Args:
+        context: of the evaluation.
+        targets: what was asked.
+        made: ``each`` samples of every target, in order.
+        plain: as many unguided ones.
+        each: samples of a target.
+        judged_by: judge of success, "" for a comparison of strings.
+        label: that goes with success.
+    """
+    asked = [target for target in targets for _ in range(each)]
+    keys = [f"{target.name} {context.seed + i}" for i, target in enumerate(asked)]
+    held = [float(target.holds(text)) for target, text in zip(asked, made.texts, strict=True)]
+    chance = [float(target.holds(text)) for target, text in zip(asked, plain.texts, strict=True)]
+    how: dict[str, Any] = {"keys": keys, "seed": context.seed}
+    figures = [
+        measure("success", "mean", held, unit="%", better="higher", judge=judged_by, label=label, **how),
+        measure("success unguided", "mean", chance, unit="%", judge=judged_by, **how),
+    ]
+    written = [(key, text) for key, text in zip(keys, made.texts, strict=True) if text]
+    if written and any(a and b for a, b in zip(made.texts, plain.texts, strict=True)):
+        scores = context.score([text for _, text in written])
+        names = [key for key, _ in written]
+        figures.append(
+            measure("perplexity", "perplexity", list(scores), keys=names, better="lower", judge=context.judge)
+        )
+        pairs = compare(context.shelf, made.texts, plain.texts, [value == 1 for value in held], context.seed)
+        for name, found, better in (
+            ("perplexity ÷ unguided", pairs.perplexity_ratio, "lower"),
+            ("entropy ÷ unguided", pairs.entropy_ratio, "higher"),
+            ("distinct 4-grams ÷ unguided", pairs.distinct_4_ratio, "higher"),
+        ):
+            judge = context.judge if name.startswith("perplexity") else ""
+            figures.append(Figure(name, found.value, found.low, found.high, better=better, judge=judge))
+    if math.isfinite(made.certified):
+        figures.append(number("certified", made.certified, "%", "higher"))
+    figures += price(made, plain)
+    failures = [[target.name, text] for target, text, ok in zip(asked, made.texts, held, strict=True) if ok < 1]
+    tables = [Table(f"Failures ({len(failures)} of {len(held)}; the first 10)", ["target", "text"], failures[:10])]
+    return TaskResult(figures, tables if failures else [], [], made.texts[:: max(1, len(made.texts) // 10)][:10])
+
+
+def price(made: SampleSet, plain: SampleSet) -> list[Figure]:
+    """Time and electricity of guided samples, and of unguided ones."""
+    figures = [
+        number("time a sample", made.seconds / len(made.texts), "s", "lower"),
+        number("time a sample unguided", plain.seconds / len(plain.texts), "s"),
+    ]
+    if made.energy and plain.energy:
+        guided, free = made.energy.per(len(made.texts), 1000), plain.energy.per(len(plain.texts), 1000)
+        figures += [
+            number("electricity of 1,000 samples", guided.wh, "Wh", "lower"),
+            number("electricity of 1,000 samples unguided", free.wh, "Wh"),
+            number("CO2 of 1,000 samples", guided.co2_grams, "g", "lower"),
+        ]
+    return figures
+
+
+def mentions(text: str, phrase: str) -> bool:
+    """Whether a text contains a phrase as whole words, capitals as they are."""
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
+
+
+def fields_of(condition: str) -> list[tuple[str, str]]:
+    """Names and values of a condition such as `name[The Mill], food[Italian]`."""
+    return [(name.strip(), value) for name, value in _FIELD.findall(condition)]
+
+
+def ratio_of_means(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
+    """Mean of the first ÷ mean of the second, with its 95 % bootstrap interval over pairs."""
+    rows = np.stack([np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)], axis=1)
+
+    def quotient(chosen: np.ndarray) -> float:
+        above, below = chosen.mean(0)
+        return float(above / below) if below else math.nan
+
+    found = bootstrap_interval(quotient, rows, seed=seed)
+    return found.value, found.low, found.high

@@ -1,0 +1,167 @@
+"""The registry of evaluation tasks: files of ``diffusionlm/evaluation/tasks``, installed packages, the caller's own code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from diffusionlm.evaluation.context import Context
+    from diffusionlm.evaluation.figures import TaskResult
+
+GROUP = "diffusionlm.evaluation"
+SIZES = ("small", "full")
+_tasks: dict[str, type[Task]] = {}
+
+
+class Task:
+    """Something that is measured of a model. A subclass is a dataclass of its settings with a method `run`::
+
+        @register("my/task")
+        @dataclass
+        class MyTask(Task):
+            \"\"\"How long the texts are.\"\"\"
+            count: int = 32
+            full = {"count": 500}
+
+            def run(self, context):
+                texts = context.unguided(self.count).texts
+                return TaskResult([measure("words", "mean", [len(text.split()) for text in texts])])
+
+    Attributes:
+        name: given by the registry.
+        full: settings for ``size=full``, where they differ from the defaults.
+        order: tasks run from low to high.
+        default: whether it is among the tasks of an evaluation that names none.
+    """
+
+    name: ClassVar[str] = ""
+    full: ClassVar[Mapping[str, Any]] = {}
+    order: ClassVar[int] = 50
+    default: ClassVar[bool] = True
+
+    def check(self, context: Context) -> None:
+        """Whether it can run, before anything does.
+
+        Raises:
+            Unavailable: something it needs is not at hand; an evaluation that did not name it leaves it out and says why.
+            ValueError: a setting is wrong, or a judge is a guide.
+        """
+
+    def run(self, context: Context) -> TaskResult:
+        """Measures; what it lets `context` write is kept when it is interrupted."""
+        raise TypeError(f"The task {self.name!r} ({type(self).__name__}) does not define run(self, context).")
+
+    def work(self, context: Context) -> tuple[float, int]:
+        """About how many samples it writes, and how many texts the judge reads; for the estimate of the time."""
+        return 0.0, 0
+
+    def settings(self) -> dict[str, Any]:
+        """All settings, for the record."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+
+class Unavailable(ValueError):
+    """A task needs something that is not at hand: data, a plugin, a package."""
+
+
+Kind = TypeVar("Kind", bound=type[Task])
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Decorator that gives a task its name, such as "control/length".
+
+    Raises:
+        ValueError: the name is taken by another class (naming both files) or malformed.
+        TypeError: it is no dataclass of `Task`.
+    """
+    if not name or name != name.lower() or not all(part.isidentifier() for part in name.replace("-", "_").split("/")):
+        raise ValueError(
+            f"A task's name is words in lower case joined by / or -, such as 'control/length'; got {name!r}."
+        )
+
+    def add(kind: Kind) -> Kind:
+        if not (isinstance(kind, type) and issubclass(kind, Task) and "__dataclass_fields__" in kind.__dict__):
+            raise TypeError(
+                f"The task {name!r} must be a dataclass that derives from Task; put @dataclass below @register."
+            )
+        other = _tasks.get(name)
+        if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+            raise ValueError(f"The task {name!r} is in {_place(other)} already; {_place(kind)} needs another name.")
+        kind.name = name
+        _tasks[name] = kind
+        return kind
+
+    return add
+
+
+def available() -> dict[str, type[Task]]:
+    """All tasks by name, in the order in which they run."""
+    import diffusionlm.evaluation.tasks as home
+
+    for module in pkgutil.iter_modules(home.__path__):
+        importlib.import_module(f"{home.__name__}.{module.name}")
+    for entry in metadata.entry_points(group=GROUP):
+        register(entry.name)(entry.load())
+    return dict(sorted(_tasks.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def make_task(name: str, size: str = "small", settings: Mapping[str, Any] | None = None) -> Task:
+    """A task with the settings of a size, some of them changed.
+
+    Raises:
+        ValueError: there is no such task, size or setting; the message has the nearest one.
+    """
+    known = available()
+    if name not in known:
+        raise ValueError(f"There is no task {name!r}; {_near(name, known)}")
+    if size not in SIZES:
+        raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}.")
+    kind = known[name]
+    defaults: dict[str, Any] = {
+        item.name: item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+        for item in fields(kind)  # type: ignore[arg-type]
+    }
+    given = {key: value for key, value in (settings or {}).items() if value is not None}
+    for key in settings or {}:
+        if key not in defaults:
+            raise ValueError(f"The task {name!r} has no setting {key!r}; {_near(key, defaults)}")
+    for key, value in given.items():
+        _check_type(f"{key} of the task {name!r}", value, defaults[key])
+    return kind(**(defaults | (dict(kind.full) if size == "full" else {}) | given))
+
+
+def _check_type(what: str, value: Any, default: Any) -> None:
+    if isinstance(default, bool) or default is None:
+        return
+    if isinstance(default, int) and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{what} must be a whole number of at least 0, got {value!r}.")
+    if isinstance(default, list | tuple) and not isinstance(value, list | tuple):
+        raise ValueError(f"{what} must be a list, as in [{value!r}].")
+
+
+def _near(name: str, known: Any) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}."
+
+
+def _place(kind: type) -> str:
+    try:
+        return f"{inspect.getsourcefile(kind)}:{inspect.getsourcelines(kind)[1]}"
+    except (OSError, TypeError):
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+
+@dataclass
+class Planned:
+    """A task that an evaluation asked for: ready to run, or left out with the reason."""
+
+    name: str
+    task: Task
+    left_out: str = ""
