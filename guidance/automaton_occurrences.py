@@ -189,7 +189,7 @@ class _Machine:
             lost = _hopeless(table, accepting)
             certain = _hopeless(table, ~accepting)
             for state in range(len(table)):
-                one = [
+                one: list[tuple[int, ...]] = [
                     (_FOUND,) if certain[target] else () if lost[target] else (behind_base + target,)
                     for target in table[state].tolist()
                 ]
@@ -209,7 +209,7 @@ class _Machine:
             ),
         ]
         rows = [self.moves[item] for item in active]
-        out = []
+        out: list[tuple[tuple[int, ...], frozenset[int]]] = []
         for column in range(2 * self.width):
             found = frozenset().union(*(row[column] for row in rows))
             if _FOUND in found:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.automata import Conditioned, TokenAutomaton
+from diffusionlm.guidance.automata import BoundAutomaton, Conditioned, TokenAutomaton
 from diffusionlm.guidance.constraint import Constraint, JointConstraint, bind_rules, by_canvas
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.state import text_reader
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.syntax_chain import BoundChain
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
@@ -83,7 +84,8 @@ class LazyJointConstraint(JointConstraint):
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``."""
         chosen = rows.tolist()
-        self.layouts, self.joined = ([group[n] for n in chosen] for group in (self.layouts, self.joined))  # type: ignore[assignment]
+        self.layouts = [self.layouts[n] for n in chosen]
+        self.joined = [self.joined[n] for n in chosen]
         self.allowed = self.allowed[rows]
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
@@ -150,7 +152,7 @@ class LazyJointConstraint(JointConstraint):
             out += [(group, layout.length) for group in alike.values()]
         return out
 
-    def _bound(self, row: int, finished: bool):  # type: ignore[no-untyped-def]
+    def _bound(self, row: int, finished: bool) -> BoundAutomaton | BoundChain | None:
         layout = self.layouts[row]
         parts = [self.lazy[k].part(name, self.vocabulary, finished) for k, name in sorted(self.joined[row])]
         # parts that are one and the same automaton (two kinds with one guard) count once

@@ -16,9 +16,11 @@ from diffusionlm.guidance.absence_allowed import allowing
 from diffusionlm.guidance.absence_tokens import compile_absence
 from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.constraint import bind_to, by_canvas
+from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import suggestion
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
 from diffusionlm.guidance.pii_automaton import guard_absence, kind_absence, sum_absence
+from diffusionlm.guidance.pii_names import PersonalNames
 from diffusionlm.guidance.pii_patterns import ANY_CARD, KINDS, Kind
 from diffusionlm.guidance.pii_search import allowed_expression, breaks, touches
 from diffusionlm.guidance.pii_secrets import SecretFinder, read_secrets, secret_absence
@@ -48,9 +50,9 @@ class PII(LazyConstraint):
         secrets: texts that must not be said in any case, spacing or punctuation: a list, or a file with one a line.
         cards: "valid": only card numbers whose Luhn sum is valid count; "any": all that have 13 to 19 digits. (A number
             that stands right behind other digits counts whatever its sum.)
-        names: guidance against names, addresses and organisations, which have no fixed form: True for all of them, False
-            for none, or thresholds by kind: ``{"PERSON": 0.5}``. It lowers their share, and guarantees nothing. "auto":
-            if a reader for this vocabulary is at hand.
+        names: what has no fixed form, such as names and addresses: True for all that the model's reader of names knows, or
+            thresholds by kind, ``{"PERSON": 0.5}``, or a `PersonalNames` with settings of its own. It becomes a plugin beside
+            this one, which lowers their share and guarantees nothing.
 
     Raises:
         ValueError: if a kind is unknown or a secret too short.
@@ -64,7 +66,7 @@ class PII(LazyConstraint):
     allow: Sequence[str] = ()
     secrets: str | Path | Sequence[str] = ()
     cards: Literal["valid", "any"] = "valid"
-    names: bool | str | Mapping[str, float] = False
+    names: bool | Mapping[str, float] | PersonalNames = False
 
     reference = "Luhn 1960; Rabin and Scott 1959; Dantzig, Fulkerson and Johnson 1954"
 
@@ -81,7 +83,17 @@ class PII(LazyConstraint):
             raise ValueError(f"allow must hold texts that are not empty; got {list(self.allow)!r}.")
         if self.cards not in ("valid", "any"):
             raise ValueError(f'cards must be "valid" or "any"; got {self.cards!r}.')
+        if not isinstance(self.names, bool | Mapping | PersonalNames):
+            raise ValueError(f"names must be True, False, thresholds by kind, or a PersonalNames; got {self.names!r}.")
         self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None
+
+    def companions(self) -> Sequence[Guidance]:
+        """`PersonalNames`, where names are asked for."""
+        if self.names is False:
+            return []
+        if isinstance(self.names, PersonalNames):
+            return [self.names]
+        return [PersonalNames(kinds=None if self.names is True else self.names, allow=list(self.allow))]
 
     @cached_property
     def structured(self) -> dict[str, Kind]:

@@ -166,6 +166,21 @@ KINDS: dict[str, Kind] = {
             Pattern(r"[?&](?:[Tt]oken|[Kk]ey|[Aa]pi_?key|[Pp]assword|[Pp]asswd|[Pp]wd|[Ss]ecret)=[^\s&#]+"),
         ),
     ),
+    "web": Kind(
+        "web addresses",
+        (
+            Pattern(r"(?:[Hh][Tt][Tt][Pp][Ss]?://|[Ww][Ww][Ww]\.)[\w-]+\.[\w.-]*[^\W\d_]"),
+            Pattern(
+                r"[\w-]+\.(?:com|net|org|info|edu|gov|io|co\.uk|uk|de|fr|es|it|nl|eu)(?:/[^\s]+)?",
+                (r"[\w@]",),
+                (r"[\w@]",),
+            ),
+        ),
+    ),
+    "license_plate": Kind(
+        "number plates",
+        (Pattern(r"[A-Z]{2}[0-9]{2} ?[A-Z]{3}", (r"\w",), (r"\w",)),),  # United Kingdom
+    ),
     "birth_date": Kind(
         "dates of birth",
         (

@@ -184,6 +184,7 @@ def test_hydra_configurations_make_the_plugins(root):
     given = {
         "regex": ["forbid=a"],
         "phrases": ["include=[The Mill]"],
+        "personal_names": ["weight=2.0"],
         "pii": ["kinds=[email]"],
         "length": ["words=[3,5]"],
         "classifier": ["model=some/model", "below=0.1"],

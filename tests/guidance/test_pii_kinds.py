@@ -103,6 +103,10 @@ TRUE = {
         "10115 Berlin",
     ],
 }
+TRUE |= {
+    "web": ["www.annlee.com", "https://example.org/ann", "http://www.x.net", "example.net/ann-lee", "annlee.co.uk"],
+    "license_plate": ["HF68 VLR", "LV28ZSM"],
+}
 NEAR = {
     "email": ["meet @ 7", "ann at example.org", "5@ 3.50", "@thepub", "ann@localhost"],
     "phone": [
@@ -126,6 +130,11 @@ NEAR = {
     "url": ["https://example.org/ann", "http://localhost:8080/x", "see ann:secret", "https://x.org/?page=2"],
     "birth_date": ["04/07/2026", "July 1976", "in 1976", "4 July", "4 July 2025", "99/99/1999", "since 1998 and 2004"],
     "postal_code": ["room 12A", "ABC 12345", "12345 people", "table 12 AB", "SW1A"],
+}
+
+NEAR |= {
+    "web": ["ann@example.org", "the end.Come again", "www.", "a net of it"],
+    "license_plate": ["ROOM12 ABC", "HF6 VLR", "AB12 CDEF"],
 }
 
 

@@ -1,0 +1,128 @@
+"""`PersonalNames`: names, addresses and other personal data without a fixed form, made less likely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.pii_search import allowed_expression
+from diffusionlm.guidance.reader import OUTSIDE, Reader
+from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.soft_text import SoftText, soft_text
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.text import Vocabulary
+
+THRESHOLD = 0.3
+CLEAN = -8.0  # noise level of a finished text
+
+
+@register("personal-names")
+class PersonalNames(Guidance):
+    """Lowers the share of names of people, addresses and the like, as a reader of soft tokens tags them.
+
+    With q_ik the reader's probability that position i belongs to kind k, and t_k the kind's threshold, the energy is
+    sum_ik softplus(logit q_ik - logit t_k) over span positions: next to nothing below the threshold, nats of log-odds above
+    it. It guarantees nothing; rules that always hold are those of `PII`.
+
+    Args:
+        reader: "names", the reader of that name that comes with the model, or another by name, folder or object, or a function
+            that makes one for a vocabulary.
+        kinds: kinds to avoid with their thresholds in (0, 1), ``{"PERSON": 0.5}``, or a list of kinds; None: all that the
+            reader knows. A lower threshold avoids more.
+        allow: names that may be named, as whole words in any case.
+
+    Raises:
+        ValueError: if a kind is unknown or a threshold out of range.
+        FileNotFoundError: if there is no such reader; the message says how to train one.
+    """
+
+    reference = "Dathathri et al. 2020, Plug and play language models"
+
+    reader: Any = "names"
+    kinds: Mapping[str, float] | Sequence[str] | None = None
+    allow: Sequence[str] = ()
+
+    weight: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind, threshold in self.kinds.items() if isinstance(self.kinds, Mapping) else ():
+            if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < 1:
+                raise ValueError(f"The threshold of {kind!r} must lie between 0 and 1, got {threshold!r}.")
+
+    @classmethod
+    def example(cls) -> PersonalNames:
+        """A reader of random weights, which fits any model."""
+        from diffusionlm.guidance.tiny_reader import tiny_reader
+
+        return cls(reader=tiny_reader)
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Finds the reader."""
+        reader = self.reader
+        if isinstance(reader, str | Path):
+            reader = load_reader(reader, vocabulary)
+        elif callable(reader) and not isinstance(reader, Reader):
+            reader = reader(vocabulary)
+        if not isinstance(reader, Reader):
+            raise ValueError(f"reader of PersonalNames is a reader by name, folder or object; got {self.reader!r}.")
+        reader.check_vocabulary(vocabulary)
+        known = [name for name in reader.config.token_labels if name != OUTSIDE]
+        if OUTSIDE not in reader.config.token_labels or not known:
+            raise ValueError(
+                f"The reader tags no spans: its token labels are {list(reader.config.token_labels)}; train one with typed "
+                f"spans (data.span_field), which gives it {OUTSIDE!r} and the types."
+            )
+        chosen: dict[str, float] = dict.fromkeys(known, THRESHOLD)
+        if self.kinds is not None:
+            given = self.kinds if isinstance(self.kinds, Mapping) else dict.fromkeys(self.kinds, THRESHOLD)
+            chosen = dict(given.items())
+            for kind in chosen:
+                if kind not in known:
+                    raise ValueError(f"The reader knows no kind {kind!r}; {suggestion(kind, known)}")
+        self.bound = reader
+        self.columns = [reader.config.token_labels.index(kind) for kind in chosen]
+        self.levels = torch.tensor(list(chosen.values()), dtype=torch.float32).logit()
+        self.allowed = allowed_expression(self.allow)
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """How far the tags exceed their thresholds (B,), in nats."""
+        if self.bound.device != state.device:
+            torch.nn.Module.to(self.bound, state.device)
+        text = soft_text(state)
+        gamma = CLEAN if state.step >= state.num_steps else state.gamma
+        tags = self.bound(text, gamma).token_logits.log_softmax(-1)[..., self.columns]
+        odds = tags - torch.log1p(-tags.exp().clamp(max=1 - 1e-6))  # logit q
+        excess = F.softplus(odds - self.levels.to(odds)).sum(-1)
+        return (excess * (text.is_span & ~self._named(text, state.vocabulary)) * text.presence).sum(-1)
+
+    def _named(self, text: SoftText, vocabulary: Vocabulary) -> Tensor:
+        """(B, N): positions that, as things look now, write a name that may be named."""
+        out = torch.zeros_like(text.is_span)
+        if self.allowed is None:
+            return out
+        for row, (ids, used) in enumerate(zip(text.ids.tolist(), text.mask.tolist(), strict=True)):
+            owner: list[int] = []
+            data = b""
+            for place, token in enumerate(ids):
+                if used[place]:
+                    data += vocabulary.surfaces[token]
+                    owner += [place] * len(vocabulary.surfaces[token])
+            shown = data.decode("latin-1")  # one character a byte
+            for name in self.allowed.finditer(data.decode("utf-8", errors="replace")):
+                needle = name.group().encode("utf-8").decode("latin-1")
+                start = shown.find(needle)
+                while start >= 0:
+                    out[row, owner[start : start + len(needle)]] = True
+                    start = shown.find(needle, start + 1)
+        return out
