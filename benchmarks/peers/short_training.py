@@ -1,4 +1,4 @@
-"""Training of a peer for a number of seconds, and the goal that the controlled peers share: a value is mentioned."""
+"""Training of a peer for so many seconds of processor time, and the goal that peers share: a value is mentioned."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a short training went."""
+    """How a short training went; seconds of processor time."""
 
     steps: int
     seconds: float
@@ -59,11 +59,11 @@ def train_for(
     batches: Iterator[Any],
     lr: float = 1e-3,
 ) -> Trained:
-    """AdamW until the time is up; at least one step."""
+    """AdamW until so many seconds of processor time are used; at least one step."""
     chosen = [p for p in parameters if p.requires_grad]
     optimizer = torch.optim.AdamW(chosen, lr=lr, betas=(0.9, 0.95), weight_decay=0.01)
-    began, losses = time.perf_counter(), []
-    while not losses or time.perf_counter() - began < seconds:
+    began, losses = time.process_time(), []
+    while not losses or time.process_time() - began < seconds:
         loss = loss_of(next(batches))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -71,7 +71,7 @@ def train_for(
         optimizer.step()
         losses.append(float(loss.detach()))
     tenth = max(1, len(losses) // 10)
-    return Trained(len(losses), time.perf_counter() - began, sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth)
+    return Trained(len(losses), time.process_time() - began, sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth)
 
 
 def endless(items: Sequence[Any], size: int, seed: int = 0) -> Iterator[list[Any]]:

@@ -50,7 +50,9 @@ def _choices() -> dict[str, list[str]]:
 def _suggestion(name: str, config: Any, overrides: list[str]) -> str:
     keys, groups = _keys(config), _choices()
     for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
+        if override.startswith("+"):  # adds a key: it cannot be the one that is missing
+            continue
+        key, _, value = override.lstrip("~").partition("=")
         if key in groups and value not in groups[key]:
             near = difflib.get_close_matches(value, groups[key], n=1)
             return f"Allowed for {key}: {', '.join(groups[key])}." + (f" Did you mean {key}={near[0]}?" if near else "")

@@ -126,12 +126,18 @@ class Context:
             raise Unavailable(f"no guidance plugin {name!r} is registered")
 
     def need_judge(self) -> None:
-        """Whether the judge of perplexity is installed, without loading it.
+        """Whether the judge of perplexity is at hand, without loading it.
 
         Raises:
-            ModuleNotFoundError: naming what installs it.
+            ModuleNotFoundError: it is a package that is not installed; names what installs it.
+            ValueError: it is neither a folder nor a name on the hub.
         """
         if self.judge == SMOLLM2:
             from diffusionlm.evaluation.judge import find_smollm2
 
             find_smollm2()
+        elif not Path(self.judge).is_dir() and (self.judge.count("/") != 1 or self.judge.startswith((".", "/"))):
+            raise ValueError(
+                f"judge={self.judge} is neither '{SMOLLM2}' nor the folder of a causal language model nor a name on the hub "
+                "(owner/name)."
+            )

@@ -197,11 +197,8 @@ def _run(item: Planned, context: Context) -> TaskRecord:
     return record
 
 
-def _named(name: str, error: Exception) -> Exception:
-    message = f"The task '{name}' cannot run: {str(error).rstrip('.')}."
-    if isinstance(error, ModuleNotFoundError):
-        return ModuleNotFoundError(message)
-    return ValueError(message)
+def _named(name: str, error: Exception) -> ValueError:
+    return ValueError(f"The task '{name}' cannot run: {str(error).rstrip('.')}.")
 
 
 def _results(records: Sequence[TaskRecord], context: Context, seconds: float, complete: bool) -> dict[str, Any]:

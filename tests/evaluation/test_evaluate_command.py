@@ -113,7 +113,7 @@ def test_tasks_that_cannot_run_are_left_out_with_the_reason_unless_asked_for_by_
         (["tasks=[fluency]", "task.fluency.count=-3"], "whole number"),
         (["size=huge", "tasks=[fluency]"], "size must be one of small, full"),
         (["dtype=int8"], "dtype must be one of"),
-        (["tasks=[fluency]", "judge=smollm3"], "smollm3"),
+        (["tasks=[fluency]", "judge=smollm3"], "judge=smollm3 is neither"),
         (["energy.enabled=true", "energy.country=France"], "three capital letters"),
         (["--size", "small"], "key=value"),
         (["stepz=3"], "Did you mean steps"),
