@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
+    from diffusionlm.guidance.reader_store import save_reader
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.training.files import atomic_folder
     from diffusionlm.training.readers import ReaderSettings, evaluate_reader, label_names, train_reader
@@ -92,7 +93,7 @@ def _train(config: dict[str, Any]) -> int:
         "held_out": figures,
     }
     with atomic_folder(target) as draft:
-        reader.save_pretrained(draft)
+        save_reader(reader, draft)
     print(f"The reader is in {target}.")
     return 0
 
@@ -104,7 +105,8 @@ def read_data(data: dict[str, Any], seed: int) -> tuple[list[Example], list[Exam
         FileNotFoundError: if a file is missing.
         ValueError: if a setting is out of range or a file cannot be read.
     """
-    from diffusionlm.training.labelled import Fields, read_examples
+    from diffusionlm.text.corpora import parse_sources
+    from diffusionlm.training.labelled import Fields, plain_examples, read_examples
 
     fields = Fields(
         data["text_field"],
@@ -115,6 +117,8 @@ def read_data(data: dict[str, Any], seed: int) -> tuple[list[Example], list[Exam
         data["threshold"],
     )
     examples = [example for path in _list(data["train"]) for example in read_examples(path, fields)]
+    if data["without"] is not None:
+        examples += plain_examples(parse_sources(data["without"]), examples)
     random.Random(seed).shuffle(examples)
     if data["max_examples"] is not None:
         examples = examples[: data["max_examples"]]

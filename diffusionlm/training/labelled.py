@@ -8,7 +8,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusionlm.text.corpora import TextSource
 
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv")
 
@@ -80,6 +83,18 @@ def read_examples(path: str | Path, fields: Fields = Fields()) -> list[Example]:
             "are with data.label_field and data.span_field."
         )
     return [example for example in examples if example.text.strip()]
+
+
+def plain_examples(sources: Sequence[TextSource], labelled: Sequence[Example]) -> list[Example]:
+    """Texts of which no label holds that occurs in ``labelled``, and none of whose tokens has one.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a source cannot be read.
+    """
+    names = dict.fromkeys((name for example in labelled for name in example.labels), 0.0)
+    spans: list[tuple[int, int, str]] | None = [] if any(example.spans is not None for example in labelled) else None
+    return [Example(text, names, spans, prompt) for source in sources for prompt, text in source.pairs()]
 
 
 def _rows(file: Path) -> Iterator[Mapping[str, Any]]:

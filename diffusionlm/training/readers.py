@@ -162,7 +162,7 @@ class NoisyTexts:
         task = names[int(rng.choice(len(names), p=weights / weights.sum()))]
         rows = self._rows(task, rng)
         longest = int(self.lengths[rows].max())
-        limit = int(rng.integers(longest, self.limit + 1)) if rng.random() < 0.5 else self.limit
+        limit = int(rng.integers(longest, self.limit + 1)) if rng.random() < 0.7 else self.limit
         share = float(rng.uniform(0.1, 0.9))
         # the same draw lays out positions of the text: where a token stands, and with it its label
         layouts = []
