@@ -1,11 +1,13 @@
 """What is marked in finished texts: words that guidance changed, and what plugins object to, with their reasons.
 
-A plugin offers reasons by a method ``highlight(text)`` that yields, for each place, an object or mapping with ``start``,
-``end`` and ``reason`` (or ``label``, ``kind``), or a tuple (start, end, reason); positions are in characters.
+A plugin offers reasons by a method ``highlight(text)``, or ``highlight(text, tokenizer)``. It gives the places, or an object
+with the places as ``words``; each is an object or mapping with ``start``, ``end`` and ``reason`` (or ``label``, ``kind``),
+or a tuple (start, end, reason or score). Positions are in characters, scores between 0 and 1.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 from diffusionlm.guidance import Guidance
 
+OBJECTION = 0.5  # scores below say nothing against a word
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
 
@@ -46,36 +49,44 @@ def changed_words(text: str, other: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def findings(text: str, plugins: Iterable[Guidance]) -> list[Finding]:
-    """What the plugins that can say so object to in a text."""
+def findings(text: str, plugins: Iterable[Guidance], tokenizer: Any = None) -> list[Finding]:
+    """What the plugins that can say so object to in a text.
+
+    Args:
+        text: a finished text.
+        plugins: those without a method ``highlight`` say nothing.
+        tokenizer: given to those that ask for it.
+    """
     found = []
     for plugin in plugins:
         highlight = getattr(plugin, "highlight", None)
         if callable(highlight):
-            found += [_read(item, plugin.title, text) for item in highlight(text)]
+            asks = len(inspect.signature(highlight).parameters) > 1
+            items = highlight(text, tokenizer) if asks else highlight(text)
+            found += [
+                finding for item in getattr(items, "words", items) if (finding := _read(item, plugin.title, text))
+            ]
     return sorted({item for item in found if item.end > item.start}, key=lambda item: (item.start, item.end))
 
 
-def _read(item: Any, plugin: str, text: str) -> Finding:
+def _read(item: Any, plugin: str, text: str) -> Finding | None:
     if isinstance(item, Sequence):
-        start, end, *rest = item
-        reason = " ".join(map(_words, rest))
+        start, end, *said = item
     else:
         values: Mapping[str, Any] = item if isinstance(item, Mapping) else _attributes(item)
         start, end = values["start"], values["end"]
-        named = [values[key] for key in ("reason", "label", "kind", "category", "name") if values.get(key)][:1]
-        score = [values[key] for key in ("score", "probability") if values.get(key) is not None][:1]
-        reason = " ".join(map(_words, [*named, *score]))
+        said = [values[key] for key in ("reason", "label", "kind", "category", "name") if values.get(key)][:1]
+        said += [values[key] for key in ("score", "probability") if values.get(key) is not None][:1]
+    scores = [value for value in said if isinstance(value, float)]
+    if scores and max(scores) < OBJECTION:
+        return None
+    reason = " ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in said)
     return Finding(max(0, int(start)), min(len(text), int(end)), reason or "objects to this", plugin)
 
 
 def _attributes(item: Any) -> dict[str, Any]:
     names = ("start", "end", "reason", "label", "kind", "category", "name", "score", "probability")
     return {name: getattr(item, name) for name in names if hasattr(item, name)}
-
-
-def _words(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def marked(

@@ -328,7 +328,7 @@ def _run(
                 yield live(item, order.steps), skip, skip, skip
             if now - began > limits.seconds:
                 raise Refused(f"This takes longer than {limits.seconds} s; ask for fewer texts, steps or plugins.")
-    except (ValueError, GuidanceError, ImportError, FloatingPointError) as error:
+    except (ValueError, GuidanceError, ImportError, OSError, FloatingPointError) as error:
         yield message(public(str(error))), skip, skip, skip
     except Exception as error:  # a visitor's mistake or ours: the page lives on, and nothing of the text is logged
         place = error.__traceback__

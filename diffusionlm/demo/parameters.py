@@ -11,7 +11,7 @@ import math
 import re
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -185,11 +185,14 @@ def control_for(name: str, hint: Any, default: Any, text: str = "") -> Control |
     """
     if _UNSAFE_NAME.search(name.lower()) or name.startswith("_"):
         return None
-    shape = _shape(hint)
+    shape = _shape(hint, default)
     if shape is None:
         return None
-    control, choices, optional = shape
-    if control in ("text", "lines") and _UNSAFE_HELP.search(text):
+    control, choices, optional, whole = shape
+    risky = _UNSAFE_HELP.search(text) is not None
+    if control == "text" and (risky or not whole):  # it may be taken for the name of a file
+        return None
+    if control == "lines" and risky and whole:  # where the type has a path beside the list, the list holds plain texts
         return None
     empty: Any = {"switch": False, "lines": (), "text": "", "choice": choices[0] if choices else None}.get(control)
     value = empty if default is MISSING else default
@@ -198,27 +201,44 @@ def control_for(name: str, hint: Any, default: Any, text: str = "") -> Control |
     return Control(name, control, value, choices, optional or value is None, text)
 
 
-def _shape(hint: Any) -> tuple[str, tuple[str, ...], bool] | None:
-    """(kind, choices, optional) of a type, or None where it is no plain data."""
+def _shape(hint: Any, default: Any) -> tuple[str, tuple[str, ...], bool, bool] | None:
+    """(kind, choices, optional, whether nothing but plain data is allowed) of a type; None where nothing can be shown.
+
+    Of a type with several forms, the one of the default is shown, else the richest.
+    """
     parts = set(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else {hint}
     optional = type(None) in parts
     parts.discard(type(None))
-    literals = [part for part in parts if get_origin(part) is Literal]
-    if literals and parts == set(literals):
-        choices = tuple(value for part in literals for value in get_args(part))
-        return ("choice", choices, optional) if all(isinstance(value, str) for value in choices) else None
-    texts = {part for part in parts if _is_list_of(part, {str})}
-    if texts and parts <= texts | {str}:
-        return "lines", (), optional
-    spans = {part for part in parts if _is_list_of(part, {int, type(None)})}
-    if spans and parts <= spans | {int}:
-        return "range", (), optional
-    if len(parts) == 1 and get_origin(next(iter(parts))) is tuple and get_args(next(iter(parts))) == (float, float):
-        return "pair", (), optional
-    for kinds, control in (({bool}, "switch"), ({int}, "integer"), ({float}, "number"), ({int, float}, "number")):
-        if parts == kinds:
-            return control, (), optional
-    return ("text", (), optional) if parts == {str} else None
+    forms: dict[str, tuple[str, ...]] = {}
+    plain = True
+    for part in parts:
+        form = _form(part)
+        if form is None:
+            plain = plain and get_origin(part) in (dict, Mapping)  # mappings are plain data that no control is made for
+        else:
+            forms[form[0]] = form[1]
+    if "range" in forms:
+        forms.pop("integer", None)
+    if {"integer", "number"} <= set(forms):
+        forms.pop("integer")
+    if {"lines", "text"} <= set(forms):
+        forms.pop("text" if not isinstance(default, str) else "lines")
+    fitting = [form for form in forms if default is not None and _fits(form, forms[form], default)] or list(forms)
+    return (fitting[0], forms[fitting[0]], optional, plain) if len(fitting) == 1 else None
+
+
+def _form(hint: Any) -> tuple[str, tuple[str, ...]] | None:
+    """(kind, choices) of a type that is no union."""
+    if get_origin(hint) is Literal:
+        return ("choice", get_args(hint)) if all(isinstance(value, str) for value in get_args(hint)) else None
+    if _is_list_of(hint, {str}):
+        return "lines", ()
+    if _is_list_of(hint, {int, type(None)}):
+        return "range", ()
+    if get_origin(hint) is tuple and get_args(hint) == (float, float):
+        return "pair", ()
+    simple: dict[Any, str] = {bool: "switch", int: "integer", float: "number", str: "text"}
+    return (simple[hint], ()) if isinstance(hint, type) and hint in simple else None
 
 
 def _is_list_of(hint: Any, allowed: set[type]) -> bool:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from diffusionlm.demo.charts import Line, line_chart
+from diffusionlm.demo.examining import with_companions
 from diffusionlm.demo.writing import Outcome
 from diffusionlm.guidance import Guidance
 
@@ -79,7 +80,7 @@ def _plugins(outcome: Outcome) -> list[tuple[str, Guidance | None, list[dict[str
     """(name, plugin, its records); rules that always hold act as one."""
     if outcome.result.trace is None:
         return []
-    by_name = {plugin.title: plugin for plugin in outcome.order.plugins()}
+    by_name = {plugin.title: plugin for plugin in with_companions(outcome.order.plugins())}
     records: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in outcome.result.trace.records():
         records[record["plugin"]].append(record)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from diffusionlm.demo.energy import Meter
-from diffusionlm.demo.frames import Piece, finished_frames, frames_of, text_of
-from diffusionlm.demo.marks import changed_words, findings, marked
+from diffusionlm.demo.examining import Side, examine
+from diffusionlm.demo.frames import finished_frames, frames_of
 from diffusionlm.demo.order import Order
 from diffusionlm.folders import bundled_names
-from diffusionlm.guidance import Constraint, Guidance
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.results import GenerationResult, StepState
 
@@ -37,23 +36,6 @@ def pipeline(checkpoint: str) -> DiffusionLMPipeline:
     pipe = DiffusionLMPipeline.from_pretrained(checkpoint)
     pipe.set_progress_bar_config(disable=True)
     return pipe
-
-
-@dataclass
-class Side:
-    """One of the two: guided or unguided.
-
-    Attributes:
-        title: for people.
-        frames: pieces of every sample, for each step so far, the finished text last.
-        entropy: mean nats per position, for each step.
-        result: when it is finished.
-    """
-
-    title: str
-    frames: list[list[list[Piece]]] = field(default_factory=list)
-    entropy: list[float] = field(default_factory=list)
-    result: GenerationResult | None = None
 
 
 @dataclass
@@ -113,13 +95,13 @@ def carry_out(order: Order, compare: bool = True) -> Iterator[list[Side] | Outco
             sides[k].entropy.append(_entropy(state))
         yield sides
     for k, stream in enumerate(streams):
-        result, state = next(stream), last[k]
+        result, shown = next(stream), last[k]
         assert isinstance(result, GenerationResult)
-        assert state is not None
+        assert shown is not None
         sides[k].result = result
-        sides[k].frames.append(finished_frames(result, state, _rows(result, state, order.num_samples)))
+        sides[k].frames.append(finished_frames(result, shown, _rows(result, shown, order.num_samples)))
     seconds, (joules, source) = time.perf_counter() - began, meter.read()
-    yield Outcome(order, sides, _examine(sides, plugins, pipe), seconds, joules, source)
+    yield Outcome(order, sides, examine(order, sides, plugins, pipe), seconds, joules, source)
 
 
 def _entropy(state: StepState) -> float:
@@ -134,41 +116,3 @@ def _rows(result: GenerationResult, state: StepState, samples: int) -> Sequence[
     if result.trace is not None and result.trace.batches and result.trace.batches[0].chosen:
         return result.trace.batches[0].chosen
     return range(0, len(state.layouts), each)
-
-
-def _examine(sides: list[Side], plugins: list[Guidance], pipe: DiffusionLMPipeline) -> list[list[dict[str, Any]]]:
-    """What the page shows under every finished text."""
-    rules = [plugin for plugin in plugins if isinstance(plugin, Constraint) and plugin.how.name == "constraint"]
-    judges = [plugin for plugin in plugins if callable(getattr(plugin, "highlight", None))]
-    for plugin in {id(plugin): plugin for plugin in [*rules, *judges]}.values():
-        plugin.bind(pipe.tokenizer.vocabulary)
-    examined = []
-    for k, side in enumerate(sides):
-        assert side.result is not None
-        own = []
-        for j, sample in enumerate(side.result.samples[0]):
-            frame = side.frames[-1][j]
-            changes = []
-            if len(sides) == 2:
-                changes = changed_words(sample.text, text_of(sides[1 - k].frames[-1][j]))
-            found = findings(sample.text, judges)
-            certificates = sample.certificates
-            if not certificates:
-                certificates = {}
-                for rule in rules:
-                    certificates |= rule.certify(sample.text, sample.token_ids)
-            goals = [] if side.result.trace is None else [g for g in side.result.trace.goals if g.sample == j]
-            own.append(
-                {
-                    "seed": sample.seed,
-                    "text": sample.text,
-                    "parts": marked(frame, changes, found),
-                    "findings": [
-                        {"plugin": f.plugin, "reason": f.reason, "text": sample.text[f.start : f.end]} for f in found
-                    ],
-                    "certificates": certificates,
-                    "goals": [{"goal": g.goal, "value": g.value, "reached": g.reached} for g in goals],
-                }
-            )
-        examined.append(own)
-    return examined

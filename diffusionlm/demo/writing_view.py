@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from diffusionlm.demo.writing import Outcome, Side
+from diffusionlm.demo.examining import Side
+from diffusionlm.demo.writing import Outcome
 
 
 def live(sides: list[Side], steps: int) -> str:

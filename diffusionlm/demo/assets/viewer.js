@@ -94,7 +94,10 @@ const show = () => {
   root.dataset.state = data.state;
   root.setAttribute("aria-busy", data.state === "live");
   element.querySelector(".dl-message").textContent = data.message || "";
-  if (data.state === "live") draw(data, data.step);
+  if (data.state === "live") {
+    draw(data, data.step);
+    if (data.step === 0 && window.innerWidth < 900) root.scrollIntoView({ behavior: still ? "auto" : "smooth" });
+  }
   if (data.state !== "done") return;
   const range = element.querySelector("input[type=range]");
   range.max = data.steps;

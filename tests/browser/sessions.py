@@ -1,0 +1,62 @@
+"""Visitors without a browser: the page's own protocol over HTTP, many at once."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+import uuid
+from typing import Any
+
+
+class Visitor:
+    """One session.
+
+    Args:
+        url: of the server.
+        config: what the page is made of; fetched if None.
+    """
+
+    def __init__(self, url: str, config: dict[str, Any] | None = None) -> None:
+        self.url, self.session = url, uuid.uuid4().hex
+        self.config = config or json.load(urllib.request.urlopen(f"{url}/config", timeout=60))
+        self.components = {part["id"]: part for part in self.config["components"]}
+        button = next(k for k, part in self.components.items() if part["props"].get("elem_id") == "dl-write")
+        self.event = next(d for d in self.config["dependencies"] if [button, "click"] in map(list, d["targets"]))
+
+    def values(self, **changes: Any) -> list[Any]:
+        """What the page sends, with some fields changed by their label."""
+        parts = [self.components[number]["props"] for number in self.event["inputs"]]
+        return [changes.get((part.get("label") or "").split(",")[0], part.get("value")) for part in parts]
+
+    def write(self, timeout: float = 300, **changes: Any) -> tuple[dict[str, Any], float]:
+        """Carries out an order; gives the last state of the result, and seconds until its first one."""
+        body = {"data": self.values(**changes), "fn_index": self.event["id"], "session_hash": self.session}
+        headers = {"Content-Type": "application/json"}
+        began = time.perf_counter()
+        request = urllib.request.Request(f"{self.url}/gradio_api/queue/join", json.dumps(body).encode(), headers)
+        urllib.request.urlopen(request, timeout=timeout).close()
+        stream = f"{self.url}/gradio_api/queue/data?session_hash={self.session}"
+        first, state = 0.0, "{}"
+        with urllib.request.urlopen(stream, timeout=timeout) as lines:
+            for line in lines:
+                if not line.startswith(b"data:"):
+                    continue
+                said = json.loads(line[5:])
+                if said["msg"] in ("process_generating", "process_completed"):
+                    first = first or time.perf_counter() - began
+                    state = _latest(said, state)
+                if said["msg"] in ("process_completed", "close_stream", "unexpected_error"):
+                    break
+        return json.loads(state), first
+
+
+def _latest(said: dict[str, Any], state: str) -> str:
+    """The value of the result after a message; later messages hold what changed only."""
+    data = said.get("output", {}).get("data") or []
+    if not data or not data[0]:
+        return state
+    if isinstance(data[0], str):
+        return data[0]
+    changes = [change for change in data[0] if change[0] in ("replace", "add") and isinstance(change[2], str)]
+    return changes[-1][2] if changes else state
