@@ -125,6 +125,19 @@ class Context:
         if name not in available():
             raise Unavailable(f"no guidance plugin {name!r} is registered")
 
+    def bind(self, guidance: Any) -> None:
+        """Binds plugins to the model's vocabulary, so that what they lack shows before work starts.
+
+        Raises:
+            Unavailable: a file of theirs is missing (a reader, tables); the message is the plugin's.
+        """
+        from diffusionlm.guidance import compose
+
+        try:
+            compose(guidance, self.pipe.tokenizer.vocabulary)
+        except (FileNotFoundError, ModuleNotFoundError) as error:
+            raise Unavailable(str(error)) from error
+
     def need_judge(self) -> None:
         """Whether the judge of perplexity is at hand, without loading it.
 

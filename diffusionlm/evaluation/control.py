@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.diversity import bootstrap_interval
-from diffusionlm.evaluation.figures import Figure, Table, TaskResult, measure, number
+from diffusionlm.evaluation.figures import Curve, Figure, Table, TaskResult, measure, number
 from diffusionlm.evaluation.registry import Task
 from diffusionlm.evaluation.sample_sets import SampleSet, compare
 
@@ -27,11 +27,13 @@ class ControlTarget:
         name: for people; tells targets apart.
         guidance: plugins that ask for it, as plain data.
         holds: how well a text does it, 0 to 1, judged without the guide.
+        arguments: of the pipeline besides, such as a prompt; for the unguided samples beside it too.
     """
 
     name: str
     guidance: Mapping[str, Any]
     holds: Callable[[str], float]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ControlTask(Task):
@@ -40,6 +42,7 @@ class ControlTask(Task):
     per_target: int
     judged_by = ""  # how reports name the judge of success; "" where it is a plain comparison of strings
     judge_names: tuple[Any, ...] = ()  # what else that judge is known by
+    strengths: Sequence[float] = ()  # weights of the plugins for the frontier; a setting where a subclass makes it one
 
     def targets(self, context: Context) -> list[ControlTarget]:
         """What is asked, target by target."""
@@ -62,19 +65,47 @@ class ControlTask(Task):
     def work(self, context: Context) -> tuple[float, int]:
         """Guided and unguided samples; guidance costs about as much again."""
         count = self.per_target * len(self.found(context))
-        return 3.0 * count, 2 * count
+        more = len(self.strengths) * len(self.found(context))
+        return 3.0 * count + 2.0 * more, 2 * count + more
 
     def run(self, context: Context) -> TaskResult:
         """Writes, judges, compares."""
         targets = self.found(context)
-        made = SampleSet([])
-        for i, target in enumerate(context.progress(targets, self.name)):
-            made += context.samples(self.name, self.per_target, first=i * self.per_target, guidance=target.guidance)
-        plain = context.unguided(len(made.texts))
+        made = self.write(context, self.per_target)
+        if any(target.arguments for target in targets):
+            plain = self.write(context, self.per_target, guided=False)
+        else:
+            plain = context.unguided(len(made.texts))
         label = context.label(self.judged_by, [self.judged_by, *self.judge_names], targets[0].guidance)
         result = control_result(context, targets, made, plain, self.per_target, self.judged_by, label)
+        if self.strengths:
+            result.curves.append(self.frontier(context))
         result.notes += self.notes(context)
         return result
+
+    def write(
+        self, context: Context, each: int, guided: bool = True, changes: Mapping[str, Any] | None = None
+    ) -> SampleSet:
+        """``each`` samples of every target; `changes` are made to the settings of all plugins."""
+        made = SampleSet([])
+        for i, target in enumerate(context.progress(self.found(context), self.name)):
+            guidance = {name: {**dict(given or {}), **(changes or {})} for name, given in target.guidance.items()}
+            made += context.samples(
+                self.name, each, first=i * each, guidance=guidance if guided else None, **target.arguments
+            )
+        return made
+
+    def frontier(self, context: Context) -> Curve:
+        """Success against perplexity over the weight of the plugins, one sample of each target."""
+        points = []
+        for strength in self.strengths:
+            made = self.write(context, 1, changes={"weight": strength})
+            held = [target.holds(text) for target, text in zip(self.found(context), made.texts, strict=True)]
+            nats, tokens = context.score([text for text in made.texts if text]).sum(0)
+            points.append((math.exp(nats / tokens), sum(held) / len(held), f"w = {strength:g}"))
+        return Curve(
+            "Control against fluency, over strength", "perplexity under the judge", "success", {"guided": points}
+        )
 
     def notes(self, context: Context) -> list[str]:
         """What a reader should know of the protocol."""
