@@ -1,56 +1,136 @@
-"""Every Python block and every `diffusionlm` command of the README runs, in the order of the page.
+"""Every Python block and every command of the README and of docs/ runs, in the order of its page.
 
-The pages under docs/ run in tests/guidance/test_guidance_docs.py.
+Python runs with ``pipe`` at hand (the bundled ``restaurant``), shell lines in an empty folder with small files of the names
+that the pages use. Training is cut to two steps; commands that would install, serve or fetch are checked by name.
 """
 
 import re
 import shlex
-import subprocess
-import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md"]
-_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# `diffusionlm train` is run by the tests of training, on data made there; these start servers or need extras.
-_ELSEWHERE = ("train", "train-classifier", "evaluate", "demo")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHORT = ["model=tiny", "data.tokenizer.vocab_size=300", "data.tokens_per_batch=128"]
+SHORT += ["trainer.max_steps=2", "trainer.valid_every=2", "trainer.valid_batches=1", "samples=0", "tensorboard=false"]
 
 
-def blocks(page: Path, languages: tuple[str, ...]) -> list[str]:
-    return [body for language, body in _BLOCK.findall(page.read_text(encoding="utf-8")) if language in languages]
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [body for language, body in BLOCK.findall(page.read_text(encoding="utf-8")) if language in languages]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_python_blocks_run(page: Path, tmp_path) -> None:
-    """In a process of its own: a page may register plugins."""
-    script = tmp_path / "page.py"
-    script.write_text("\n".join(blocks(page, ("python",))), encoding="utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def shell_lines(page: Path) -> list[list[str]]:
+    """The shell lines of a page as words, comments left out, in order."""
+    text = "\n".join(blocks(page, "sh", "bash", "console")).replace("\\\n", " ")
+    lines = [shlex.split(line.strip().removeprefix("$ "), comments=True) for line in text.splitlines()]
+    return [line for line in lines if line]
 
 
-def commands() -> list[tuple[str, str]]:
-    found = []
-    for page in PAGES:
-        for body in blocks(page, ("sh", "bash", "console")):
-            for line in body.replace("\\\n", " ").splitlines():
-                line = line.strip().removeprefix("$ ")
-                if line.startswith("diffusionlm "):
-                    found.append((page.name, line))
-    return found
+@pytest.fixture(scope="session")
+def pipe():
+    """The pipeline that the pages call ``pipe``."""
+    from diffusionlm import DiffusionLMPipeline
+
+    pipeline = DiffusionLMPipeline.from_pretrained("restaurant")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
-@pytest.mark.parametrize(("page", "line"), commands(), ids=lambda value: str(value)[:60])
-def test_commands_run(page: str, line: str, tmp_path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
+    from diffusionlm.guidance import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers stays on the page
+    names = {"pipe": pipe, "__name__": "docs"}
+    for number, block in enumerate(blocks(page, "python"), 1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if shell_lines(page)], ids=lambda page: page.name)
+def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     from diffusionlm.cli import main
 
-    arguments = shlex.split(line, comments=True)[1:]
-    if arguments[0] in _ELSEWHERE:
-        from diffusionlm.cli import available_commands
-
-        assert arguments[0] in available_commands()
-        return
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 0, capsys.readouterr().err
+    texts = [
+        f"The {a} is a {b} pub {c}."
+        for a in ("Mill", "Eagle", "Vaults")
+        for b in ("cheap", "good")
+        for c in ("here", "there")
+    ]
+    (tmp_path / "my_texts.txt").write_text("\n".join(texts * 5) + "\n")
+    (tmp_path / "letters.csv").write_text(
+        "text,tone\n" + "".join(f"{text},{'ab'[i % 2]}\n" for i, text in enumerate(texts * 3))
+    )
+    for line in shell_lines(page):
+        if line[0] != "diffusionlm":
+            assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
+            continue
+        assert main(made_short(line[1:])) == 0, f"{shlex.join(line)}: {capsys.readouterr().err}"
+
+
+def made_short(arguments: list[str]) -> list[str]:
+    """The same command with little work: two steps of training on a file, none where the data is not here."""
+    match arguments:
+        case ["train", *given] if any(a.startswith("data.train=") for a in given):
+            kept = [a for a in given if not a.startswith("trainer.max_steps=")]
+            from_checkpoint = any(a.startswith("init=") for a in given)  # which fixes the shape of the network
+            return ["train", *kept, *(SHORT[2:] if from_checkpoint else SHORT)]
+        case ["train", *given]:
+            return ["train", *given, "--cfg"]
+        case ["train-classifier", *given]:
+            return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
+        case ["demo", *_]:
+            return ["demo", "--help"]  # the tests of the demo start it
+        case ["corpus", *given]:
+            return ["corpus", *given, "--size", "12", "--valid", "2", "--test", "2"]
+    return arguments
+
+
+def known(line: list[str]) -> bool:
+    """Whether a command that is not ours is one that works: its target, extra or file exists."""
+    match line:
+        case ["make", *words]:
+            targets = [word for word in words if "=" not in word]
+            return bool(targets) and all(f"\n{t}:" in (ROOT / "Makefile").read_text() for t in targets)
+        case ["pip", "install", *rest]:
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            named = re.findall(r"\[([\w,]+)\]", " ".join(rest))
+            return all(extra in extras for group in named for extra in group.split(","))
+        case ["python", "-m", module, *_]:
+            return (ROOT / f"{module.replace('.', '/')}.py").is_file()
+        case ["python", file, *_] | [".", file] | ["mkdocs", file, *_]:
+            return (ROOT / file).is_file() or file in (".venv/bin/activate", "build", "serve")
+        case ["git", "clone", *_]:
+            return True
+    return False
+
+
+def benchmark_commands() -> list[tuple[str, str]]:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "benchmarks" / "README.md"])
+    found = re.findall(r"(?:python -m benchmarks\.|`)((?:bench_|autoregressive|fluency)\w*) ?([^`\n]*)", text)
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("module", "rest"), benchmark_commands(), ids=lambda value: str(value)[:50])
+def test_benchmarks_that_the_pages_name_exist_and_have_their_options(module, rest):
+    path = ROOT / "benchmarks" / f"{module}.py"
+    assert path.is_file()
+    sources = "".join(file.read_text() for file in (ROOT / "benchmarks").rglob("*.py"))
+    for option in re.findall(r"(?<!\S)--[\w-]+", rest.partition("#")[0]):
+        field = rf"^ +{option[2:].replace('-', '_')}: \w+ = "  # some are the fields of a dataclass
+        assert f'"{option}"' in sources or re.search(field, sources, re.MULTILINE), f"{module} has no option {option}"
+
+
+def test_a_page_cannot_hide_code_in_a_language_that_is_not_run():
+    for page in PAGES:
+        languages = {language for language, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
+        assert languages <= {"python", "sh", "bash", "console", "text", "toml", "json"}, page.name
+
+
+@pytest.mark.parametrize("line", ["make nothing", "pip install '.[nothing]'", "python docs/nothing.py", "curl x | sh"])
+def test_a_command_that_cannot_work_is_noticed(line):
+    assert not known(shlex.split(line))
