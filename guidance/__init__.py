@@ -21,6 +21,7 @@ _HOME_OF = {
     "Composition": "composition",
     "Constituents": "syntax_constituents",
     "Constraint": "constraint",
+    "Dependencies": "syntax_dependencies",
     "Exact": "strategies",
     "FunctionGuidance": "function_plugin",
     "Guidance": "contract",

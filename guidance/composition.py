@@ -116,7 +116,8 @@ class Steering:
         if firm:
             for layout, mask in zip(layouts, allowed, strict=True):
                 bound = bind_rules(firm, layout, self.vocabulary, mask)
-                bound.viterbi(torch.zeros(1, *mask.shape).masked_fill(~mask, -torch.inf))
+                if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell
+                    bound.viterbi(torch.zeros(1, *mask.shape).masked_fill(~mask, -torch.inf))
 
     def begin(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -176,19 +177,13 @@ def bind_rules(
 
     Raises:
         UnsatisfiableConstraint: if no text on the canvas obeys.
-        ValueError: if two plugins weigh words.
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
     automata = [automaton for plugin in plugins for automaton in plugin.compiled]
     if not chains:
         return bind_to(automata, layout, vocabulary, allowed, device)
-    if len(chains) > 1:
-        names = " and ".join(chain.name for chain in chains)
-        raise ValueError(f"Only one rule about parts of speech can hold at a time, got {names}; write them as one.")
-    from diffusionlm.guidance.syntax_chain import BoundChain, known_tokens
-
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
-    return BoundChain(chains[0], bound, known_tokens(layout))
+    return reduce(lambda a, b: a.joined(b), chains).bound_with(bound, layout)
 
 
 class JointConstraint:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +20,79 @@ from diffusionlm.guidance.syntax_tables import TagTables, lexicon_tables, load_t
 from diffusionlm.guidance.syntax_words import split_words
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.automata import Language, TokenAutomaton
+    from diffusionlm.guidance.automata import Language
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
 READER = "part-of-speech"
 
 
-@register("part-of-speech")
-class PartOfSpeech(Constraint):
-    """The parts of speech of the words, as a pattern, a sequence, or wishes for single words.
+class TagRule(Constraint):
+    """Base of rules that are an automaton over parts of speech.
 
     The text is drawn from p(x) prod_w P(tag of w | w, tags beside it)^weight over all texts that can be read so: exact at
     every step, by an automaton over tags whose words weigh what a tagger says of them. The finished text is a best way
     through it, so each word has the tag asked for with a probability above ``least``, whatever the model.
+    """
+
+    least: float = field(default=0.1, kw_only=True)
+    tables: str | Path | None = field(default=None, kw_only=True)
+    lexicon: Mapping[str, Sequence[str]] | None = field(default=None, kw_only=True)
+    weight: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.least < 1:
+            raise ValueError(f"least must be a probability in [0, 1), got {self.least!r}.")
+
+    @property
+    def wish(self) -> str:
+        """What is asked for, as text, for messages and certificates."""
+        raise TypeError(f"{type(self).__name__} must say what it asks for: define the property wish.")
+
+    def automaton(self, vocabulary: Vocabulary) -> TagAutomaton:
+        """The sequences of parts of speech that are allowed."""
+        raise TypeError(f"{type(self).__name__} has no rule; define automaton(self, vocabulary).")
+
+    def languages(self) -> Sequence[Language]:
+        """None: parts of speech are no matter of characters."""
+        return []
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Finds the tagger's tables and weighs every token for every state of the automaton."""
+        super().bind(vocabulary)
+        self.vocabulary = vocabulary
+        self.tagger = find_tables(vocabulary, self.tables, self.lexicon)
+        weigh = partial(
+            word_weights, self.tagger, roles=role_of_tokens(vocabulary), least=self.least, power=self.weight
+        )
+        self.words = WordChain.of(f"{self.title}: {self.wish[:80]}", self.automaton(vocabulary), weigh)
+
+    def weighed_words(self) -> WordChain:
+        """The automaton with its words weighed."""
+        return self.words
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log of the weight of all texts that can be read so (B,), in nats: -log Z."""
+        out = state.probs.new_zeros(state.batch_size)
+        for rows, layout in by_canvas(state.layouts):
+            index = torch.tensor(rows, device=state.device)
+            bound = bind_rules([self], layout, state.vocabulary, None, state.device)
+            own = _LogPartition.apply(state.log_probs[index, : layout.length], bound)
+            out = out.index_put((index,), -own.to(out.dtype))
+        return out
+
+    def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
+        """Whether the words of a text, each by itself, can have parts of speech that obey."""
+        choices = self.tagger.choices(self.vocabulary, text, split_words(text), self.least)
+        return {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
+
+
+@register("part-of-speech")
+class PartOfSpeech(TagRule):
+    """The parts of speech of the words, as a pattern, a sequence, or wishes for single words.
+
+    See `TagRule` for how it acts and what holds.
 
     Args:
         tags: ``"DET ADJ* NOUN (AUX|VERB) .*"``, a regular expression over universal tags (see `parse_pattern`);
@@ -51,17 +112,11 @@ class PartOfSpeech(Constraint):
     """
 
     tags: Any = ".*"
-    least: float = 0.1
-    tables: str | Path | None = None
-    lexicon: Mapping[str, Sequence[str]] | None = None
-    weight: float = 2.0
 
     reference = "Li et al. 2022, Diffusion-LM improves controllable text generation, section 5.1; here exact"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.least < 1:
-            raise ValueError(f"least must be a probability in [0, 1), got {self.least!r}.")
         self.pattern = read_tags(self.tags)
 
     @classmethod
@@ -72,46 +127,14 @@ class PartOfSpeech(Constraint):
 
     @property
     def wish(self) -> str:
-        """The tags as text, for messages and certificates."""
+        """The tags as text."""
         if isinstance(self.tags, Mapping):
             return ", ".join(f"word {k} {v}" for k, v in sorted(self.tags.items()))
         return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
 
-    def languages(self) -> Sequence[Language]:
-        """None: parts of speech are no matter of characters."""
-        return []
-
-    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
-        """None, for the same reason."""
-        return []
-
-    def bind(self, vocabulary: Vocabulary) -> None:
-        """Finds the tagger's tables and weighs every token for every state of the pattern."""
-        self.compiled = []
-        self.vocabulary = vocabulary
-        self.tagger = find_tables(vocabulary, self.tables, self.lexicon)
-        roles = role_of_tokens(vocabulary)
-        opening, inside = word_weights(self.tagger, self.pattern, roles, self.least, self.weight)
-        self.words = WordChain(f"{self.title}: {self.wish[:80]}", self.pattern, opening, inside)
-
-    def weighed_words(self) -> WordChain:
-        """The pattern with its words weighed."""
-        return self.words
-
-    def energy(self, state: GuidanceState) -> Tensor:
-        """-log of the weight of all texts that can be read so (B,), in nats: -log Z."""
-        out = state.probs.new_zeros(state.batch_size)
-        for rows, layout in by_canvas(state.layouts):
-            index = torch.tensor(rows, device=state.device)
-            bound = bind_rules([self], layout, state.vocabulary, None, state.device)
-            own = _LogPartition.apply(state.log_probs[index, : layout.length], bound)
-            out = out.index_put((index,), -own.to(out.dtype))
-        return out
-
-    def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
-        """Whether the words of a text, each by itself, can have these parts of speech."""
-        choices = self.tagger.choices(self.vocabulary, text, split_words(text), self.least)
-        return {f"parts of speech: {self.wish}": self.pattern.nearest(choices) is not None}
+    def automaton(self, vocabulary: Vocabulary) -> TagAutomaton:
+        """That of the pattern."""
+        return self.pattern
 
 
 def read_tags(tags: Any) -> TagAutomaton:

@@ -11,22 +11,25 @@ complete, or begun), S of the token automaton, C classes of tokens.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automaton_bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint
-from diffusionlm.guidance.syntax_pattern import TagAutomaton
+from diffusionlm.guidance.syntax_pattern import TagAutomaton, intersect
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
 
 NEVER = -1e30  # log of nothing; finite, so that sums of nothing stay numbers
 LEAST = 1e-300  # what a possible token weighs at least beside the likeliest, so that none is lost to rounding
+MOST_ARCS = 20_000
+MOST_AT_ONCE = 1_000_000  # arcs times rows; beyond them class by class is faster
 FLOOR = 1e-4  # weight of a known word that a tagger would not give the tag: the user wrote it, so it stands
 
 
@@ -40,12 +43,43 @@ class WordChain:
         opening: (V, K) weight of a token that opens the word of a state and ends it (first half), or does not; 0 where it
             cannot.
         inside: (V, K) weight of a token that goes on with it, likewise.
+        weigh: gives these two for an automaton.
     """
 
     name: str
     automaton: TagAutomaton
     opening: Tensor
     inside: Tensor
+    weigh: Callable[[TagAutomaton], tuple[Tensor, Tensor]]
+    _kept: dict[Any, BoundChain] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, name: str, automaton: TagAutomaton, weigh: Callable[[TagAutomaton], tuple[Tensor, Tensor]]
+    ) -> WordChain:
+        """A chain from what weighs the tokens for the states of an automaton."""
+        return cls(name, automaton, *weigh(automaton), weigh)
+
+    def bound_with(self, bound: BoundAutomaton, layout: CanvasLayout) -> BoundChain:
+        """The chain on a canvas with a bound token automaton; the last one is kept."""
+        known = known_tokens(layout)
+        key = id(bound), str(known)
+        if key not in self._kept:
+            self._kept.clear()
+            self._kept[key] = BoundChain(self, bound, known)
+        return self._kept[key]
+
+    def joined(self, other: WordChain) -> WordChain:
+        """Both rules at once, with the weights of this one.
+
+        Raises:
+            UnsatisfiableConstraint: if no sequence of parts of speech obeys both.
+        """
+        try:
+            both = intersect(self.automaton, other.automaton)
+        except ValueError as error:
+            raise UnsatisfiableConstraint(f"[{self.name}] and [{other.name}]: {error}") from None
+        return WordChain.of(f"{self.name}; {other.name}", both, self.weigh)
 
     @property
     def num_states(self) -> int:
@@ -79,20 +113,62 @@ class BoundChain:
         states = chain.num_states
         self.before, self.after = _neighbours(opened, states, device)
         self.inside_before, self.inside_after = _neighbours(gone_on, states, device)
-        self.ending = _log(torch.tensor([*automaton.accepting, *[False] * len(automaton.accepting)], dtype=torch.float64, device=device))
+        self.ending = _log(
+            torch.tensor(
+                [*automaton.accepting, *[False] * len(automaton.accepting)], dtype=torch.float64, device=device
+            )
+        )
         classes = engine.token_class
         self.pad_class = int(classes[self.pad])
         lost = engine.num_states
         self.target = engine.delta.long()  # (S, C), lost state S
-        self.members: dict[int, Tensor] = {}
+        weights, self.column = _distinct(torch.cat([chain.opening, chain.inside], 1))
+        self.weights = weights.to(device)
+        self.members: dict[
+            int, Tensor | None
+        ] = {}  # tokens of each class; None: all, and weights that are 0 for others
+        self.own: dict[int, Tensor] = {}  # their weights
+        self.tokens: dict[int, Tensor] = {}
         for c in range(engine.num_classes):
-            tokens = torch.nonzero(classes == c).flatten()
-            tokens = tokens[tokens != self.pad]
-            live = (chain.opening[tokens] > 0).any(1) | (chain.inside[tokens] > 0).any(1)
-            if len(tokens[live]) and bool((self.target[:, c] < lost).any()):
-                self.members[c] = tokens[live]
-        self.weights = {c: torch.cat([chain.opening[t], chain.inside[t]], 1) for c, t in self.members.items()}
-        self.into = {c: _sources(self.target[:, c], lost) for c in [*self.members, self.pad_class] if c < engine.num_classes}
+            mine = (classes == c) & (self.weights > 0).any(1)
+            mine[self.pad] = False
+            if not bool(mine.any()) or not bool((self.target[:, c] < lost).any()):
+                continue
+            self.tokens[c] = tokens = torch.nonzero(mine).flatten()
+            most = 2 * len(tokens) > len(mine)
+            self.members[c] = None if most else tokens
+            self.own[c] = self.weights * mine[:, None] if most else self.weights[tokens]
+        self.into = {
+            c: _sources(self.target[:, c], lost) for c in [*self.members, self.pad_class] if c < engine.num_classes
+        }
+
+        self.arcs = None if engine.bridge_maps or any(self.known) else self._list_arcs(opened, gone_on)
+
+    def _list_arcs(self, opened: Sequence[tuple[int, int]], gone_on: Sequence[tuple[int, int]]) -> _Arcs | None:
+        """Arcs between pairs (k, s), for both directions; None where there are too many."""
+        states, others, lost = self.chain.num_states, self.bound._engine.num_states, self.bound._engine.num_states
+        moves = [(s, self.target[s, c], n) for n, c in enumerate(self.members) for s in range(others)]
+        live = [(s, int(t), n) for s, t, n in moves if int(t) < lost]
+        if (len(opened) + len(gone_on)) * len(live) > MOST_ARCS:
+            return None
+        arcs = []
+        for kind, own in enumerate((opened, gone_on)):
+            arcs += [(a * others + s, b * others + t, (2 * n + kind) * states + b) for a, b in own for s, t, n in live]
+        if self.pad_class in self.into:
+            pad = 2 * len(self.members) * states
+            for s in range(others):
+                t = int(self.target[s, self.pad_class])
+                if t < lost:
+                    arcs += [(k * others + s, k * others + t, pad) for k in range(states)]
+        pairs = states * others
+        count = 2 * len(self.members) * states + (self.pad_class in self.into)
+        into: list[list[tuple[int, int]]] = [[] for _ in range(2 * pairs)]
+        for a, b, m in arcs:
+            into[b].append((a, m))
+            into[pairs + a].append((pairs + b, count + m))
+        most = max(map(len, into))
+        table = torch.tensor([own + [(2 * pairs, 0)] * (most - len(own)) for own in into], device=self.before.device)
+        return _Arcs(table[..., 0].contiguous(), table[..., 1].contiguous())
 
     # ---- what the session asks --------------------------------------------------------------------------------------
 
@@ -102,18 +178,20 @@ class BoundChain:
         Raises:
             UnsatisfiableConstraint: a row has no text of positive weight.
         """
-        masses = self._masses(log_p)
-        after, log_z = self._backward(masses, _sum)
+        rows = self._rows(log_p)
+        masses = self._masses(rows)
+        before, after, log_z = self._both(masses)
+        if rows.dtype == torch.float32 and not bool((log_z > NEVER / 2).all()):
+            rows = rows.double()  # what single precision lost
+            masses = self._masses(rows)
+            before, after, log_z = self._both(masses)
         self._possible(log_z)
-        before = self._forward(masses)
-        out = self._marginals(log_p, masses, before, after, log_z)
-        ratio = out - self._rows(log_p)
-        divergence = (out.exp() * ratio.masked_fill(~torch.isfinite(ratio), 0.0)).sum(-1)
+        out, divergence = self._marginals(rows, masses, before, after, log_z)
         return Conditioned(out.to(log_p.dtype), log_z, divergence)
 
     def log_partition(self, log_p: Tensor) -> Tensor:
         """log Z (B,), `NEVER` or below where there is no text."""
-        return self._backward(self._masses(log_p), _sum)[1]
+        return self._backward(self._masses(self._rows(log_p).double()), _sum)[1]
 
     def viterbi(self, log_p: Tensor) -> Tensor:
         """Token ids (B, L): the best way through the automata, by the mass of the tokens that take each step of it, and of
@@ -122,30 +200,34 @@ class BoundChain:
         Raises:
             UnsatisfiableConstraint: a row has no text of positive weight.
         """
-        masses = self._masses(log_p)
+        rows = self._rows(log_p).double()
+        masses = self._masses(rows)
         after, log_z = self._backward(masses, _max)
         self._possible(log_z)
-        return self._walk(log_p, masses, after)
+        return self._walk(rows, masses, after)
 
     # ---- masses -----------------------------------------------------------------------------------------------------
 
     def _rows(self, log_p: Tensor) -> Tensor:
+        """At least single precision, forbidden tokens at -inf."""
         bias = self.bound._engine.bias
-        rows = log_p.detach().double()
+        rows = log_p.detach().to(torch.promote_types(log_p.dtype, torch.float32))
         return rows if bias is None else rows + bias
 
-    def _masses(self, log_p: Tensor) -> _Masses:
+    def _masses(self, rows: Tensor) -> _Masses:
         """Log mass of the tokens of each class that open or go on with the word of each state, at each position."""
-        rows = self._rows(log_p)
         states = self.chain.num_states
         opening, inside = {}, {}
+        top = rows.amax(-1, keepdim=True)
+        if rows.dtype == torch.float64:
+            shares = (rows - top).exp_().clamp_min_(LEAST).mul_(rows > NEVER)
+        else:
+            shares = _single_exp(rows - top)
         for c, tokens in self.members.items():
-            own = rows[..., tokens]
-            top = own.amax(-1, keepdim=True).clamp_min(NEVER)
-            shares = (own - top).exp_().clamp_min_(LEAST).mul_(own > NEVER)
-            mass = _log(shares @ self.weights[c]) + top
+            own = shares if tokens is None else shares[..., tokens]
+            mass = ((own @ self.own[c].to(own.dtype)).double().log_() + top).clamp_min_(NEVER)[..., self.column]
             opening[c], inside[c] = mass[..., :states], mass[..., states:]
-        pad = rows[..., self.pad].clamp_min(NEVER) if self.pad_class in self.into else None
+        pad = rows[..., self.pad].double().clamp_min(NEVER) if self.pad_class in self.into else None
         return _Masses(opening, inside, pad)
 
     def _through_known(self, ways: Tensor, tokens: Sequence[int], backwards: bool = False) -> Tensor:
@@ -184,6 +266,34 @@ class BoundChain:
         return _collected(ways, self.inside_after, add or _sum)
 
     # ---- forward and backward ---------------------------------------------------------------------------------------
+
+    def _both(self, masses: _Masses) -> tuple[Tensor, Tensor, Tensor]:
+        """`_forward`, `_backward` and log Z: where nothing is known and the automata are small, both in one recursion over
+        the arcs between pairs of states, the backward one running from the end."""
+        engine = self.bound._engine
+        if self.arcs is None or self.arcs.size * masses.rows > MOST_AT_ONCE:
+            after, log_z = self._backward(masses, _sum)
+            return self._forward(masses), after, log_z
+        source, mass = self.arcs.source, self.arcs.mass
+        pairs, rows = self.chain.num_states * engine.num_states, masses.rows
+        each = [part for c in self.members for part in (masses.opening[c], masses.inside[c])]
+        each += [] if masses.pad is None else [masses.pad[..., None]]
+        weights = torch.cat(each, -1)
+        weights = torch.cat([weights, weights.flip(1)], -1)  # forward at position t, backward at L - 1 - t
+        start = weights.new_full((1, pairs), NEVER)
+        start[0, engine.start] = 0.0
+        end = (self.ending[:, None] + engine.log_accepting.clamp_min(NEVER)).clamp_min(NEVER).view(1, pairs)
+        ways = torch.cat([start, end, end.new_full((1, 1), NEVER)], 1).expand(rows, -1)
+        last = ways[:, -1:]
+        found = []
+        for t in range(self.length):
+            found.append(ways)
+            moved = (ways[:, source] + weights[:, t][:, mass]).logsumexp(-1).clamp_min_(NEVER)
+            ways = torch.cat([moved, last], 1)
+        both = torch.stack(found, 1)
+        shape = (rows, self.length, self.chain.num_states, engine.num_states)
+        before, after = both[..., :pairs].view(shape), both[..., pairs:-1].flip(1).view(shape)
+        return before, after, ways[:, pairs + engine.start]
 
     def _forward(self, masses: _Masses) -> Tensor:
         """(B, L, K, S) log weight of all ways to a pair of states before each position."""
@@ -233,31 +343,42 @@ class BoundChain:
             ways = self._through_known(ways, self.known[i], backwards=True)
         return torch.stack(out[::-1], 1), ways[:, 0, engine.start]
 
-    def _marginals(self, log_p: Tensor, masses: _Masses, before: Tensor, after: Tensor, log_z: Tensor) -> Tensor:
-        rows, length, states, other = before.shape
-        flat = before.reshape(rows * length, states, other)
-        entered = self._enter(flat).view(rows, length, states, other)
-        gone_on = self._enter_inside(flat).view(rows, length, states, other)
-        weighed = self._rows(log_p)
-        out = torch.full_like(weighed, -torch.inf)
-        shift = log_z[:, None, None]
-        for c, tokens in self.members.items():
+    def _marginals(
+        self, rows: Tensor, masses: _Masses, before: Tensor, after: Tensor, log_z: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log marginals (B, L, V), and their KL from what was given at each position (B, L)."""
+        batch, length, states, other = before.shape
+        flat = before.reshape(batch * length, states, other)
+        entered = self._enter(flat).view(batch, length, states, other)
+        gone_on = self._enter_inside(flat).view(batch, length, states, other)
+        ratio = torch.zeros_like(rows)  # of the marginals to what was given, up to a factor a position
+        parts, pad = {}, None
+        for c in self.members:
             pulled = _pulled(after, self.target[:, c])
-            ways = torch.cat([(entered + pulled).logsumexp(-1), (gone_on + pulled).logsumexp(-1)], -1)
-            top = ways.amax(-1, keepdim=True)
-            mass = _log((ways - top).exp() @ self.weights[c].T) + (top - shift)
-            out[..., tokens] = weighed[..., tokens] + mass
+            parts[c] = torch.cat([(entered + pulled).logsumexp(-1), (gone_on + pulled).logsumexp(-1)], -1)
         if masses.pad is not None:
-            pulled = _pulled(after, self.target[:, self.pad_class])
-            out[..., self.pad] = weighed[..., self.pad] + (before + pulled).flatten(2).logsumexp(-1) - log_z[:, None]
-        return out.masked_fill_(out < NEVER / 2, -torch.inf)
+            pad = (before + _pulled(after, self.target[:, self.pad_class])).flatten(2).logsumexp(-1)
+        top = torch.stack([*(own.amax(-1) for own in parts.values()), *([] if pad is None else [pad])]).amax(0)
+        for c, tokens in self.members.items():
+            shares = _single_exp(parts[c] - top[..., None])
+            by_column = shares.new_zeros(batch, length, self.weights.shape[1]).index_add_(-1, self.column, shares)
+            found = by_column.to(rows.dtype) @ self.own[c].T.to(rows.dtype)
+            if tokens is None:
+                ratio += found
+            else:
+                ratio[..., tokens] += found
+        if pad is not None:
+            ratio[..., self.pad] = (pad - top).exp().to(rows.dtype)
+        ratio = ratio.clamp_min_(1e-38).log_().add_((top - log_z[:, None]).to(rows.dtype)[..., None])
+        out = rows + ratio
+        held = torch.linalg.vecdot(out.exp(), ratio)
+        return out, held
 
-    def _walk(self, log_p: Tensor, masses: _Masses, after: Tensor) -> Tensor:
+    def _walk(self, weighed: Tensor, masses: _Masses, after: Tensor) -> Tensor:
         engine = self.bound._engine
-        weighed = self._rows(log_p)
-        ids = torch.empty(log_p.shape[:2], dtype=torch.long, device=log_p.device)
+        ids = torch.empty(weighed.shape[:2], dtype=torch.long, device=weighed.device)
         opening, inside = _log(self.chain.opening), _log(self.chain.inside)
-        for row in range(len(log_p)):
+        for row in range(len(weighed)):
             state, other = self._walk_known(0, self.known[0]), engine.start
             for i in range(self.length):
                 best, step = -torch.inf, (self.pad, state, other)
@@ -272,12 +393,14 @@ class BoundChain:
                     for k, table, mass in options:
                         score = float(mass[row, i, k] + after[row, i, k, target])
                         if score > best:
-                            tokens = self.members[c]
+                            tokens = self.tokens[c]
                             token = int(tokens[(weighed[row, i, tokens] + table[tokens, k]).argmax()])
                             best, step = score, (token, k, target)
                 if masses.pad is not None:
                     target = int(self.target[other, self.pad_class])
-                    score = float(masses.pad[row, i] + after[row, i, state, target]) if target < engine.num_states else best
+                    score = (
+                        float(masses.pad[row, i] + after[row, i, state, target]) if target < engine.num_states else best
+                    )
                     if score > best:
                         best, step = score, (self.pad, state, target)
                 ids[row, i], state, other = step
@@ -327,6 +450,19 @@ EVERYTHING = "0 or more tokens in the spans"
 
 
 @dataclass(frozen=True)
+class _Arcs:
+    """(2 N, R) for N pairs of states, forward and backward: where ways come from, and the mass that they take."""
+
+    source: Tensor
+    mass: Tensor
+
+    @property
+    def size(self) -> int:
+        """Arcs, gaps counted."""
+        return self.source.numel()
+
+
+@dataclass(frozen=True)
 class _Masses:
     """Log masses by class: of tokens that open (B, L, K), that go on (B, L, K); of pad (B, L)."""
 
@@ -355,12 +491,25 @@ def _neighbours(arcs: Sequence[tuple[int, int]], size: int, device: torch.device
     )
 
 
+def _distinct(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The different columns of (V, n), and which of them each column is (n,)."""
+    seen: dict[bytes, int] = {}
+    which = [seen.setdefault(column.numpy().tobytes(), len(seen)) for column in weights.T.contiguous().cpu()]
+    first = [which.index(k) for k in range(len(seen))]
+    return weights[:, first].contiguous(), torch.tensor(which, device=weights.device)
+
+
 def _collected(ways: Tensor, neighbours: Tensor, add: Add) -> Tensor:
     """(B, K, S) -> (B, K, S): over the neighbours of each state."""
     padded = torch.cat([ways, ways.new_full((len(ways), 1, ways.shape[2]), NEVER)], 1)
     if neighbours.shape[1] == 1:
         return padded[:, neighbours[:, 0]]
     return add(padded[:, neighbours], 2)
+
+
+def _single_exp(values: Tensor) -> Tensor:
+    """exp in place, 0 below e^-80: single precision is slow on what is smaller still."""
+    return values.clamp_min_(-80.0).exp_().sub_(math.exp(-80.0)).clamp_min_(0.0)
 
 
 def _log(values: Tensor) -> Tensor:

@@ -149,6 +149,93 @@ def wish_automaton(wishes: Mapping[int, str]) -> TagAutomaton:
     return _automaton(builder, builder.link(part, _Part(True, rest.first, rest.last)))
 
 
+def place_automaton(first: int, runs: Sequence[tuple[str, Sequence[str], str]]) -> TagAutomaton:
+    """The automaton of texts with one of several runs of tags at a place.
+
+    Args:
+        first: words before the run.
+        runs: tag before it ("START" if ``first`` is 0, "" for any), its tags, tag behind it ("END", or "" for any).
+
+    Raises:
+        ValueError: if the runs do not fit the place, or there are none.
+    """
+    if not runs:
+        raise ValueError("place_automaton needs a run of tags.")
+    builder = _Builder("")
+    anything = frozenset(UPOS)
+    ways: list[list[frozenset[str]]] = []
+    for before, tags, behind in runs:
+        if (before == "START") != (first == 0) and before:
+            raise ValueError(f"A run behind {before!r} cannot begin at word {first}.")
+        way = [] if first == 0 else [frozenset({before}) if before else anything]
+        way += [frozenset({tag}) for tag in tags]
+        ways.append(
+            [*way, frozenset({"END"})] if behind == "END" else [*way, frozenset({behind}) if behind else frozenset()]
+        )
+    part = _Part(True, [], [])
+    for _ in range(first - 1):
+        part = builder.link(part, builder.symbol(anything))
+    rest = builder.loop(builder.symbol(anything))
+    rest = _Part(True, rest.first, rest.last)
+    return _automaton(builder, builder.link(part, _branches(builder, ways, rest)))
+
+
+def _branches(builder: _Builder, ways: Sequence[Sequence[frozenset[str]]], rest: _Part) -> _Part:
+    """Alternatives that share their beginnings; an empty set at the end means that anything may follow."""
+    if any(not way for way in ways):
+        return _Part(True, [], [])
+    groups: dict[frozenset[str], list[Sequence[frozenset[str]]]] = {}
+    for way in ways:
+        groups.setdefault(way[0], []).append(way[1:])
+    parts = []
+    for head, tails in groups.items():
+        if head == frozenset({"END"}):
+            parts.append(_Part(True, [], []))
+        elif not head:
+            parts.append(rest)
+        else:
+            ends = any(not tail for tail in tails)
+            tail = rest if ends else _branches(builder, tails, rest)
+            parts.append(builder.link(builder.symbol(head), tail))
+    return _Part(any(p.empty for p in parts), [s for p in parts for s in p.first], [s for p in parts for s in p.last])
+
+
+def intersect(a: TagAutomaton, b: TagAutomaton) -> TagAutomaton:
+    """The sequences that both accept.
+
+    Raises:
+        ValueError: if there are none, or the automaton would be too large.
+    """
+    after_a, after_b = _successors(a), _successors(b)
+    pairs: dict[tuple[int, int], int] = {(0, 0): 0}
+    arcs: list[tuple[int, int]] = []
+    queue = [(0, 0)]
+    while queue:
+        here = queue.pop()
+        for k in after_a[here[0]]:
+            for m in after_b[here[1]]:
+                if not a.tags[k] & b.tags[m]:
+                    continue
+                if (k, m) not in pairs:
+                    pairs[(k, m)] = len(pairs)
+                    queue.append((k, m))
+                    if len(pairs) > 4 * MAX_STATES:
+                        raise ValueError(f"These rules together need more than {4 * MAX_STATES} states; ask for less.")
+                arcs.append((pairs[here], pairs[(k, m)]))
+    tags = [a.tags[k] & b.tags[m] for k, m in pairs]
+    accepting = [a.accepting[k] and b.accepting[m] for k, m in pairs]
+    marks = [a.previous_is_mark[k] for k, _ in pairs]
+    return _trimmed(tags, arcs, accepting, marks)
+
+
+def _successors(automaton: TagAutomaton) -> list[list[int]]:
+    after: list[list[int]] = [[] for _ in automaton.tags]
+    for k, own in enumerate(automaton.predecessors):
+        for p in own:
+            after[p].append(k)
+    return after
+
+
 def _set_of(labels: Sequence[str]) -> frozenset[str]:
     return frozenset(check_label(label, "part of speech") for label in labels)
 
@@ -286,31 +373,45 @@ def _automaton(builder: _Builder, part: _Part) -> TagAutomaton:
                 states[key] = len(states)
                 queue.append(key)
             arcs.append((states[state], states[key]))
-    symbol_of = [key[0] for key in states]
-    useful = {k for k, s in enumerate(symbol_of) if s in ends}
-    while True:
-        more = {a for a, b in arcs if b in useful} - useful
-        if not more:
-            break
-        useful |= more
-    kept = [0, *sorted(useful - {0})]
+    tags = [builder.symbols[symbol] for symbol, _ in states]
+    return _trimmed(tags, arcs, [symbol in ends for symbol, _ in states], [mark for _, mark in states])
+
+
+def _trimmed(
+    tags: Sequence[frozenset[str]], arcs: Sequence[tuple[int, int]], accepting: Sequence[bool], marks: Sequence[bool]
+) -> TagAutomaton:
+    """The automaton of its states and arcs, without states from which there is no way to the end.
+
+    Raises:
+        ValueError: if nothing is left.
+    """
+    before: list[list[int]] = [[] for _ in tags]
+    for a, b in arcs:
+        before[b].append(a)
+    useful = {k for k, end in enumerate(accepting) if end}
+    queue = list(useful)
+    while queue:
+        for a in before[queue.pop()]:
+            if a not in useful:
+                useful.add(a)
+                queue.append(a)
+    if 0 not in useful:
+        raise ValueError("No sequence of parts of speech obeys these rules together.")
+    kept = sorted(useful)
     number = {old: new for new, old in enumerate(kept)}
-    arcs = [(number[a], number[b]) for a, b in arcs if a in number and b in number and b in useful]
-    tags = [builder.symbols[symbol_of[old]] for old in kept]
-    start, end = frozenset({"START"}), frozenset({"END"})
-    previous, following, before = [], [], []
-    for k in range(len(kept)):
-        own = [a for a, b in arcs if b == k]
-        before.append(tuple(own))
-        previous.append(frozenset().union(*(start if a == 0 else tags[a] for a in own)))
-        after = frozenset().union(*(tags[b] for a, b in arcs if a == k))
-        following.append(after | end if symbol_of[kept[k]] in ends else after)
-    marks = list(states)
+    links = sorted({(number[a], number[b]) for a, b in arcs if a in useful and b in useful})
+    previous: list[set[str]] = [set() for _ in kept]
+    following: list[set[str]] = [{"END"} if accepting[old] else set() for old in kept]
+    predecessors: list[list[int]] = [[] for _ in kept]
+    for a, b in links:
+        previous[b] |= tags[kept[a]] if a else {"START"}
+        following[a] |= tags[kept[b]]
+        predecessors[b].append(a)
     return TagAutomaton(
-        tuple(tags),
-        tuple(previous),
-        tuple(following),
-        tuple(before),
-        tuple(symbol_of[old] in ends for old in kept),
-        tuple(marks[old][1] for old in kept),
+        tuple(tags[old] for old in kept),
+        tuple(map(frozenset, previous)),
+        tuple(map(frozenset, following)),
+        tuple(map(tuple, predecessors)),
+        tuple(bool(accepting[old]) for old in kept),
+        tuple(marks[old] for old in kept),
     )

@@ -149,7 +149,9 @@ class TagTables:
         share = own[same] / total[group]
         highest = torch.zeros(self.num_tokens, len(UPOS), dtype=torch.float64)
         highest = highest.view(-1).scatter_reduce_(0, v * len(UPOS) + t, share, "amax").view_as(highest)
-        inside = torch.stack([self.inside_probability([tag], True) + self.inside_probability([tag], False) for tag in UPOS], 1)
+        inside = torch.stack(
+            [self.inside_probability([tag], True) + self.inside_probability([tag], False) for tag in UPOS], 1
+        )
         return highest, inside
 
     def _sum(self, token: Tensor, values: Tensor) -> Tensor:
@@ -218,7 +220,10 @@ def load_tables(folder: Path) -> TagTables:
 
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data = {key: value.long() if value.dtype == torch.int16 else value.double() for key, value in load_file(folder / WEIGHTS).items()}
+        data = {
+            key: value.long() if value.dtype == torch.int16 else value.double()
+            for key, value in load_file(folder / WEIGHTS).items()
+        }
         return TagTables(
             config["vocabulary_fingerprint"],
             config["vocab_size"],
@@ -243,7 +248,12 @@ def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]])
     for word, given in lexicon.items():
         tags = [check_label(tag, "part of speech") for tag in ([given] if isinstance(given, str) else given)]
         forms = {word.encode(), b" " + word.encode()}
-        rows += [(v, _AT["X"], _AT[tag], _AT["X"], 1) for v, own in enumerate(vocabulary.surfaces) if own in forms for tag in tags]
+        rows += [
+            (v, _AT["X"], _AT[tag], _AT["X"], 1)
+            for v, own in enumerate(vocabulary.surfaces)
+            if own in forms
+            for tag in tags
+        ]
     if not rows:
         raise ValueError(f"No word of the lexicon is a token of this vocabulary: {list(lexicon)[:8]}.")
     return TagTables(

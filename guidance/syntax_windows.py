@@ -14,15 +14,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.guidance.syntax_tables import CONFIG, CONTEXTS, WEIGHTS
 
+if TYPE_CHECKING:
+    from diffusionlm.text import Vocabulary
+
 LONGEST = 24  # words of a run that is kept tag by tag
-FEWEST = 2.0  # occurrences of a run
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
 
 
@@ -86,8 +88,12 @@ class WindowTables:
             )
         return sorted(found, key=lambda w: -(w.count**0.5) * w.share**4)
 
-    def save(self, folder: str | Path) -> None:
-        """Writes a folder."""
+    def lengths(self, label: str) -> list[int]:
+        """Lengths of the runs of a label."""
+        return sorted({int(n) for n in (self.tags[self.label == self.labels.index(label), 2:] >= 0).sum(1)})
+
+    def save(self, folder: str | Path, fingerprint: str) -> None:
+        """Writes a folder that `find_windows` finds for models of the vocabulary with this fingerprint."""
         from safetensors.torch import save_file
 
         target = Path(folder)
@@ -101,7 +107,7 @@ class WindowTables:
         save_file(tensors, target / WEIGHTS)
         config = {
             "model_type": "diffusionlm_window_tables",
-            "vocabulary_fingerprint": "",
+            "vocabulary_fingerprint": fingerprint,
             "labels": self.labels,
             "card": self.card,
         }
@@ -109,13 +115,18 @@ class WindowTables:
 
 
 def build_windows(
-    sentences: Iterable[tuple[Sequence[str], Sequence[tuple[int, int, str, float]]]], card: dict[str, Any]
+    sentences: Iterable[tuple[Sequence[str], Sequence[tuple[int, int, str, float]]]],
+    card: dict[str, Any],
+    fewest: int = 2,
+    longest: int = LONGEST,
 ) -> WindowTables:
     """Counts of parsed sentences.
 
     Args:
         sentences: universal tags of the words, and (first, last, label, probability) of what is there, last inclusive.
         card: what to remember.
+        fewest: occurrences of a run that is kept.
+        longest: words of a run that is kept.
     """
     hits: dict[tuple[int, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     totals: Counter[tuple[int, ...]] = Counter()
@@ -123,15 +134,15 @@ def build_windows(
         codes = [_AT["START"], *(_AT[tag] for tag in tags), _AT["END"]]
         size = len(tags)
         for first in range(size):
-            for last in range(first, min(size, first + LONGEST)):
+            for last in range(first, min(size, first + longest)):
                 totals[(codes[first], codes[last + 2], *codes[first + 1 : last + 2])] += 1
         for first, last, label, share in spans:
-            if last - first < LONGEST:
+            if last - first < longest:
                 hits[(codes[first], codes[last + 2], *codes[first + 1 : last + 2])][label] += share
     rows = [
         (run, label, float(totals[run]), min(1.0, n / totals[run]))
         for run, own in hits.items()
-        if totals[run] >= FEWEST
+        if totals[run] >= fewest
         for label, n in own.items()
         if n / totals[run] >= 0.5
     ]
@@ -140,7 +151,9 @@ def build_windows(
     return WindowTables(
         tuple(labels),
         torch.tensor([index[label] for _, label, _, _ in rows], dtype=torch.long),
-        torch.tensor([[*run, *[-1] * (2 + LONGEST - len(run))] for run, *_ in rows], dtype=torch.long).view(-1, 2 + LONGEST),
+        torch.tensor([[*run, *[-1] * (2 + LONGEST - len(run))] for run, *_ in rows], dtype=torch.long).view(
+            -1, 2 + LONGEST
+        ),
         torch.tensor([min(n, 60_000.0) for _, _, n, _ in rows], dtype=torch.float64),
         torch.tensor([share for *_, share in rows], dtype=torch.float64),
         card,
@@ -169,3 +182,22 @@ def load_windows(folder: Path) -> WindowTables:
         )
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(f"The tables in {folder} cannot be read: {error}") from error
+
+
+def find_windows(name: str, vocabulary: Vocabulary, folder: str | Path | None) -> WindowTables:
+    """The tables of a name that belong to a model's vocabulary, or those of a folder.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    from diffusionlm.guidance.reader_store import find_reader
+
+    if folder is None:
+        try:
+            folder = find_reader(name, vocabulary)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"There are no {name} for this model's vocabulary of {len(vocabulary)} tokens. Make them with: diffusionlm "
+                "train-syntax checkpoint=CHECKPOINT; or give the plugin a grammar={'NP': ['DET NOUN']}."
+            ) from None
+    return load_windows(Path(folder))

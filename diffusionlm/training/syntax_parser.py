@@ -92,7 +92,7 @@ class ChartParser(nn.Module):
             for row, number in enumerate(numbers):
                 n = int(lengths[row])
                 for i, j in spans[row]:
-                    if j < n and best[row, i, j] > 0 or (i, j) == (0, n - 1):
+                    if (j < n and best[row, i, j] > 0) or (i, j) == (0, n - 1):
                         chain = self.labels[1 + int(which[row, i, j])]
                         out[number] += [(i, j, label) for label in chain.split("::")]
 
@@ -123,7 +123,9 @@ class ChartParser(nn.Module):
         return out
 
 
-def bracket_f1(found: Sequence[Sequence[tuple[int, int, str]]], gold: Sequence[Sequence[tuple[int, int, str]]]) -> float:
+def bracket_f1(
+    found: Sequence[Sequence[tuple[int, int, str]]], gold: Sequence[Sequence[tuple[int, int, str]]]
+) -> float:
     """Labelled F1 over all sentences."""
     right = sum(sum((Counter(a) & Counter(b)).values()) for a, b in zip(found, gold, strict=True))
     return 2 * right / max(1, sum(map(len, found)) + sum(map(len, gold)))
@@ -175,11 +177,15 @@ def train_parser(
             for batch in _by_length(data, words_a_batch, generator):
                 lengths = torch.tensor([len(r) for r, _, _ in batch])
                 n = int(lengths.max())
-                rows = [torch.where((torch.rand(len(c)) < c)[:, None] & (torch.arange(5) == 0), 0, r) for r, _, c in batch]
+                rows = [
+                    torch.where((torch.rand(len(c)) < c)[:, None] & (torch.arange(5) == 0), 0, r) for r, _, c in batch
+                ]
                 target = torch.stack([F.pad(t, (0, n - len(t), 0, n - len(t)), value=-100) for _, t, _ in batch])
                 upper = torch.ones(n, n, dtype=torch.bool).triu()
                 logits = parser(pad_sequence(rows, batch_first=True), lengths)[:, upper]
-                loss = F.cross_entropy(logits.flatten(0, 1), target[:, upper].flatten(), ignore_index=-100, reduction="sum")
+                loss = F.cross_entropy(
+                    logits.flatten(0, 1), target[:, upper].flatten(), ignore_index=-100, reduction="sum"
+                )
                 optimizer.zero_grad()
                 (loss / lengths.sum()).backward()
                 nn.utils.clip_grad_norm_(parser.parameters(), 2.0)

@@ -94,5 +94,3 @@ def make_tables(
                 yield ids, token_openings(text, text_places(ids, vocabulary), cut), list(own)
 
     return build_tables(vocabulary, counted(), card)
-
-

@@ -98,9 +98,7 @@ def train_tagger(
     generator = random.Random(seed)
     counts = Counter(word.lower() for s in sentences for word in s.words)
     known = {word: i + 1 for i, (word, n) in enumerate(counts.most_common(KNOWN)) if n > 1}
-    labels = {
-        kind: sorted({tag for s in sentences for tag in getattr(s, kind) if tag}) for kind in ("upos", "xpos")
-    }
+    labels = {kind: sorted({tag for s in sentences for tag in getattr(s, kind) if tag}) for kind in ("upos", "xpos")}
     index = {kind: {tag: i for i, tag in enumerate(own)} for kind, own in labels.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -117,7 +115,9 @@ def train_tagger(
         for _ in range(epochs):
             tagger.train()
             for batch in _batches(data, words_a_batch, generator):
-                rows = [torch.where((torch.rand(len(c)) < c)[:, None] & (torch.arange(5) == 0), 0, r) for r, _, c in batch]
+                rows = [
+                    torch.where((torch.rand(len(c)) < c)[:, None] & (torch.arange(5) == 0), 0, r) for r, _, c in batch
+                ]
                 lengths = torch.tensor([len(r) for r in rows])
                 gold = pad_sequence([g for _, g, _ in batch], batch_first=True, padding_value=-100)
                 hidden = tagger.encode(pad_sequence(rows, batch_first=True), lengths)

@@ -27,7 +27,7 @@ def part_of_speech(pattern, seed=0):
     opening *= (plugin.words.opening > 0).repeat(1, 1)[:, :half].repeat(1, 2)  # words may be one token or more
     opening[:, [0, half]] = inside[:, [0, half]] = 0.0
     inside[[0, 1, 2, 4, 5]] = 0.0
-    plugin.words = WordChain("test", plugin.pattern, opening, inside)
+    plugin.words = WordChain("test", plugin.pattern, opening, inside, lambda automaton: (opening, inside))
     return plugin
 
 
@@ -63,7 +63,9 @@ def bound_on(plugins, length=4):
     return bind_rules(plugins, layout, WORDS, allowed)
 
 
-@pytest.mark.parametrize("pattern", ["DET ADJ? NOUN", "(DET|ADJ)* [NOUN VERB] .*", ". NOUN PUNCT? .*", "DET NOUN VERB?"])
+@pytest.mark.parametrize(
+    "pattern", ["DET ADJ? NOUN", "(DET|ADJ)* [NOUN VERB] .*", ". NOUN PUNCT? .*", "DET NOUN VERB?"]
+)
 @pytest.mark.parametrize("phrase", [None, "good"])
 def test_marginals_are_those_of_all_texts(pattern, phrase):
     plugin = part_of_speech(pattern)
@@ -71,7 +73,9 @@ def test_marginals_are_those_of_all_texts(pattern, phrase):
     if phrase:
         rules.append(Phrases(include=[phrase]))
         rules[1].bind(WORDS)
-    log_p = torch.randn(2, 4, len(WORDS), generator=torch.Generator().manual_seed(1), dtype=torch.float64).log_softmax(-1)
+    log_p = torch.randn(2, 4, len(WORDS), generator=torch.Generator().manual_seed(1), dtype=torch.float64).log_softmax(
+        -1
+    )
     bound = bound_on(rules) if not phrase or "ADJ" in pattern or "." in pattern else None
     if bound is None:
         with pytest.raises(UnsatisfiableConstraint):
@@ -103,7 +107,9 @@ def test_gradient_of_the_energy_is_the_posterior():
     bound = bound_on([plugin])
     from diffusionlm.guidance.syntax import _LogPartition
 
-    log_p = torch.randn(1, 4, len(WORDS), dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    log_p = torch.randn(
+        1, 4, len(WORDS), dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    ).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: _LogPartition.apply(x, bound), (log_p,))
 
 
