@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffusionlm.demo.catalogue import PluginCard
+
 
 @dataclass(frozen=True)
 class Example:
@@ -40,6 +42,23 @@ EXAMPLES = (
         seed=3,
     ),
     Example(
+        "Parts of speech",
+        plugins={"part-of-speech": {"tags": "DET NOUN AUX DET ADJ ADJ? NOUN ADP .*"}},
+        checkpoints=("restaurant",),
+    ),
+    Example(
+        "A rude review, made civil",
+        "The staff were [SPAN] and the food was [SPAN].",
+        plugins={"toxicity": {"mode": "below", "amount": 0.1}},
+        checkpoints=("guestbook",),
+    ),
+    Example(
+        "A card number withheld",
+        "Please refund my card [SPAN].",
+        plugins={"pii": {}},
+        checkpoints=("guestbook",),
+    ),
+    Example(
         "Several rules at once",
         "[SPAN] near [SPAN].",
         plugins={
@@ -52,11 +71,13 @@ EXAMPLES = (
 )
 
 
-def examples_for(plugins: Iterable[str], checkpoints: Iterable[str]) -> list[Example]:
-    """The examples whose plugins and weights are there."""
-    known, weights = set(plugins), set(checkpoints)
+def examples_for(cards: Iterable[PluginCard], checkpoints: Iterable[str]) -> list[Example]:
+    """The examples whose plugins, with the settings they fill in, and weights are there."""
+    known = {card.name: {control.name for control in card.all_controls} for card in cards}
+    weights = set(checkpoints)
     return [
         example
         for example in EXAMPLES
-        if set(example.plugins) <= known and (not example.checkpoints or weights & set(example.checkpoints))
+        if all(name in known and set(settings) <= known[name] for name, settings in example.plugins.items())
+        and (not example.checkpoints or weights & set(example.checkpoints))
     ]

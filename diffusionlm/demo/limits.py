@@ -19,6 +19,7 @@ class Limits:
     Attributes:
         characters: of a text or a prompt.
         spans: in one text.
+        tokens: of one span.
         samples: texts at once.
         steps: denoising steps.
         plugins: switched on at once.
@@ -32,6 +33,7 @@ class Limits:
 
     characters: int = 600
     spans: int = 6
+    tokens: int = 256
     samples: int = 8
     steps: int = 64
     plugins: int = 6
@@ -43,14 +45,18 @@ class Limits:
     body: int = 64_000
 
     def check_text(self, text: str, what: str) -> None:
-        """Raises `Refused` if a text is too long or has too many spans."""
+        """Raises `Refused` if a text is too long, or has too many or too long spans."""
         if len(text) > self.characters:
             raise Refused(
                 f"{what} has {len(text):,} characters; this page takes {self.characters}. Shorten it, or use the Python "
                 "library, which has no such limit."
             )
-        if len(_SPAN.findall(text)) > self.spans:
-            raise Refused(f"{what} has {len(_SPAN.findall(text))} spans; this page takes {self.spans} at once.")
+        lengths = _SPAN.findall(text)
+        if len(lengths) > self.spans:
+            raise Refused(f"{what} has {len(lengths)} spans; this page takes {self.spans} at once.")
+        longest = max((length for length in lengths if length), key=lambda digits: (len(digits), digits), default="0")
+        if len(longest) > 6 or int(longest) > self.tokens:
+            raise Refused(f"A span of {longest[:12]} tokens is more than this page takes: at most {self.tokens}.")
 
     def whole(self, value: object, what: str, least: int, most: int) -> int:
         """An integer within bounds.

@@ -90,7 +90,7 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
         with gr.Row(elem_id="dl-columns", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_id="dl-orders"):
                 _heading(1, "Write", "Put [SPAN] where the model shall write, or leave the text empty for a whole one.")
-                chosen = examples_for([card.name for card in usable], weights)
+                chosen = examples_for(usable, weights)
                 with gr.Row(elem_classes="dl-chips"):
                     chips = [gr.Button(example.title, size="sm", min_width=0, scale=0) for example in chosen]
                 basics = _write(weights, limits)

@@ -6,7 +6,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from sessions import Visitor
+
+from diffusionlm.demo.visitor import Visitor
 
 SECRET = "Quixotic Zeppelin 4711"
 

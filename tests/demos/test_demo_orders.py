@@ -37,6 +37,8 @@ def test_an_order_is_read(catalogue):
     [
         ({"text": "a" * 601}, "takes 600"),
         ({"text": "[SPAN] " * 7}, "7 spans"),
+        ({"text": "[SPAN:3] [SPAN:999999999999999]"}, "at most 256"),
+        ({"text": "[SPAN:0300]"}, "at most 256"),
         ({"prompt": "a" * 601}, "takes 600"),
         ({"num_samples": 9}, "from 1 to 8"),
         ({"num_samples": 1.5}, "from 1 to 8"),
@@ -71,7 +73,7 @@ awkward = st.text(st.sampled_from("ab'\"\\${}[]:,=#% \n`!~*é"), max_size=8)
 def test_a_command_comes_out_of_the_shell_and_hydra_as_it_went_in(prompt, phrases, on):
     wanted = {"include": phrases, "case_sensitive": on}
     order = Order("restaurant", f"x={phrases[0]} [SPAN]", prompt or None, 1, 4, 0.5, 7, None, (("phrases", wanted),))
-    _, _, *words = shlex.split(command(order).replace("\\\n", ""))
+    _, _, *words = shlex.split(command(order).replace(" \\\n  ", " "))
     assert words[words.index("--") + 1 :] == [order.text]
     overrides, rest = split_overrides(words[: words.index("--")])
     config = compose_config("generate", ["+" + o if o.startswith("guidance=") else o for o in overrides])

@@ -78,7 +78,10 @@ const draw = (data, step) => {
   box.replaceChildren(...rows);
   const shown = Math.min(step, data.steps);
   element.querySelector("output").textContent = last ? "finished text" : `step ${shown + 1} of ${data.steps}`;
-  element.querySelector(".dl-legend").dataset.kind = last ? "marks" : "certainty";
+  const legend = element.querySelector(".dl-legend");
+  legend.dataset.kind = last ? "marks" : "certainty";
+  legend.querySelector(".dl-if-two").hidden = data.sides.length < 2;
+  legend.querySelector(".dl-if-found").hidden = !last || !data.sides.some((s) => s.samples.some((x) => x.findings.length));
 };
 
 const stop = () => {

@@ -1,4 +1,4 @@
-"""Visitors without a browser: the page's own protocol over HTTP, many at once."""
+"""Visitors without a browser, for tests and benchmarks: the page's own protocol over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Visitor:
 
     Args:
         url: of the server.
-        config: what the page is made of; fetched if None.
+        config: what the page is made of, as it serves it; fetched if None.
     """
 
     def __init__(self, url: str, config: dict[str, Any] | None = None) -> None:
@@ -25,12 +25,28 @@ class Visitor:
         self.event = next(d for d in self.config["dependencies"] if [button, "click"] in map(list, d["targets"]))
 
     def values(self, **changes: Any) -> list[Any]:
-        """What the page sends, with some fields changed by their label."""
+        """What the page sends, with some fields changed by their label up to a comma.
+
+        Raises:
+            KeyError: if there is no field of that label.
+        """
         parts = [self.components[number]["props"] for number in self.event["inputs"]]
-        return [changes.get((part.get("label") or "").split(",")[0], part.get("value")) for part in parts]
+        labels = [(part.get("label") or "").partition(",")[0] for part in parts]
+        missing = set(changes) - set(labels)
+        if missing:
+            raise KeyError(f"The page has no field {sorted(missing)[0]!r}; it has {', '.join(labels[:9])}.")
+        return [changes.get(label, part.get("value")) for label, part in zip(labels, parts, strict=True)]
 
     def write(self, timeout: float = 300, **changes: Any) -> tuple[dict[str, Any], float]:
-        """Carries out an order; gives the last state of the result, and seconds until its first one."""
+        """Sends an order and waits for its end.
+
+        Args:
+            timeout: seconds without a word from the server.
+            changes: values of fields, by the first words of their labels ("Text", "Steps").
+
+        Returns:
+            The last state of the result, and the seconds until its first one.
+        """
         body = {"data": self.values(**changes), "fn_index": self.event["id"], "session_hash": self.session}
         headers = {"Content-Type": "application/json"}
         began = time.perf_counter()
