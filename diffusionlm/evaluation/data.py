@@ -142,5 +142,5 @@ def _format(path: Path, given: str) -> str:
     return "e2e" if "||" in first and ":" in first.partition("||")[0] else "text"
 
 
-def _fields(path: Path, fields: dict[str, str]) -> dict[str, str]:
+def _fields(path: Path, fields: dict[str, str]) -> dict[str, Any]:
     return {} if path.suffix.lower() in (".txt", ".text") else fields

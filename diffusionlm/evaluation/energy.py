@@ -59,8 +59,8 @@ class Energy:
     def per(self, count: float, of: float = 1.0) -> Energy:
         """That of `of` items, where `count` items took this."""
         share = of / count
-        parts = (self.cpu_wh, self.memory_wh, self.gpu_wh, self.co2_grams, self.seconds)
-        return Energy(*(part * share for part in parts), self.how, self.country)
+        cpu, memory, gpu = self.cpu_wh * share, self.memory_wh * share, self.gpu_wh * share
+        return Energy(cpu, memory, gpu, self.co2_grams * share, self.seconds * share, self.how, self.country)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the sum."""

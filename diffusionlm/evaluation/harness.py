@@ -32,7 +32,8 @@ class TaskRecord:
         settings: of the task.
         result: None where it was left out.
         left_out: why, "" if it was not.
-        wall_seconds: of this task, over all the calls that it took.
+        wall_seconds: of the call that finished this task.
+        cpu_seconds: of processor time, all threads, in that call.
         energy: of the whole task, judges included; None where it was not measured.
         resumed: whether the record was there already.
     """
@@ -42,6 +43,7 @@ class TaskRecord:
     result: TaskResult | None
     left_out: str = ""
     wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
     energy: dict[str, Any] | None = None
     resumed: bool = False
 
@@ -52,6 +54,7 @@ class TaskRecord:
             "settings": self.settings,
             "left_out": self.left_out,
             "wall_seconds": round(self.wall_seconds, 2),
+            "cpu_seconds": round(self.cpu_seconds, 2),
             "energy": self.energy,
             **result,
         }
@@ -66,6 +69,7 @@ class TaskRecord:
             result,
             data.get("left_out", ""),
             data.get("wall_seconds", 0.0),
+            data.get("cpu_seconds", 0.0),
             data.get("energy"),
             resumed,
         )
@@ -180,7 +184,7 @@ def _run(item: Planned, context: Context) -> TaskRecord:
     file = context.folder / "tasks" / f"{key_of(item.name)}-{settings_key(about)}.json"
     if file.is_file():
         return TaskRecord.from_dict(item.name, json.loads(file.read_text(encoding="utf-8")), resumed=True)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     energy: Energy | None = None
     try:
         # the meter of a task runs beside those of its samples: they are parts of it, not to be added
@@ -191,8 +195,8 @@ def _run(item: Planned, context: Context) -> TaskRecord:
                 result = item.task.run(context)
     except (Unavailable, MissingData) as error:
         raise _named(item.name, error) from error
-    seconds = time.perf_counter() - began
-    record = TaskRecord(item.name, settings, result, "", seconds, energy.to_dict() if energy else None)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    record = TaskRecord(item.name, settings, result, "", seconds, cpu, energy.to_dict() if energy else None)
     write_json(file, record.to_dict())
     return record
 
@@ -225,6 +229,7 @@ def _results(records: Sequence[TaskRecord], context: Context, seconds: float, co
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(sum(record.wall_seconds for record in records), 2),
         "wall_seconds_of_this_call": round(seconds, 2),
+        "cpu_seconds": round(sum(record.cpu_seconds for record in records), 2),
         "energy": {**total, "how": energies[0]["how"], "country": energies[0]["country"]} if energies else None,
         "tasks": {record.name: record.to_dict() for record in records},
     }

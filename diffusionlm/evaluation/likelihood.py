@@ -106,6 +106,7 @@ def text_bounds(
 
     Raises:
         ValueError: no texts, an empty one, or one that does not fit the canvas with its end.
+        TypeError: one string in the place of a list.
     """
     limit = pipe.max_length if max_length is None else max_length
     allowed = pipe.denoiser.config.max_position_embeddings

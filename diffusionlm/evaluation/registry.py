@@ -124,10 +124,14 @@ def make_task(name: str, size: str = "small", settings: Mapping[str, Any] | None
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}.")
     kind = known[name]
-    defaults: dict[str, Any] = {
-        item.name: item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
-        for item in fields(kind)  # type: ignore[arg-type]
-    }
+    defaults: dict[str, Any] = {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        if item.default is not MISSING:
+            defaults[item.name] = item.default
+        elif item.default_factory is not MISSING:
+            defaults[item.name] = item.default_factory()
+        else:
+            raise TypeError(f"The setting {item.name!r} of the task {name!r} ({_place(kind)}) needs a default.")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
     for key in settings or {}:
         if key not in defaults:

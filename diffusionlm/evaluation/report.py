@@ -34,7 +34,7 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
             "machine",
             f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, {machine['device']}",
         ),
-        ("wall time", f"{record['wall_seconds'] / 60:.1f} minutes"),
+        ("wall time", f"{record['wall_seconds'] / 60:.1f} minutes; of the processor {record['cpu_seconds'] / 60:.1f}"),
         ("versions", versions),
     ]
     if energy:
@@ -87,7 +87,7 @@ def figure_rows(figures: list[Figure]) -> list[list[str]]:
 
 def _cost(task: Mapping[str, Any]) -> str:
     energy = f", {task['energy']['wh']:.3g} Wh with judges" if task.get("energy") else ""
-    return f"{task['wall_seconds'] / 60:.1f} minutes{energy}."
+    return f"{task['wall_seconds'] / 60:.1f} minutes, {task['cpu_seconds'] / 60:.1f} of the processor{energy}."
 
 
 # ---- HTML -----------------------------------------------------------------------------------------------------------

@@ -28,12 +28,12 @@ class Timing:
 
     @property
     def median_wall(self) -> float:
-        """Seconds."""
+        """Median of the wall times, in seconds."""
         return statistics.median(self.wall)
 
     @property
     def median_cpu(self) -> float:
-        """Seconds."""
+        """Median of the processor times, in seconds."""
         return statistics.median(self.cpu)
 
     def to_dict(self) -> dict[str, Any]:

@@ -55,5 +55,5 @@ class ControlCompose(ControlTask):
         return found
 
 
-def _both(phrases: tuple[str, str], count: int, text: str) -> float:
+def _both(phrases: tuple[str, ...], count: int, text: str) -> float:
     return float(len(text.split()) == count and all(mentions(text, phrase) for phrase in phrases))

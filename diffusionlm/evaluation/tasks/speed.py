@@ -100,7 +100,7 @@ class Speed(Task):
 
 
 def _call(context: Context, point: dict[str, Any]) -> Callable[[], Any]:
-    settings = {"sampler": point.get("sampler"), "guidance": point.get("guidance")}
+    settings: dict[str, Any] = {"sampler": point.get("sampler"), "guidance": point.get("guidance")}
 
     def call() -> Any:
         return context.pipe(
