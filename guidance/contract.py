@@ -119,6 +119,9 @@ class Guidance:
 
         Args:
             state: what there is to look at; nothing in it may be changed.
+
+        Raises:
+            TypeError: if a subclass does not define it.
         """
         raise TypeError(f"{type(self).__name__} has no energy; define energy(self, state) -> (B,) tensor.")
 

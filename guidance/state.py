@@ -54,7 +54,7 @@ class GuidanceState:
 
     @property
     def batch_size(self) -> int:
-        """B."""
+        """B, the number of rows."""
         return len(self.probs)
 
     @property

@@ -59,12 +59,12 @@ class ContextMemory:
 
     @property
     def batch_size(self) -> int:
-        """B."""
+        """B, the number of rows."""
         return self.mask.shape[0]
 
     @property
     def length(self) -> int:
-        """M."""
+        """M, the number of memory positions."""
         return self.mask.shape[1]
 
     def blocks(self, own_length: int, dtype: torch.dtype) -> list[BlockMemory]:
