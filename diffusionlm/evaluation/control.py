@@ -8,10 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from diffusionlm.evaluation.context import Context
-from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.figures import Curve, Figure, Table, TaskResult, measure, number
 from diffusionlm.evaluation.registry import Task
 from diffusionlm.evaluation.sample_sets import SampleSet, compare
@@ -188,15 +185,3 @@ def mentions(text: str, phrase: str) -> bool:
 def fields_of(condition: str) -> list[tuple[str, str]]:
     """Names and values of a condition such as `name[The Mill], food[Italian]`."""
     return [(name.strip(), value) for name, value in _FIELD.findall(condition)]
-
-
-def ratio_of_means(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """Mean of the first ÷ mean of the second, with its 95 % bootstrap interval over pairs."""
-    rows = np.stack([np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)], axis=1)
-
-    def quotient(chosen: np.ndarray) -> float:
-        above, below = chosen.mean(0)
-        return float(above / below) if below else math.nan
-
-    found = bootstrap_interval(quotient, rows, seed=seed)
-    return found.value, found.low, found.high

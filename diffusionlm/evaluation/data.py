@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,11 +126,6 @@ def _json_prompt(line: str, where: str, field_name: str) -> str:
     if not isinstance(found, str) or not found.strip():
         raise ValueError(f"{where}: expected a text in the field {field_name!r}, got {line[:80]}")
     return found.strip()
-
-
-def repeated(texts: list[str]) -> list[str]:
-    """Texts that stand there more than once."""
-    return [text for text, times in Counter(texts).items() if times > 1]
 
 
 def _format(path: Path, given: str) -> str:
