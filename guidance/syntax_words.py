@@ -14,9 +14,9 @@ _ABBREVIATIONS = "Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|Co|Inc|Ltd|vs|etc|e\\.g|i\\.e|a\\.m
 _WORD = re.compile(
     rf"""
     (?:{_ABBREVIATIONS})\.(?!\w)                      # St.
+    | \d+-[^\W\d_]+(?:-[^\W\d_]+)*                     # 5-star
     | \d+(?:[.,:]\d+)*(?:st|nd|rd|th|s)?(?!\w)         # 1,000  12:30  3.5  5th
     | \d+(?=[^\W\d_]{{1,3}}\b)                         # 5pm, 10km: the number
-    | \d+-[^\W\d_]+(?:-[^\W\d_]+)*                     # 5-star
     | ['’](?:s|re|ll|ve|d|m|em)(?!\w)                  # clitics
     | n['’]t(?!\w)
     | (?:can)(?=not\b)                                 # cannot

@@ -163,7 +163,9 @@ def train_parser(
         torch.manual_seed(seed)
         parser = ChartParser(known, labels, start.encoder.hidden_size if start is not None else width, start)
         optimizer = torch.optim.Adam(parser.parameters(), lr=rate)
-        steps = epochs * max(1, sum(len(s.words) for s in kept) // words_a_batch)
+        every = sum(len(s.words) for s in kept)
+        words_a_batch = max(1, min(words_a_batch, every // 20))
+        steps = epochs * max(1, every // words_a_batch)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: max(0.02, 1 - k / steps))
         data: list[Any] = []
         for s, chains in zip(kept, gold, strict=True):

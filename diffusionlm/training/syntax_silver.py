@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def text_places(ids: Sequence[int], vocabulary: Vocabulary) -> list[tuple[int, i
         ends.append(len(data))
     lead = 1 if data.startswith(b" ") else 0
     places = []
-    for a, b in zip(ends, ends[1:], strict=False):
+    for a, b in itertools.pairwise(ends):
         places.append(tuple(max(0, len(data[:x].decode("utf-8", "ignore")) - lead) for x in (a, b)))
     return places  # type: ignore[return-value]
 

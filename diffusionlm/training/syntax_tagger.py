@@ -104,7 +104,9 @@ def train_tagger(
         torch.manual_seed(seed)
         tagger = WordTagger(known, {kind: own for kind, own in labels.items() if own})
         optimizer = torch.optim.Adam(tagger.parameters(), lr=rate)
-        total = epochs * max(1, sum(len(s.words) for s in sentences) // words_a_batch)
+        every = sum(len(s.words) for s in sentences)
+        words_a_batch = max(1, min(words_a_batch, every // 20))
+        total = epochs * max(1, every // words_a_batch)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: max(0.02, 1 - k / total))
         data: list[Any] = []
         for s in sentences:

@@ -126,4 +126,5 @@ def test_the_best_text_obeys_though_the_posterior_does_not_like_it():
 def test_parse_pattern_says_of_every_state_whether_a_mark_stands_before():
     automaton = parse_pattern("(NOUN|PUNCT) NOUN")
     after = [(sorted(own), mark) for own, mark in zip(automaton.tags, automaton.previous_is_mark, strict=True)]
-    assert (["NOUN"], True) in after and (["NOUN"], False) in after
+    assert (["NOUN"], True) in after
+    assert (["NOUN"], False) in after
