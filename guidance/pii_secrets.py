@@ -19,7 +19,7 @@ from diffusionlm.guidance.automata import regex
 from diffusionlm.guidance.automaton_occurrences import Absence, Occurrence, absence
 
 GAP = 3
-KEY = 6  # letters and digits by which secrets are looked up
+KEY = 12  # letters and digits by which secrets are looked up
 _BETWEEN = rf"[\W_]{{0,{GAP}}}"
 _PIECES = re.compile(r"[^\W\d_]+|\d")
 
