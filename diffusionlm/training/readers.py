@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.diffusion import diffuse, draw_progress
+from diffusionlm.diffusion import diffuse, draw_progress, token_log_likelihood
 from diffusionlm.guidance.reader import OUTSIDE, Reader, ReaderConfig
 from diffusionlm.guidance.soft_text import SoftText
 from diffusionlm.training.batches import SpanBatch, collate
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
 
 UNKNOWN = -100  # of a token's label, as in cross_entropy
+PLAIN_SIZE = 3
 _EVALUATION = 7  # a stream of draws beside the steps'
 
 
@@ -42,6 +43,8 @@ class ReaderSettings:
     Attributes:
         max_steps: optimiser steps.
         tokens_per_batch: span positions of a batch, about.
+        plain_share: first steps, as a share of all, whose posteriors come from the noisy embeddings and the tokens' frequencies
+            alone, without the denoiser. They cost little, so their batches are `PLAIN_SIZE` times as large.
         learning_rate: of AdamW; it rises over the first 5 % and falls over the last half.
         clean_share: rows that show the true tokens, half of them as finished text.
         surer_share: rows whose posterior is moved a random part of the way to the true tokens.
@@ -58,6 +61,7 @@ class ReaderSettings:
 
     max_steps: int = 1500
     tokens_per_batch: int = 2048
+    plain_share: float = 0.6
     learning_rate: float = 2e-3
     clean_share: float = 0.2
     surer_share: float = 0.2
@@ -74,7 +78,7 @@ class ReaderSettings:
                 "max_steps, tokens_per_batch, learning_rate and log_every must be positive, got "
                 f"{self.max_steps}, {self.tokens_per_batch}, {self.learning_rate}, {self.log_every}."
             )
-        for name in ("clean_share", "surer_share", "self_condition_share", "prompt_share"):
+        for name in ("plain_share", "clean_share", "surer_share", "self_condition_share", "prompt_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
         if set(self.task_weights) - set(TASKS) or not sum(self.task_weights.values()) > 0:
@@ -143,11 +147,16 @@ class NoisyTexts:
         ).reshape(len(kept), len(sequence_labels))
         self.tags = [token_tags(examples[i], coded[i].offsets, self.token_names) for i in kept]
         self.lengths = np.array([len(ids) for ids in self.ids])
+        counts = torch.bincount(torch.from_numpy(np.concatenate(self.ids)), minlength=pipeline.tokenizer.vocab_size)
+        counts[self.pad_id] = counts.sum()  # about as many as there are tokens, where spans are open
+        self.log_frequency = (counts + 0.5).log()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, step: int, u: float | None = None, clean: bool | None = None, stream: int = 0) -> ReaderBatch:
+    def batch(
+        self, step: int, u: float | None = None, clean: bool | None = None, stream: int = 0, plain: bool = False
+    ) -> ReaderBatch:
         """The batch of a step.
 
         Args:
@@ -155,12 +164,13 @@ class NoisyTexts:
             u: progress to be noised to, in (0, 1]; drawn for each row if None.
             clean: whether all rows show the true tokens; drawn for each row if None.
             stream: another sequence of draws.
+            plain: leave the denoiser out; the batch is `PLAIN_SIZE` times as large.
         """
         rng = np.random.default_rng((self.settings.seed, 0x4EAD, stream, step))
         names = list(self.settings.task_weights)
         weights = np.array([self.settings.task_weights[name] for name in names])
         task = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-        rows = self._rows(task, rng)
+        rows = self._rows(task, rng, PLAIN_SIZE if plain else 1)
         longest = int(self.lengths[rows].max())
         limit = int(rng.integers(longest, self.limit + 1)) if rng.random() < 0.7 else self.limit
         share = float(rng.uniform(0.1, 0.9))
@@ -189,7 +199,7 @@ class NoisyTexts:
         parts = vars(places) | {"span_ids": span_ids, "known_ids": known_ids, "prompt_ids": prompt_ids}
         spans = SpanBatch(**parts)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        gamma, posterior = self._posterior(spans, generator, u)
+        gamma, posterior = self._posterior(spans, generator, u, plain)
         draws = torch.rand(3, len(rows), generator=generator)
         shown = draws[0] < self.settings.clean_share
         if clean is not None:
@@ -216,31 +226,37 @@ class NoisyTexts:
         tags = tags.masked_fill(~text.mask, UNKNOWN)
         return ReaderBatch(text, gamma, self.labels[rows], tags, shown)
 
-    def _rows(self, task: str, rng: np.random.Generator) -> np.ndarray:
+    def _rows(self, task: str, rng: np.random.Generator, size: int) -> np.ndarray:
         """Rows of about one length where that saves padding."""
         width = self.limit if task != INFILL else max(8, int(self.lengths.mean()))
-        count = max(1, self.settings.tokens_per_batch // width)
+        count = max(1, size * self.settings.tokens_per_batch // width)
         drawn = rng.integers(len(self), size=4 * count)
         order = drawn[np.argsort(self.lengths[drawn], kind="stable")]
         start = int(rng.integers(4)) * count
         return order[start : start + count]
 
     @torch.no_grad()
-    def _posterior(self, spans: SpanBatch, generator: torch.Generator, u: float | None) -> tuple[Tensor, Tensor]:
-        """Noise levels (B,) and the denoiser's token posteriors (B, L, V) there."""
+    def _posterior(
+        self, spans: SpanBatch, generator: torch.Generator, u: float | None, plain: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Noise levels (B,) and the token posteriors (B, L, V) there, the denoiser's or (``plain``) each token's own."""
         denoiser, schedule = self.pipeline.denoiser, self.pipeline.schedule
         device, rows = denoiser.device, len(spans.span_ids)
         progress = draw_progress(rows, generator) if u is None else torch.full((rows,), u)
         gamma = schedule.gamma(progress).float()
         spans = spans.to(device)
         context = {name: value for name, value in spans.tensors().items() if name.startswith(("known_", "prompt_"))}
-        memory = self.step_module.memory(**context)
         clean = denoiser.embed(spans.span_ids)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         latents, level = diffuse(clean, noise, gamma.to(device)), gamma.to(device)
         barred = torch.zeros(1, 1, denoiser.config.vocab_size, dtype=torch.bool, device=device)
         barred[..., self.pad_id] = True
         barred = barred & ~spans.open_mask[..., None]
+        if plain:
+            likelihood = token_log_likelihood(latents, denoiser.unit_embeddings(), level)
+            logits = likelihood + self.log_frequency.to(device)
+            return gamma, logits.masked_fill_(barred, -torch.inf).softmax(-1).float().cpu()
+        memory = self.step_module.memory(**context)
 
         def posterior(estimate: Tensor | None, level: Tensor, latents: Tensor) -> Tensor:
             logits = denoiser(
@@ -392,7 +408,8 @@ def _train(
     for step in range(settings.max_steps):
         warmup, decay = max(1, settings.max_steps // 20), settings.max_steps // 2
         set_learning_rate(optimizers, learning_rate_scale(step, warmup, decay, settings.max_steps))
-        losses = reader_loss(reader, _on(texts.batch(step), reader.device), settings.token_weight)
+        plain = step < settings.plain_share * settings.max_steps
+        losses = reader_loss(reader, _on(texts.batch(step, plain=plain), reader.device), settings.token_weight)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         for optimizer in optimizers:
@@ -424,7 +441,7 @@ def evaluate_reader(
     examples: Sequence[Example],
     levels: Sequence[float | None] = (None, 0.25, 0.5, 0.75),
     batches: int = 8,
-    tokens_per_batch: int = 2048,
+    tokens_per_batch: int = 1024,
 ) -> dict[str, dict[str, float]]:
     """How well a reader reads held-out whole texts.
 

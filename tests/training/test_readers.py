@@ -99,6 +99,20 @@ def test_posteriors_come_from_every_noise_level_and_batches_are_repeatable(pipe)
         assert not batch.text.probs.requires_grad
 
 
+def test_plain_batches_leave_the_denoiser_out_and_show_more_texts(pipe, monkeypatch):
+    from diffusionlm.training.readers import PLAIN_SIZE
+
+    texts = texts_of(pipe, clean_share=0.0, surer_share=0.0, task_weights={"whole": 1.0})
+    full = texts.batch(0, u=0.3)
+    monkeypatch.setattr(type(pipe.denoiser), "forward", None)
+    plain = texts.batch(0, u=0.3, plain=True)
+    assert len(plain.text) == PLAIN_SIZE * len(full.text)
+    sums = plain.text.probs.sum(-1)[plain.text.span_mask]
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+    nearly_clean = texts.batch(0, u=0.001, plain=True)
+    assert float(nearly_clean.text.probs.amax(-1)[nearly_clean.text.span_mask].mean()) > 0.9
+
+
 def test_more_noise_hides_more_of_the_text(pipe):
     texts = texts_of(pipe)
 
@@ -111,7 +125,9 @@ def test_more_noise_hides_more_of_the_text(pipe):
 
 def test_the_loss_falls_and_the_reader_tells_texts_apart(pipe):
     logged = []
-    settings = ReaderSettings(max_steps=150, tokens_per_batch=300, log_every=50, learning_rate=1e-2, clean_share=0.6)
+    settings = ReaderSettings(
+        max_steps=150, tokens_per_batch=300, log_every=50, learning_rate=1e-2, clean_share=0.6, plain_share=0.3
+    )
     before = torch.get_rng_state()
     reader = train_reader(
         pipe, examples(), settings=settings, shape={"hidden_size": 16, "num_hidden_layers": 1}, on_log=logged.append
