@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,7 @@ def load_judge(
     start_token: str | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    quiet: bool = False,
 ) -> CausalJudge:
     """A judge by name: `"smollm2"`, or a folder or hub name of any causal language model of transformers.
 
@@ -136,6 +139,7 @@ def load_judge(
     in its pretraining (its `bos_token` opens turns of a chat instead and makes plain text 40 % more perplexing).
 
     float32 is the default for a reason: in bfloat16 this judge runs faster and calls E2E sentences 6 % more perplexing.
+    ``quiet`` hides the progress bars of loading, which would break into a progress bar of the caller's.
 
     Raises:
         ModuleNotFoundError: the packaged judge is not installed; the message holds the command that installs it.
@@ -148,8 +152,9 @@ def load_judge(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": gguf_file} if gguf_file else {}
-    tokenizer = AutoTokenizer.from_pretrained(name, **source)
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
+    with redirect_stderr(io.StringIO()) if quiet else nullcontext():
+        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
     return CausalJudge(model.to(device), tokenizer, label, start_token)
 
 

@@ -117,6 +117,7 @@ def make_task(name: str, size: str = "small", settings: Mapping[str, Any] | None
 
     Raises:
         ValueError: there is no such task, size or setting; the message has the nearest one.
+        TypeError: a setting of the class has no default.
     """
     known = available()
     if name not in known:

@@ -123,7 +123,7 @@ class Shelf:
         chunks = [list(new.items())[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
         for chunk in self._progress(chunks, "perplexity") if chunks else ():
             if self._judge is None:
-                self._judge = load_judge(self.judge_name)
+                self._judge = load_judge(self.judge_name, quiet=True)
             scores = self._judge.score([text for _, text in chunk])
             self._scores |= {key: pair for (key, _), *pair in zip(chunk, scores.nats, scores.tokens, strict=True)}
             write_json(self._scores_file, self._scores)
