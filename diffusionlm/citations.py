@@ -167,6 +167,13 @@ PAPERS = (
         arxiv="2102.09672",
     ),
     Paper(
+        "Nivre et al. 2020",
+        "Universal Dependencies v2: an evergrowing multilingual treebank collection",
+        "Nivre, Joakim and de Marneffe, Marie-Catherine and Ginter, Filip and Haji{\\v{c}}, Jan and "
+        "Manning, Christopher D. and Pyysalo, Sampo and Schuster, Sebastian and Tyers, Francis and Zeman, Daniel",
+        arxiv="2004.10643",
+    ),
+    Paper(
         "Peebles and Xie 2023",
         "Scalable diffusion models with transformers",
         "Peebles, William and Xie, Saining",

@@ -41,10 +41,12 @@ def pipe():
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
+    from diffusionlm.evaluation import registry as tasks
     from diffusionlm.guidance import registry
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers stays on the page
+    monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
     names = {"pipe": pipe, "__name__": "docs"}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
@@ -83,6 +85,12 @@ def made_short(arguments: list[str]) -> list[str]:
             return ["train", *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
+        case ["evaluate", "tasks"]:
+            return arguments
+        case ["evaluate", "compare", *_]:
+            return ["evaluate", "--help"]  # there is nothing here to compare
+        case ["evaluate", *given]:
+            return ["evaluate", *given, "--cfg"]
         case ["demo", *_]:
             return ["demo", "--help"]  # the tests of the demo start it
         case ["corpus", *given]:
