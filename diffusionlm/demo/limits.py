@@ -64,6 +64,8 @@ class Limits:
         Raises:
             Refused: if it is none.
         """
+        if isinstance(value, bool | str):
+            raise Refused(f"{what} must be a whole number from {least} to {most}, not {str(value)[:40]!r}.")
         try:
             number = int(value)  # type: ignore[call-overload]
         except (TypeError, ValueError, OverflowError):

@@ -83,6 +83,9 @@ class Order:
         Raises:
             Refused: with a sentence for the visitor.
         """
+        for what, given in {"The text": text, "The facts": prompt, "The sampler": sampler}.items():
+            if given is not None and not isinstance(given, str):
+                raise Refused(f"{what} must be text.")
         text, prompt = (text or "").replace("\r\n", "\n"), (prompt or "").replace("\r\n", "\n")
         limits.check_text(text, "The text")
         limits.check_text(prompt, "The facts")

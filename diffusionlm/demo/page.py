@@ -40,11 +40,11 @@ GAP = """(text) => {
   const [from, to] = area ? [area.selectionStart, area.selectionEnd] : [text.length, text.length];
   return text.slice(0, from) + "[SPAN]" + text.slice(to);
 }"""
-SAVE = """(name, text) => {
+SAVE = """(text) => {
   if (!text) return [];
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
-  link.download = name;
+  link.download = "diffusionlm-KIND.json";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   return [];
@@ -123,6 +123,7 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
             yield from _run(values, switches, catalogue, limits)
 
         running: dict[str, Any] = {"fn": run, "inputs": inputs, "outputs": outputs, "show_progress": "minimal"}
+        running["preprocess"] = False  # Gradio would print what it cannot read; `Order.read` says it to the visitor
         running |= {"show_progress_on": viewer, "concurrency_limit": limits.running, "concurrency_id": "write"}
         events = [
             write.click(**running, api_visibility="private"),
@@ -259,10 +260,10 @@ def _unusable(found: list[PluginCard]) -> None:
 
 
 def _download(button: gr.Button, kind: str, kept: gr.State) -> None:
-    name, text = gr.State(f"diffusionlm-{kind}.json"), gr.State()
+    text = gr.Textbox(visible=False)  # a state would stay on the server
     button.click(
         lambda data: (data or {}).get(kind), kept, text, queue=False, show_progress="hidden", api_visibility="private"
-    ).then(None, [name, text], None, js=SAVE, api_visibility="private")
+    ).then(None, text, None, js=SAVE.replace("KIND", kind), api_visibility="private")
 
 
 # ---- what happens ---------------------------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def _fill(example: Example, weights: list[str], switches: list[Switch]) -> list[
 
 def _read(values: tuple[Any, ...], switches: list[Switch], catalogue: dict[str, PluginCard], limits: Limits) -> Order:
     checkpoint, text, prompt, samples, steps, temperature, seed, sampler, _, *rest = values
-    if checkpoint not in checkpoints():
+    if not isinstance(checkpoint, str) or checkpoint not in checkpoints():
         raise Refused(f"There are no weights {str(checkpoint)[:40]!r}; there are {', '.join(checkpoints())}.")
     plugins, place = {}, 0
     for switch in switches:

@@ -72,7 +72,9 @@ class Control:
             Refused: if it is not of the control's kind, or too large.
         """
         if self.kind == "switch":
-            return bool(given)
+            if not isinstance(given, bool):
+                raise Refused(f"{self.title} is on or off.")
+            return given
         if given is None or (isinstance(given, str) and not given.strip()):
             if self.kind in ("lines", "text") and not self.optional:
                 return [] if self.kind == "lines" else ""
@@ -110,7 +112,7 @@ class Control:
     def _number(self, given: Any) -> int | float:
         try:
             number = float(given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise Refused(f"{self.title} must be a number, not {str(given)[:40]!r}.") from None
         if not math.isfinite(number) or abs(number) > 1e6:
             raise Refused(f"{self.title} must be a number of at most a million, not {str(given)[:40]}.")

@@ -113,6 +113,17 @@ def application(limits: Limits = LIMITS) -> Any:
         font=[font, "system-ui", "sans-serif"],
         font_mono=[mono, "ui-monospace", "monospace"],
     )
+    theme.set(  # readable on their grounds: 4.5 to 1
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        color_accent="*primary_700",
+    )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
         app,

@@ -64,7 +64,7 @@ def _charts(outcome: Outcome) -> str:
         exact = plugin is not None and plugin.how.name == "constraint"
         charts.append(line_chart(title, [Line("−log p(rules hold)" if exact else "energy", energy, 1)], "energy"))
         charts.append(
-            line_chart(title, [Line("KL from the unguided model", _mean(rows, "kl"), 2)], "nats a position spent")
+            line_chart(title, [Line("KL from the unguided model", _mean(rows, "kl"), 2)], "spent, nats a position")
         )
         goal = None if plugin is None else (plugin.below if plugin.below is not None else plugin.above)
         if goal is not None:

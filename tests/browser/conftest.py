@@ -206,10 +206,6 @@ class Visit:
         self.state("done")
         return self.page.locator(".dl-text").all_text_contents()
 
-    def fill(self, label: str, value: str) -> None:
-        """Fills a field by its label."""
-        self.page.get_by_label(label, exact=False).first.fill(value)
-
     def switch_on(self, plugin: str):
         """Switches a plugin on and gives its part of the page."""
         part = self.page.locator(f"#dl-plugin-{plugin}")
@@ -219,7 +215,8 @@ class Visit:
 
     def settings(self, **values) -> None:
         """Opens the settings and fills them in: Texts, Steps, Seed."""
-        self.page.get_by_role("button", name="Settings").click()
+        if not self.page.get_by_role("spinbutton", name="Steps").is_visible():
+            self.page.get_by_role("button", name="Settings").click()
         for label, value in values.items():
             field = self.page.get_by_role("spinbutton", name=label).first
             field.fill(str(value))
