@@ -54,19 +54,21 @@ def test_fudge_writes_what_its_classifier_likes_and_nothing_changes_at_strength_
     assert fudge.sample(peer, Likes(token), 3, max_tokens=8, candidates=1000, strength=0.0, seed=1) == plain
 
 
-def test_pplm_bends_the_hidden_states_towards_its_discriminator(peer):
-    token = peer.tokenizer.encode(" pub")[0]
+def test_a_step_of_pplm_bends_the_cache_towards_the_discriminator_and_no_step_changes_nothing(peer):
+    torch.manual_seed(0)
     head = nn.Linear(peer.model.config.hidden_size, 1).requires_grad_(False)
-    head.weight.copy_(10 * peer.model.lm_head.weight[token : token + 1])
-    text = peer.tokenizer.decode([token]).strip()
-
-    def times(**settings):
-        texts = pplm.sample(peer, head, 8, max_tokens=12, seed=0, may_end=False, **settings)
-        return sum(own.count(text) for own in texts)
-
-    assert times(step_size=1.0, iterations=5, kl_scale=0.0) > times(iterations=0)
+    with torch.no_grad():
+        _, _, past = pplm._step(peer, torch.full((3, 1), peer.sep), [])
+    last = torch.tensor([[5], [6], [7]])
+    delta = [torch.zeros_like(part).requires_grad_() for pair in past for part in pair]
+    _, hidden, _ = pplm._step(peer, last, pplm._plus(past, delta))
+    grads = torch.autograd.grad(nn.functional.softplus(-head(hidden)).sum(), delta)
+    moved = [pplm._moved(d, g, 0.1, 1.0) for d, g in zip(delta, grads, strict=True)]
+    _, bent, _ = pplm._step(peer, last, pplm._plus(past, moved))
+    assert (head(bent) > head(hidden)).all()
     same = [pplm.sample(peer, head, 2, max_tokens=6, iterations=0, gm_scale=scale) for scale in (0.1, 0.9)]
     assert same[0] == same[1]  # fusing a distribution with itself changes nothing
+    assert pplm.sample(peer, head, 2, max_tokens=6, iterations=2, step_size=50.0, gamma=0.5, seed=0) != same[0]
 
 
 def test_masked_tokens_always_make_a_text_of_the_language(peer):
