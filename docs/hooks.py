@@ -26,7 +26,7 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!https?://)([^)\s]*)\)")
 def on_files(files: Files, config: Any) -> Files:
     """Adds the pages under reference/."""
     pages = {"commands": commands_page(), "plugins": plugins_page()}
-    shown = {f"diffusionlm.guidance.{path}.{kind}" for _, path, kind in built_in_plugins()}  # each name on one page
+    shown = {f"{path}.{kind.name}" for _, path, kind in built_in_plugins()}  # each name on one page
     for package in PACKAGES:
         names = {name: path for name, path in public_names(package).items() if path not in shown}
         shown |= set(names.values())
@@ -104,25 +104,42 @@ def help_of(arguments: list[str]) -> str:
 
 
 def plugins_page() -> str:
-    """The built-in plugins, from their docstrings."""
-    intro = "# Plugins\n\nEvery plugin that comes with the library, by the name that `guidance=[...]` takes."
-    sections = [
-        f'::: diffusionlm.guidance.{path}.{kind}\n    options: {{heading: "{name}", toc_label: "{name}"}}'
-        for name, path, kind in built_in_plugins()
+    """The built-in plugins: a table, then the docstring of each."""
+    found = built_in_plugins()
+    table = "\n".join(f"| [`{name}`](#{path}.{kind.name}) | {_first_line(kind)} |" for name, path, kind in found)
+    parts = [
+        "# Plugins",
+        "Every plugin that comes with the library, by the name that `guidance=[...]` takes. `weight`, `window`, `below` and "
+        "other settings that all have are those of [Guidance][diffusionlm.guidance.contract.Guidance].",
+        f"| name | what it does |\n|---|---|\n{table}",
     ]
-    return "\n\n".join([intro, *sections]) + "\n"
+    for name, path, kind in found:
+        options = f'{{heading: "{name}", toc_label: "{name}", members: false, show_symbol_type_heading: false}}'
+        parts.append(f"::: {path}.{kind.name}\n    options: {options}")
+        module = path if kind.name not in public_names("guidance") else "diffusionlm.guidance"
+        parts.append(f"```python\nfrom {module} import {kind.name}\n\n{kind.name}({_settings(kind)})\n```")
+    return "\n\n".join(parts) + "\n"
 
 
-def built_in_plugins() -> list[tuple[str, str, str]]:
-    """(name, module, class) of each plugin in guidance/, read from the sources."""
+def built_in_plugins() -> list[tuple[str, str, ast.ClassDef]]:
+    """(name, dotted module, class) of each plugin in guidance/, read from the sources."""
     found = []
     for path in sorted((ROOT / "guidance").glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            for decorator in getattr(node, "decorator_list", []):
+            for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else []:
                 match decorator:
                     case ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=str(name))]):
-                        found.append((name, path.stem, node.name))
+                        found.append((name, f"diffusionlm.guidance.{path.stem}", node))
     return found
+
+
+def _first_line(kind: ast.ClassDef) -> str:
+    return (ast.get_docstring(kind) or "").partition("\n")[0].replace("|", "\\|")
+
+
+def _settings(kind: ast.ClassDef) -> str:
+    own = [node for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    return ", ".join(ast.unparse(node.target) + (f"={ast.unparse(node.value)}" if node.value else "") for node in own)
 
 
 def api_page(package: str, names: dict[str, str]) -> str:
