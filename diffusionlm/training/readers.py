@@ -10,6 +10,7 @@ Shape letters: B rows, N positions, L span positions, V vocabulary, S and T labe
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -145,7 +146,12 @@ class NoisyTexts:
         self.labels = torch.tensor(
             [[examples[i].labels.get(name, float("nan")) for name in sequence_labels] for i in kept]
         ).reshape(len(kept), len(sequence_labels))
-        self.tags = [token_tags(examples[i], coded[i].offsets, self.token_names) for i in kept]
+        self.tags = [  # offsets of a text are a list that is made when asked for: only where there are spans
+            token_tags(
+                examples[i], coded[i].offsets if examples[i].spans else [(0, 0)] * len(coded[i].ids), self.token_names
+            )
+            for i in kept
+        ]
         self.lengths = np.array([len(ids) for ids in self.ids])
         counts = torch.bincount(torch.from_numpy(np.concatenate(self.ids)), minlength=pipeline.tokenizer.vocab_size)
         counts[self.pad_id] = counts.sum()  # about as many as there are tokens, where spans are open
@@ -297,14 +303,17 @@ def token_tags(example: Example, offsets: Sequence[tuple[int, int]], names: Sequ
     if not names:
         return tags
     text = " " + example.text
+    ends = [last for _, last in offsets]
     for start, end, kind in example.spans or ():
         if kind not in names:
             raise ValueError(f"The span type {kind!r} is none of the token labels {list(names)}.")
-        for i, (first, last) in enumerate(offsets):
+        for i in range(bisect_right(ends, start + 1), len(offsets)):
+            first, last = offsets[i]
             while first < last - 1 and text[first].isspace():  # a token's leading space belongs to no span
                 first += 1
-            if first < end + 1 and last > start + 1:
-                tags[i] = names.index(kind)
+            if first > end:
+                break
+            tags[i] = names.index(kind)
     return tags
 
 

@@ -1,6 +1,7 @@
 """Toxicity: a reader trained in miniature steers a model away from a word, words are highlighted, lists hold exactly."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from diffusionlm.guidance.tiny_reader import tiny_reader
 from diffusionlm.guidance.toxicity import read_phrases, token_places
 from diffusionlm.training.labelled import Example
 from diffusionlm.training.readers import ReaderSettings, train_reader
+
+RUDE = ["The", "river", "cheap"]
+CIVIL = ["and", "coffee", "is", "a", "shop", "good", "Italian", "food", "city", "rating", "near", "children", "welcome"]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +30,19 @@ def pipe(tiny_pipe_parts):
 
 @pytest.fixture(scope="module")
 def reader(pipe):
-    """Says that texts with an "e" in a word of their own are toxic: something that random texts have."""
-    rude, civil = ["The river", "cheap pub", "The Eagle near"], ["and coffee", "is a shop", "good Italian food"]
-    examples = []
-    for i in range(60):
-        text = f"{civil[i % 3]} {(rude if i % 2 else civil)[i % 5 % 3]} {civil[i // 3 % 3]}"
-        spans = [(text.find(r), text.find(r) + len(r), "toxic") for r in rude if r in text]
+    """Holds three words to be rude, wherever they stand."""
+    draw, examples = random.Random(0), []
+    for i in range(300):
+        words = draw.choices(CIVIL, k=draw.randint(2, 5))
+        if i % 2:
+            words.insert(draw.randrange(len(words) + 1), draw.choice(RUDE))
+        text, spans, at = " ".join(words), [], 0
+        for word in words:
+            if word in RUDE:
+                spans.append((at, at + len(word), "toxic"))
+            at += len(word) + 1
         examples.append(Example(text, {"toxicity": float(bool(spans)), "insult": 0.0}, spans))
-    settings = ReaderSettings(max_steps=120, tokens_per_batch=200, learning_rate=1e-2, clean_share=0.5)
+    settings = ReaderSettings(max_steps=120, tokens_per_batch=300, learning_rate=1e-2, clean_share=0.4, plain_share=0.5)
     return train_reader(pipe, examples, settings=settings, shape={"hidden_size": 16, "num_hidden_layers": 1})
 
 
