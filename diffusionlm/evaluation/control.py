@@ -76,7 +76,7 @@ class ControlTask(Task):
         label = context.label(self.judged_by, [self.judged_by, *self.judge_names], targets[0].guidance)
         result = control_result(context, targets, made, plain, self.per_target, self.judged_by, label)
         if self.strengths:
-            result.curves.append(self.frontier(context))
+            result.curves.append(self.frontier(context, plain))
         result.notes += self.notes(context)
         return result
 
@@ -92,17 +92,19 @@ class ControlTask(Task):
             )
         return made
 
-    def frontier(self, context: Context) -> Curve:
-        """Success against perplexity over the weight of the plugins, one sample of each target."""
-        points = []
+    def frontier(self, context: Context, plain: SampleSet) -> Curve:
+        """Success against perplexity over the weight of the plugins, one sample of each target; ``plain`` is unguided."""
+        series: dict[str, list[tuple[float, float, str]]] = {"guided": []}
         for strength in self.strengths:
             made = self.write(context, 1, changes={"weight": strength})
-            held = [target.holds(text) for target, text in zip(self.found(context), made.texts, strict=True)]
-            nats, tokens = context.score([text for text in made.texts if text]).sum(0)
-            points.append((math.exp(nats / tokens), sum(held) / len(held), f"w = {strength:g}"))
-        return Curve(
-            "Control against fluency, over strength", "perplexity under the judge", "success", {"guided": points}
-        )
+            series["guided"].append((*self._place(context, made.texts), f"w = {strength:g}"))
+        series["unguided"] = [(*self._place(context, plain.texts[:: self.per_target]), "")]
+        return Curve("Control against fluency, over strength", "perplexity under the judge", "success", series)
+
+    def _place(self, context: Context, texts: Sequence[str]) -> tuple[float, float]:
+        held = [target.holds(text) for target, text in zip(self.found(context), texts, strict=True)]
+        nats, tokens = context.score([text for text in texts if text]).sum(0)
+        return (math.exp(nats / tokens) if tokens else math.nan), sum(held) / len(held)
 
     def notes(self, context: Context) -> list[str]:
         """What a reader should know of the protocol."""

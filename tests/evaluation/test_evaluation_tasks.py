@@ -32,6 +32,7 @@ def test_values_of_a_prompt_are_counted_and_the_frontier_has_a_point_for_each_st
     assert len(task.found(context)) == 2
     assert all(" [" not in target.name and target.arguments["prompt"] == target.name for target in task.found(context))
     assert [point[2] for point in result.curves[0].series["guided"]] == ["w = 0.5", "w = 2"]
+    assert len(result.curves[0].series["unguided"]) == 1
     assert 0 <= values(result)["success"] <= 1
     (target,) = [t for t in task.found(context) if "The Mill" in t.name] or task.found(context)[:1]
     said = target.name.replace("[", " ").replace("]", " ").replace(",", " ")
