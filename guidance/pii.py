@@ -22,7 +22,7 @@ from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
 from diffusionlm.guidance.pii_automaton import guard_absence, kind_absence, sum_absence
 from diffusionlm.guidance.pii_names import PersonalNames
 from diffusionlm.guidance.pii_patterns import ANY_CARD, KINDS, Kind
-from diffusionlm.guidance.pii_search import allowed_expression, breaks, touches
+from diffusionlm.guidance.pii_search import OPAQUE, allowed_expression, breaks, find_kind, touches
 from diffusionlm.guidance.pii_secrets import SecretFinder, read_secrets, secret_absence
 from diffusionlm.guidance.registry import register
 
@@ -125,6 +125,18 @@ class PII(LazyConstraint):
         if self._finder is not None:
             said = {number for number, *place in self._finder.find(text) if touches([tuple(place)], written)}  # type: ignore[list-item]
             found += [f"{_SECRET}{number}" for number in sorted(said)]
+        return found
+
+    def highlight(self, text: str) -> list[tuple[int, int, str]]:
+        """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
+        hidden = text if self._allowed is None else self._allowed.sub(lambda match: OPAQUE * len(match.group()), text)
+        places = [(*place, name) for name, kind in self.structured.items() for place in find_kind(kind, hidden)]
+        if self._finder is not None:
+            places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
+        found: list[tuple[int, int, str]] = []
+        for start, end, name in sorted(places, key=lambda place: (place[0], -place[1])):
+            if not found or start >= found[-1][1]:
+                found.append((start, end, name.replace("_", " ")))
         return found
 
     def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:

@@ -216,7 +216,7 @@ def _shape(hint: Any, default: Any) -> tuple[str, tuple[str, ...], bool, bool] |
     for part in parts:
         form = _form(part)
         if form is None:
-            plain = plain and get_origin(part) in (dict, Mapping)  # mappings are plain data that no control is made for
+            plain = plain and _is_plain(part)
         else:
             forms[form[0]] = form[1]
     if "range" in forms:
@@ -241,6 +241,13 @@ def _form(hint: Any) -> tuple[str, tuple[str, ...]] | None:
         return "pair", ()
     simple: dict[Any, str] = {bool: "switch", int: "integer", float: "number", str: "text"}
     return (simple[hint], ()) if isinstance(hint, type) and hint in simple else None
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether values of a type are text, numbers, and lists and mappings of them: data that names nothing by itself."""
+    if get_origin(hint) in (dict, Mapping, list, tuple, set, frozenset, Sequence, Iterable, Union, types.UnionType):
+        return all(part is Ellipsis or _is_plain(part) for part in get_args(hint))
+    return hint in (str, int, float, bool, type(None))
 
 
 def _is_list_of(hint: Any, allowed: set[type]) -> bool:

@@ -31,6 +31,8 @@ def whimsy():
             size: in words.
             source: a file with one word a line.
             lists: of words, or a file with them.
+            pattern: of what.
+            either: this or that.
             judge: who decides.
         """
 
@@ -43,6 +45,8 @@ def whimsy():
         source: str = "words.txt"
         lists: str | Path | Sequence[str] = ()
         path_of_words: str = ""
+        pattern: str | Sequence[str | Sequence[str]] | Mapping[int, str] = ".*"
+        either: str | Path = "a"
         judge: Callable[[str], float] | None = None
         table: Mapping[str, float] | None = None
         anything: Any = None

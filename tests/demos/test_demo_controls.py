@@ -21,11 +21,12 @@ def test_every_plain_parameter_becomes_a_control_of_its_kind(whimsy):
         "loud": "switch",
         "size": "range",
         "lists": "lines",
+        "pattern": "text",  # as its default is
     }
 
 
 def test_files_functions_and_what_has_no_plain_form_are_left_to_python(whimsy):
-    assert parameters_of(whimsy).hidden == ("source", "path_of_words", "judge", "table", "anything")
+    assert parameters_of(whimsy).hidden == ("source", "path_of_words", "either", "judge", "table", "anything")
 
 
 def test_a_text_that_may_name_a_file_is_never_read_as_one(whimsy):

@@ -147,6 +147,19 @@ def test_reasons_may_come_in_several_forms(said):
     assert findings("You idiot!", [plugin]) == [Finding(4, 9, "insult", "judge")]
 
 
+def test_personal_data_is_marked_with_its_kind():
+    from diffusionlm.guidance.pii import PII
+
+    text = "Ann (ann@example.org) paid with 4111 1111 1111 1111, said info@pub.example. The code is Blue Heron."
+    plugin = PII(allow=["info@pub.example"], secrets=["blue heron"])
+    found = [(text[item.start : item.end], item.reason, item.plugin) for item in findings(text, [plugin])]
+    assert found == [
+        ("ann@example.org", "email", "pii"),
+        ("4111 1111 1111 1111", "card", "pii"),
+        ("Blue Heron", "secret", "pii"),
+    ]
+
+
 def test_scores_of_words_are_marked_only_where_they_object():
     words = type("Scored", (), {"words": [(0, 3, 0.1), (4, 9, 0.93)]})()
     plugin = type("Plugin", (), {"title": "judge", "highlight": lambda self, text, tokenizer: words})()
