@@ -37,7 +37,7 @@ from diffusionlm import DiffusionLMPipeline
 from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
-from diffusionlm.guidance import Constituents, PartOfSpeech, Phrases
+from diffusionlm.guidance import Constituents, PartOfSpeech
 from diffusionlm.guidance.syntax_words import words_of
 from diffusionlm.text.detokenize import detokenize
 from diffusionlm.text.e2e import read_e2e
@@ -73,9 +73,7 @@ class Target:
         elif self.tree:
             rules.append(Constituents(self.tree))
         else:
-            rules.append(PartOfSpeech(list(self.tags)))
-        if self.values:
-            rules.append(Phrases(any_of=list(self.values)))
+            rules.append(PartOfSpeech(list(self.tags), including=[list(self.values)] if self.values else []))
         return rules
 
 

@@ -14,13 +14,14 @@ from torch import Tensor
 from diffusionlm.guidance.constraint import Constraint, bind_rules, by_canvas
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.syntax_chain import WordChain
+from diffusionlm.guidance.syntax_including import including
 from diffusionlm.guidance.syntax_labels import check_label
 from diffusionlm.guidance.syntax_pattern import TagAutomaton, parse_pattern, sequence_automaton, wish_automaton
 from diffusionlm.guidance.syntax_tables import TagTables, lexicon_tables, load_tables, role_of_tokens, word_weights
 from diffusionlm.guidance.syntax_words import split_words
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.automata import Language
+    from diffusionlm.guidance.automata import Language, TokenAutomaton
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
@@ -38,12 +39,15 @@ class TagRule(Constraint):
     least: float = field(default=0.1, kw_only=True)
     tables: str | Path | None = field(default=None, kw_only=True)
     lexicon: Mapping[str, Sequence[str]] | None = field(default=None, kw_only=True)
+    including: Sequence[str | Sequence[str]] = field(default=(), kw_only=True)
     weight: float = 2.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.least < 1:
             raise ValueError(f"least must be a probability in [0, 1), got {self.least!r}.")
+        given = [self.including] if isinstance(self.including, str) else self.including
+        self.including = [item if isinstance(item, str) else list(item) for item in given]
 
     @property
     def wish(self) -> str:
@@ -57,6 +61,10 @@ class TagRule(Constraint):
     def languages(self) -> Sequence[Language]:
         """None: parts of speech are no matter of characters."""
         return []
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """One for each phrase that is to be included."""
+        return [including([own] if isinstance(own, str) else own, vocabulary) for own in self.including]
 
     def bind(self, vocabulary: Vocabulary) -> None:
         """Finds the tagger's tables and weighs every token for every state of the automaton."""
@@ -85,7 +93,11 @@ class TagRule(Constraint):
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
         """Whether the words of a text, each by itself, can have parts of speech that obey."""
         choices = self.tagger.choices(self.vocabulary, text, split_words(text), self.least)
-        return {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
+        held = {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
+        for own in self.including:
+            phrases = [own] if isinstance(own, str) else own
+            held[f"contains {' or '.join(map(repr, phrases))}"] = any(phrase in text for phrase in phrases)
+        return held
 
 
 @register("part-of-speech")
@@ -101,6 +113,8 @@ class PartOfSpeech(TagRule):
         least: a word whose tag is less probable than this cannot be used.
         tables: folder of the tagger's tables; None takes those that belong to the model.
         lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.
+        including: phrases that the text shall hold, or lists of phrases one of which it shall hold. The same as `Phrases`
+            beside this, but much faster, because a phrase is spelled in one way only.
         weight: how sure of each word's tag to be.
 
     Raises:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 NEVER = -1e30  # log of nothing; finite, so that sums of nothing stay numbers
 LEAST = 1e-300  # what a possible token weighs at least beside the likeliest, so that none is lost to rounding
-MOST_ARCS = 20_000
-MOST_AT_ONCE = 1_000_000  # arcs times rows; beyond them class by class is faster
+MOST_ARCS = 20_000  # beyond them class by class is faster
 FLOOR = 1e-4  # weight of a known word that a tagger would not give the tag: the user wrote it, so it stands
 
 
@@ -51,7 +50,7 @@ class WordChain:
     opening: Tensor
     inside: Tensor
     weigh: Callable[[TagAutomaton], tuple[Tensor, Tensor]]
-    _kept: dict[Any, BoundChain] = field(default_factory=dict)
+    _kept: dict[Any, BoundChain] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -113,22 +112,17 @@ class BoundChain:
         states = chain.num_states
         self.before, self.after = _neighbours(opened, states, device)
         self.inside_before, self.inside_after = _neighbours(gone_on, states, device)
-        self.ending = _log(
-            torch.tensor(
-                [*automaton.accepting, *[False] * len(automaton.accepting)], dtype=torch.float64, device=device
-            )
-        )
+        ends = torch.tensor([*automaton.accepting, *[False] * len(automaton.accepting)], device=device)
+        self.ending = _log(ends.double())
         classes = engine.token_class
         self.pad_class = int(classes[self.pad])
         lost = engine.num_states
         self.target = engine.delta.long()  # (S, C), lost state S
         weights, self.column = _distinct(torch.cat([chain.opening, chain.inside], 1))
         self.weights = weights.to(device)
-        self.members: dict[
-            int, Tensor | None
-        ] = {}  # tokens of each class; None: all, and weights that are 0 for others
+        self.tokens: dict[int, Tensor] = {}  # of each class
+        self.members: dict[int, Tensor | None] = {}  # the same, or None for all, with weights that are 0 for others
         self.own: dict[int, Tensor] = {}  # their weights
-        self.tokens: dict[int, Tensor] = {}
         for c in range(engine.num_classes):
             mine = (classes == c) & (self.weights > 0).any(1)
             mine[self.pad] = False
@@ -138,10 +132,10 @@ class BoundChain:
             most = 2 * len(tokens) > len(mine)
             self.members[c] = None if most else tokens
             self.own[c] = self.weights * mine[:, None] if most else self.weights[tokens]
-        self.into = {
-            c: _sources(self.target[:, c], lost) for c in [*self.members, self.pad_class] if c < engine.num_classes
-        }
-
+        if not self.members:
+            raise UnsatisfiableConstraint(f"No token of this vocabulary can stand anywhere in {chain.name}.")
+        ways = [c for c in (*self.members, self.pad_class) if c < engine.num_classes]
+        self.into = {c: _sources(self.target[:, c], lost) for c in ways}
         self.arcs = None if engine.bridge_maps or any(self.known) else self._list_arcs(opened, gone_on)
 
     def _list_arcs(self, opened: Sequence[tuple[int, int]], gone_on: Sequence[tuple[int, int]]) -> _Arcs | None:
@@ -160,15 +154,11 @@ class BoundChain:
                 t = int(self.target[s, self.pad_class])
                 if t < lost:
                     arcs += [(k * others + s, k * others + t, pad) for k in range(states)]
-        pairs = states * others
+        pairs, device = states * others, self.before.device
         count = 2 * len(self.members) * states + (self.pad_class in self.into)
-        into: list[list[tuple[int, int]]] = [[] for _ in range(2 * pairs)]
-        for a, b, m in arcs:
-            into[b].append((a, m))
-            into[pairs + a].append((pairs + b, count + m))
-        most = max(map(len, into))
-        table = torch.tensor([own + [(2 * pairs, 0)] * (most - len(own)) for own in into], device=self.before.device)
-        return _Arcs(table[..., 0].contiguous(), table[..., 1].contiguous())
+        both = [*arcs, *((pairs + b, pairs + a, count + m) for a, b, m in arcs)]
+        source, target, mass = torch.tensor(sorted(both, key=lambda arc: arc[1]), device=device).unbind(1)
+        return _Arcs(source.contiguous(), target.contiguous(), mass.contiguous())
 
     # ---- what the session asks --------------------------------------------------------------------------------------
 
@@ -268,32 +258,45 @@ class BoundChain:
     # ---- forward and backward ---------------------------------------------------------------------------------------
 
     def _both(self, masses: _Masses) -> tuple[Tensor, Tensor, Tensor]:
-        """`_forward`, `_backward` and log Z: where nothing is known and the automata are small, both in one recursion over
-        the arcs between pairs of states, the backward one running from the end."""
+        """`_forward`, `_backward` and log Z. Where nothing is known and the automata are small, both in one recursion over the
+        arcs between pairs of states, the backward one running from the end, with probabilities that are brought to a largest
+        of 1 at each position; in log space where that loses a row."""
+        if self.arcs is not None:
+            before, after, log_z = self._scaled(masses, self.arcs)
+            if bool((log_z > NEVER / 2).all()):
+                return before, after, log_z
+        after, log_z = self._backward(masses, _sum)
+        return self._forward(masses), after, log_z
+
+    def _scaled(self, masses: _Masses, arcs: _Arcs) -> tuple[Tensor, Tensor, Tensor]:
         engine = self.bound._engine
-        if self.arcs is None or self.arcs.size * masses.rows > MOST_AT_ONCE:
-            after, log_z = self._backward(masses, _sum)
-            return self._forward(masses), after, log_z
-        source, mass = self.arcs.source, self.arcs.mass
         pairs, rows = self.chain.num_states * engine.num_states, masses.rows
         each = [part for c in self.members for part in (masses.opening[c], masses.inside[c])]
         each += [] if masses.pad is None else [masses.pad[..., None]]
         weights = torch.cat(each, -1)
+        largest = weights.amax(-1, keepdim=True)
+        weights = (weights - largest).exp_()
         weights = torch.cat([weights, weights.flip(1)], -1)  # forward at position t, backward at L - 1 - t
-        start = weights.new_full((1, pairs), NEVER)
-        start[0, engine.start] = 0.0
-        end = (self.ending[:, None] + engine.log_accepting.clamp_min(NEVER)).clamp_min(NEVER).view(1, pairs)
-        ways = torch.cat([start, end, end.new_full((1, 1), NEVER)], 1).expand(rows, -1)
-        last = ways[:, -1:]
-        found = []
+        largest = torch.cat([largest, largest.flip(1)], -1)
+        ways = weights.new_zeros(rows, 2 * pairs)
+        ways[:, engine.start] = 1.0
+        ways[:, pairs:] = (self.ending[:, None] + engine.log_accepting).exp().view(-1)
+        scale = weights.new_zeros(rows, 2)
+        found, scales = [], []
         for t in range(self.length):
             found.append(ways)
-            moved = (ways[:, source] + weights[:, t][:, mass]).logsumexp(-1).clamp_min_(NEVER)
-            ways = torch.cat([moved, last], 1)
-        both = torch.stack(found, 1)
+            scales.append(scale)
+            moved = torch.zeros_like(ways).index_add_(
+                1, arcs.target, ways[:, arcs.source] * weights[:, t][:, arcs.mass]
+            )
+            top = moved.view(rows, 2, pairs).amax(-1).clamp_min_(LEAST)
+            ways = moved / top.repeat_interleave(pairs, 1)
+            scale = scale + largest[:, t] + top.log()
         shape = (rows, self.length, self.chain.num_states, engine.num_states)
-        before, after = both[..., :pairs].view(shape), both[..., pairs:-1].flip(1).view(shape)
-        return before, after, ways[:, pairs + engine.start]
+        both = torch.stack(found, 1).view(rows, self.length, 2, pairs).log_() + torch.stack(scales, 1)[..., None]
+        both = both.clamp_min_(NEVER)
+        before, after = both[:, :, 0].reshape(shape), both[:, :, 1].flip(1).reshape(shape)
+        return before, after, _log(ways[:, pairs + engine.start]) + scale[:, 1]
 
     def _forward(self, masses: _Masses) -> Tensor:
         """(B, L, K, S) log weight of all ways to a pair of states before each position."""
@@ -451,15 +454,11 @@ EVERYTHING = "0 or more tokens in the spans"
 
 @dataclass(frozen=True)
 class _Arcs:
-    """(2 N, R) for N pairs of states, forward and backward: where ways come from, and the mass that they take."""
+    """(E,) each, between pairs of states, forward and backward: where a way comes from, where it goes, the mass it takes."""
 
     source: Tensor
+    target: Tensor
     mass: Tensor
-
-    @property
-    def size(self) -> int:
-        """Arcs, gaps counted."""
-        return self.source.numel()
 
 
 @dataclass(frozen=True)

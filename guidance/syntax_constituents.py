@@ -54,7 +54,7 @@ class Constituents(TagRule):
             are left open), or ``*`` for any.
         windows: folder of the parser's runs of tags; None takes those that belong to the model.
         grammar: instead of these, the runs of each label, ``{"NP": ["DET NOUN", "DET ADJ NOUN"]}``.
-        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon`` and ``weight``.
+        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including`` and ``weight``.
 
     Raises:
         ValueError: if a label is unknown or the text has an error, pointing at the character.
@@ -126,13 +126,17 @@ class Constituents(TagRule):
 
 
 def choose_runs(tables: WindowTables, label: str, size: int, at_start: bool) -> list[Window]:
-    """The surest runs of a label and length, at most `RUNS`; less sure ones only where there are few."""
+    """The surest runs of a label and length, at most `RUNS`; less sure ones only where there are few, and last those of which
+    only the ends are known. Of a chain ("S::NP") that is not known, the lowest label that is."""
+    label = next((own for own in (label, *reversed(label.split("::"))) if own in tables.labels), "")
     found: list[Window] = []
-    if label in tables.labels:
+    for find in (tables.find, tables.find_edges) if label else ():
         for least in SURE:
-            found = tables.find(label, size, at_start, least)[:RUNS]
-            if len(found) >= ENOUGH:
-                break
+            found = find(label, size, at_start, least)[:RUNS]
+            if len(found) >= (ENOUGH if find == tables.find else 1):
+                return found
+        if found:
+            return found
     return found
 
 

@@ -154,7 +154,8 @@ def place_automaton(first: int, runs: Sequence[tuple[str, Sequence[str], str]]) 
 
     Args:
         first: words before the run.
-        runs: tag before it ("START" if ``first`` is 0, "" for any), its tags, tag behind it ("END", or "" for any).
+        runs: tag before it ("START" if ``first`` is 0, "" for any), its tags ("" for any), tag behind it ("END", or "" for
+            any).
 
     Raises:
         ValueError: if the runs do not fit the place, or there are none.
@@ -168,7 +169,7 @@ def place_automaton(first: int, runs: Sequence[tuple[str, Sequence[str], str]]) 
         if (before == "START") != (first == 0) and before:
             raise ValueError(f"A run behind {before!r} cannot begin at word {first}.")
         way = [] if first == 0 else [frozenset({before}) if before else anything]
-        way += [frozenset({tag}) for tag in tags]
+        way += [frozenset({tag}) if tag else anything for tag in tags]
         ways.append(
             [*way, frozenset({"END"})] if behind == "END" else [*way, frozenset({behind}) if behind else frozenset()]
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 LONGEST = 24  # words of a run that is kept tag by tag
+SHORTEST = 4  # words of a run of which the ends may do
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
 
 
@@ -34,7 +35,7 @@ class Window:
 
     Attributes:
         before: tag before it, or "START".
-        tags: of its words.
+        tags: of its words; "" where any will do.
         behind: tag behind it, or "END".
         count: occurrences.
         share: of those that are what was asked for.
@@ -57,6 +58,10 @@ class WindowTables:
         tags: (n, 2 + LONGEST) tag before, tag behind, tags of the run; -1 behind its end.
         count: (n,) occurrences of the run between these two.
         share: (n,) how many of these have the label.
+        edge_label: (m,) label of a run of which only the ends are told.
+        edges: (m, 5) tag before, tag behind, first tag, last tag, words.
+        edge_count: (m,).
+        edge_share: (m,).
         card: where the counts come from.
     """
 
@@ -65,6 +70,10 @@ class WindowTables:
     tags: Tensor
     count: Tensor
     share: Tensor
+    edge_label: Tensor
+    edges: Tensor
+    edge_count: Tensor
+    edge_share: Tensor
     card: dict[str, Any]
 
     def find(self, label: str, length: int, at_start: bool, least: float) -> list[Window]:
@@ -88,9 +97,22 @@ class WindowTables:
             )
         return sorted(found, key=lambda w: -(w.count**0.5) * w.share**4)
 
+    def find_edges(self, label: str, length: int, at_start: bool, least: float) -> list[Window]:
+        """The same of runs of which only the ends are told."""
+        fits = (self.edge_label == self.labels.index(label)) & (self.edges[:, 4] == length) & (self.edge_share >= least)
+        fits &= (self.edges[:, 0] == _AT["START"]) == at_start
+        found = []
+        for row in torch.nonzero(fits).flatten().tolist():
+            before, behind, first, last = (CONTEXTS[t] for t in self.edges[row, :4].tolist())
+            tags = (first, *[""] * (length - 2), last)
+            found.append(Window(before, tags, behind, float(self.edge_count[row]), float(self.edge_share[row])))
+        return sorted(found, key=lambda w: -(w.count**0.5) * w.share**4)
+
     def lengths(self, label: str) -> list[int]:
         """Lengths of the runs of a label."""
-        return sorted({int(n) for n in (self.tags[self.label == self.labels.index(label), 2:] >= 0).sum(1)})
+        own = self.labels.index(label)
+        whole = (self.tags[self.label == own, 2:] >= 0).sum(1).tolist()
+        return sorted({*whole, *self.edges[self.edge_label == own, 4].tolist()})
 
     def save(self, folder: str | Path, fingerprint: str) -> None:
         """Writes a folder that `find_windows` finds for models of the vocabulary with this fingerprint."""
@@ -103,6 +125,10 @@ class WindowTables:
             "tags": self.tags.to(torch.int8),
             "count": self.count.half(),
             "share": self.share.half(),
+            "edge_label": self.edge_label.to(torch.int16),
+            "edges": self.edges.to(torch.int8),
+            "edge_count": self.edge_count.half(),
+            "edge_share": self.edge_share.half(),
         }
         save_file(tensors, target / WEIGHTS)
         config = {
@@ -128,36 +154,70 @@ def build_windows(
         fewest: occurrences of a run that is kept.
         longest: words of a run that is kept.
     """
-    hits: dict[tuple[int, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    totals: Counter[tuple[int, ...]] = Counter()
+    runs, edges = _Counts(), _Counts()
     for tags, spans in sentences:
         codes = [_AT["START"], *(_AT[tag] for tag in tags), _AT["END"]]
         size = len(tags)
+
+        def run(first: int, last: int, codes: list[int] = codes) -> tuple[int, ...]:
+            return codes[first], codes[last + 2], *codes[first + 1 : last + 2]
+
+        def edge(first: int, last: int, codes: list[int] = codes) -> tuple[int, ...]:
+            return codes[first], codes[last + 2], codes[first + 1], codes[last + 1], last + 1 - first
+
         for first in range(size):
-            for last in range(first, min(size, first + longest)):
-                totals[(codes[first], codes[last + 2], *codes[first + 1 : last + 2])] += 1
+            for last in range(first, size):
+                if last - first < longest:
+                    runs.total[run(first, last)] += 1
+                if SHORTEST <= last + 1 - first <= 100:
+                    edges.total[edge(first, last)] += 1
         for first, last, label, share in spans:
             if last - first < longest:
-                hits[(codes[first], codes[last + 2], *codes[first + 1 : last + 2])][label] += share
-    rows = [
-        (run, label, float(totals[run]), min(1.0, n / totals[run]))
-        for run, own in hits.items()
-        if totals[run] >= fewest
-        for label, n in own.items()
-        if n / totals[run] >= 0.5
-    ]
-    labels = sorted({label for _, label, _, _ in rows})
+                runs.hits[run(first, last)][label] += share
+            if SHORTEST <= last + 1 - first <= 100:
+                edges.hits[edge(first, last)][label] += share
+    told, ends = runs.rows(fewest), edges.rows(fewest + 1)
+    labels = sorted({label for rows in (told, ends) for _, label, _, _ in rows})
     index = {label: k for k, label in enumerate(labels)}
+
+    def column(rows: Sequence[_Row], place: int) -> Tensor:
+        return torch.tensor([min(float(row[place]), 60_000.0) for row in rows], dtype=torch.float64)  # type: ignore[arg-type]
+
     return WindowTables(
         tuple(labels),
-        torch.tensor([index[label] for _, label, _, _ in rows], dtype=torch.long),
-        torch.tensor([[*run, *[-1] * (2 + LONGEST - len(run))] for run, *_ in rows], dtype=torch.long).view(
+        torch.tensor([index[row[1]] for row in told], dtype=torch.long),
+        torch.tensor([[*row[0], *[-1] * (2 + LONGEST - len(row[0]))] for row in told], dtype=torch.long).view(
             -1, 2 + LONGEST
         ),
-        torch.tensor([min(n, 60_000.0) for _, _, n, _ in rows], dtype=torch.float64),
-        torch.tensor([share for *_, share in rows], dtype=torch.float64),
+        column(told, 2),
+        column(told, 3),
+        torch.tensor([index[row[1]] for row in ends], dtype=torch.long),
+        torch.tensor([row[0] for row in ends], dtype=torch.long).view(-1, 5),
+        column(ends, 2),
+        column(ends, 3),
         card,
     )
+
+
+_Row = tuple[tuple[int, ...], str, float, float]
+
+
+class _Counts:
+    """How often a run stands there, and how often it is what."""
+
+    def __init__(self) -> None:
+        self.total: Counter[tuple[int, ...]] = Counter()
+        self.hits: dict[tuple[int, ...], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+
+    def rows(self, fewest: int) -> list[_Row]:
+        """(run, label, occurrences, share) of runs that mostly have the label."""
+        return [
+            (run, label, float(self.total[run]), min(1.0, n / self.total[run]))
+            for run, own in self.hits.items()
+            if self.total[run] >= fewest
+            for label, n in own.items()
+            if n / self.total[run] >= 0.5
+        ]
 
 
 @lru_cache(maxsize=4)
@@ -178,6 +238,10 @@ def load_windows(folder: Path) -> WindowTables:
             data["tags"].long(),
             data["count"].double(),
             data["share"].double(),
+            data["edge_label"].long(),
+            data["edges"].long(),
+            data["edge_count"].double(),
+            data["edge_share"].double(),
             config["card"],
         )
     except (KeyError, OSError, ValueError) as error:

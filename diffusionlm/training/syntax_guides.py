@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diffusionlm.guidance.syntax_labels import RELATIONS, UPOS
 from diffusionlm.guidance.syntax_windows import WindowTables, build_windows
 from diffusionlm.text.e2e import read_e2e
-from diffusionlm.training.syntax_parser import ChartParser, bracket_f1, train_parser
+from diffusionlm.training.syntax_parser import ChartParser, bracket_f1, chains_of, train_parser
 from diffusionlm.training.syntax_silver import make_tables, silver_tags
 from diffusionlm.training.syntax_tagger import WordTagger, accuracy, train_tagger
 from diffusionlm.training.syntax_treebanks import Sentence, read_conllu, read_ptb
@@ -78,7 +78,7 @@ def train_guides(
     dependencies.save(target / "dependencies", fingerprint)
     say(f"dependencies: {len(dependencies.label):,} runs of tags")
     parser = train_parser(gum, epochs=parser_epochs, seed=seed, start=own[0])
-    constituents = constituent_windows(pairs, own, parser, parse_texts, seed)
+    constituents = constituent_windows(pairs, own, parser, gum, parse_texts, seed)
     constituents.card.update(_parsed(parser, treebanks))
     constituents.save(target / "constituents", fingerprint)
     say(f"constituents: {len(constituents.label):,} runs of tags; {constituents.card}")
@@ -99,17 +99,29 @@ def _parsed(parser: ChartParser, treebanks: Path) -> dict[str, Any]:
 
 
 def constituent_windows(
-    pairs: Sequence[tuple[str, str]], taggers: Sequence[WordTagger], parser: ChartParser, count: int, seed: int
+    pairs: Sequence[tuple[str, str]],
+    taggers: Sequence[WordTagger],
+    parser: ChartParser,
+    trees: Sequence[Sentence],
+    count: int,
+    seed: int,
 ) -> WindowTables:
-    """Runs of tags by constituent, from the parser's marginals over texts."""
+    """Runs of tags by constituent, from the parser's marginals over texts and from trees as they are."""
     chosen = random.Random(seed).sample(list(pairs), min(count, len(pairs)))
     tagged = [item for item in silver_tags(chosen, taggers) if 0 < len(item[1]) <= 48]
     marginals = parser.marginals([[text[a:b] for a, b in cut] for text, cut, _ in tagged])
-    sentences = (
+    sentences = [
         ([UPOS[k] for k in tags.argmax(-1).tolist()], spans)
         for (_, _, tags), spans in zip(tagged, marginals, strict=True)
-    )
-    return build_windows(sentences, {"data": f"{len(tagged):,} texts, parsed by a parser trained on GUM (CC BY 4.0)"})
+    ]
+    kept = [s for s in trees if s.tree is not None and 0 < len(s.words) <= 48]
+    for s, tags in zip(kept, taggers[0].tag([s.words for s in kept]), strict=True):
+        gold = dict.fromkeys(
+            (i, j, label) for (i, j), chain in chains_of(s).items() for label in (*chain.split("::"), chain)
+        )
+        sentences.append((tags, [(*span, 1.0) for span in gold]))
+    data = f"{len(tagged):,} texts, parsed by a parser trained on GUM, and {len(kept):,} trees of GUM (CC BY 4.0)"
+    return build_windows(sentences, {"data": data})
 
 
 def dependency_windows(treebanks: Path) -> WindowTables:
