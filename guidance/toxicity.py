@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.phrases import Phrases
 from diffusionlm.guidance.reader import Reader
 from diffusionlm.guidance.reader_store import load_reader
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.toxicity_judges import DetoxifyJudge, ReaderJudge, ToxicityJudge, word_places
+from diffusionlm.guidance.word_list import WordList
 from diffusionlm.text import Vocabulary
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class Toxicity(Guidance):
         variant: of Detoxify: "original", "unbiased", "multilingual", "original-small", "unbiased-small".
         checkpoint: a checkpoint of Detoxify's on disk, instead of its download.
         labels: which of the judge's labels to lower ("insult", "threat", ...); toxicity as such if None.
-        exclude: words and phrases that must never occur, whatever their case: a list, or a file with one a line. They are an
-            exact rule beside the judge, with a certificate; known text that has one of them is refused.
+        exclude: words and phrases that are never written, whatever their case: a list, or a file with one a line. They are an
+            exact rule beside the judge, with a certificate; known text may have them and stays as it is.
         focus: weight of the words that a reader marks as toxic, beside its view of the text.
 
     Raises:
@@ -112,7 +112,7 @@ class Toxicity(Guidance):
     def companions(self) -> Sequence[Guidance]:
         """The word list as an exact rule."""
         phrases = read_phrases(self.exclude)
-        return [Phrases(exclude=phrases, case_sensitive=False)] if phrases else []
+        return [WordList(phrases)] if phrases else []
 
     def bind(self, vocabulary: Vocabulary) -> None:
         """Finds the judge."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ import torch
 from diffusionlm.guidance import Guidance, Toxicity
 from diffusionlm.guidance.configuration import plugins_from
 from diffusionlm.guidance.reader_store import add_readers
+from diffusionlm.guidance.testing import check_guidance
 from diffusionlm.guidance.tiny_reader import tiny_reader
 from diffusionlm.guidance.toxicity import read_phrases, token_places
+from diffusionlm.guidance.word_list import WordList
 from diffusionlm.training.labelled import Example
 from diffusionlm.training.readers import ReaderSettings, train_reader
 
@@ -135,6 +138,32 @@ def test_word_lists_hold_exactly_and_are_certified(pipe, reader, tmp_path):
         assert not {word.lower() for word in words} & set(tokens)
     assert len(Toxicity(exclude=["a", "b"]).companions()) == 1
     assert Toxicity().companions() == []
+
+
+def test_a_text_that_has_a_word_of_the_list_is_continued_without_another(pipe, reader):
+    result = pipe(
+        "The cheap [SPAN:6] pub, ri[SPAN:1]",
+        num_samples=12,
+        steps=4,
+        seed=0,
+        guidance=WordList(["cheap", "RIVER", "pub,"]),
+    )
+    for text, certificate in zip(result.texts, result.certificates, strict=True):
+        assert certificate == {"never writes 'cheap', 'RIVER', 'pub,'": True}
+        assert text.startswith("The cheap ")
+        assert len(re.findall(r"\bcheap\b", text, re.IGNORECASE)) == 1
+        assert not re.search(r"\briver\b", text, re.IGNORECASE)
+
+
+def test_a_word_list_is_checked_by_characters():
+    rule = WordList(["ass", "ass hat"])
+    assert all(rule.certify("A class act.", []).values())
+    assert not any(rule.certify("What an Ass!", []).values())
+    assert all(rule.certify_written("An ass hat is new", [], [(11, 17)]).values())
+    assert not any(rule.certify_written("An ass hat is new", [], [(8, 9)]).values())
+    with pytest.raises(ValueError, match="not empty"):
+        WordList([" "])
+    check_guidance(WordList.example())
 
 
 def test_settings_survive_json(tmp_path):
