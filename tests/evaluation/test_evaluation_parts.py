@@ -251,11 +251,16 @@ def test_a_missing_meter_names_the_extra(monkeypatch):
 
 def test_the_speed_task_times_every_axis(context):
     task = make_task("speed", settings={"batches": [1, 2], "lengths": [8, 16, 4096], "steps": [1, 2], "rounds": 1})
+    task.contexts, task.backends = [2, 4, 4096], ["sdpa", "flash_attention_3"]
     result = task.run(context)
     assert {table.title for table in result.tables} == {
-        f"Speed over {axis}" for axis in ("batch", "length", "steps", "sampler", "plugins")
+        f"Speed over {axis}" for axis in ("batch", "length", "steps", "sampler", "context", "attention", "plugins")
     }
     assert [row[0] for row in result.tables[1].rows] == [8, 16]  # what the model cannot take is left out
+    rows = {table.title: [row[0] for row in table.rows] for table in result.tables}
+    assert rows["Speed over context"] == [2, 4]
+    assert rows["Speed over attention"] == ["sdpa"]
     values = {figure.name: figure.value for figure in result.figures}
     assert values["exponent over steps"] is not None
+    assert values["exponent over context"] is not None
     assert values["peak memory, process"] > 10

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.figures import Curve, Figure, Table, TaskResult, number
 from diffusionlm.evaluation.registry import Task, register
 from diffusionlm.evaluation.timing import Timing, exponent, peak_memory, ratio_of, take_turns
 
+SPAN = 8  # tokens that are written behind known words
 PLUGINS: dict[str, dict[str, Any]] = {
     "length": {"length": {"tokens": [4, None]}},
     "regex": {"regex": {"forbid": "[0-9]"}},
@@ -27,6 +29,8 @@ class Speed(Task):
         lengths: positions of the canvas; those that the model does not take are left out.
         steps: denoising steps.
         samplers: by name.
+        contexts: known words before a span of eight tokens; those that the model does not take are left out.
+        backends: of attention; those that this machine cannot run are left out.
         rounds: how often each is timed.
         batch: of the middle point.
         length: of the middle point.
@@ -36,17 +40,27 @@ class Speed(Task):
     lengths: list[int] = field(default_factory=lambda: [16, 32, 64])
     steps: list[int] = field(default_factory=lambda: [4, 8, 16])
     samplers: list[str] = field(default_factory=lambda: ["ancestral", "euler", "dpm++2m"])
+    contexts: list[int] = field(default_factory=lambda: [8, 16, 32, 48])
+    backends: list[str] = field(default_factory=lambda: ["sdpa", "eager"])
     rounds: int = 3
     batch: int = 4
     length: int = 32
 
-    full = {"batches": [1, 4, 16, 64], "lengths": [8, 16, 32, 64, 128, 256], "steps": [8, 16, 32, 64], "rounds": 7}
+    full = {
+        "batches": [1, 4, 16, 64],
+        "lengths": [8, 16, 32, 64, 128, 256],
+        "steps": [8, 16, 32, 64],
+        "rounds": 7,
+        "contexts": [8, 16, 32, 48, 128, 512],
+        "backends": ["sdpa", "eager", "flash_attention_2"],
+    }
     order = 90
 
     def work(self, context: Context) -> tuple[float, int]:
         """About the samples of all calls, in samples of `context.steps` steps."""
         middle = self.steps[len(self.steps) // 2]
-        passes = middle * (sum(self.batches) + self.batch * (len(self.lengths) + len(self.samplers) + 4))
+        rest = len(self.lengths) + len(self.samplers) + len(self.contexts) + len(self.backends) + 4
+        passes = middle * (sum(self.batches) + self.batch * rest)
         passes += self.batch * sum(self.steps)
         return (self.rounds + 1) * passes / context.steps, 0
 
@@ -60,6 +74,8 @@ class Speed(Task):
             "length": {size: {"length": size} for size in lengths},
             "steps": {size: {"steps": size} for size in self.steps},
             "sampler": {name: {"sampler": name} for name in self.samplers},
+            "context": {n: {"context": n, "length": SPAN} for n in self.contexts if _fits(context, n, longest)},
+            "attention": {name: {"backend": name} for name in self.backends if _runs(context, name)},
             "plugins": {
                 "none": {},
                 **{name: {"guidance": given} for name, given in PLUGINS.items()},
@@ -70,14 +86,16 @@ class Speed(Task):
         }
         figures: list[Figure] = []
         tables, curves = [], []
-        for name, points in context.progress(list(axes.items()), "speed"):
+        own = context.pipe.denoiser.config._attn_implementation
+        for name, points in context.progress([axis for axis in axes.items() if axis[1]], "speed"):
             timings = take_turns(
                 {str(point): _call(context, base | change) for point, change in points.items()}, self.rounds
             )
             rows = [[point, *_row(base | points[point], timings[str(point)])] for point in points]
             head = [name, "s a sample", "processor s a sample", "tokens a second", "ms a step"]
             tables.append(Table(f"Speed over {name}", head, rows))
-            if name in ("batch", "length", "steps") and len(points) > 1:
+            context.pipe.denoiser.set_attn_implementation(own)
+            if name in ("batch", "length", "steps", "context") and len(points) > 1:
                 figures.append(_growth(name, list(points), timings))
                 series = [(float(p), timings[str(p)].median_wall, "") for p in points]
                 curves.append(Curve(f"Time of a call over {name}", name, "s", {"measured": series}, logarithmic=True))
@@ -103,7 +121,10 @@ def _call(context: Context, point: dict[str, Any]) -> Callable[[], Any]:
     settings: dict[str, Any] = {"sampler": point.get("sampler"), "guidance": point.get("guidance")}
 
     def call() -> Any:
+        if "backend" in point:
+            context.pipe.denoiser.set_attn_implementation(point["backend"])
         return context.pipe(
+            _known(point["context"]) if "context" in point else None,
             num_samples=point["batch"],
             max_length=point["length"],
             steps=point["steps"],
@@ -113,6 +134,22 @@ def _call(context: Context, point: dict[str, Any]) -> Callable[[], Any]:
         )
 
     return call
+
+
+def _known(words: int) -> str:
+    return f"{'the ' * words}[SPAN:{SPAN}]"
+
+
+def _fits(context: Context, words: int, longest: int) -> bool:
+    return len(context.pipe.tokenizer.encode("the " * words)) + SPAN <= longest
+
+
+def _runs(context: Context, backend: str) -> bool:
+    try:
+        check_backend(backend, context.pipe.denoiser.config.position_kind)
+    except (ImportError, RuntimeError, ValueError):
+        return False
+    return True
 
 
 def _row(point: dict[str, Any], timing: Timing) -> list[str]:
