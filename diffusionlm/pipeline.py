@@ -403,8 +403,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
         default = self.max_span_length if max_span_length is None else max_span_length
         if not isinstance(default, int) or default < 1:
             raise ValueError(f"max_span_length must be an integer of at least 1, got {default!r}.")
-        layout = canvas.lay_out(self.tokenizer, default)
         longest = self.denoiser.config.max_position_embeddings
+        for span in canvas.spans:  # before positions are listed one by one
+            if (span.length or default) > longest:
+                raise ValueError(f"A span of {span.length or default} tokens is asked for, the model takes {longest}.")
+        layout = canvas.lay_out(self.tokenizer, default)
         if layout.total > longest:
             raise ValueError(
                 f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
