@@ -17,7 +17,7 @@ from diffusionlm.guidance.syntax_chain import WordChain
 from diffusionlm.guidance.syntax_including import including
 from diffusionlm.guidance.syntax_labels import check_label
 from diffusionlm.guidance.syntax_pattern import TagAutomaton, parse_pattern, sequence_automaton, wish_automaton
-from diffusionlm.guidance.syntax_tables import TagTables, lexicon_tables, load_tables, role_of_tokens, word_weights
+from diffusionlm.guidance.syntax_tables import TagTables, TokenRoles, lexicon_tables, load_tables, word_weights
 from diffusionlm.guidance.syntax_words import split_words
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 READER = "part-of-speech"
+CERTIFIED = 0.02  # probability of a tag, in the context that suits it best, with which a word can have it
 
 
 class TagRule(Constraint):
@@ -33,10 +34,10 @@ class TagRule(Constraint):
 
     The text is drawn from p(x) prod_w P(tag of w | w, tags beside it)^weight over all texts that can be read so: exact at
     every step, by an automaton over tags whose words weigh what a tagger says of them. The finished text is a best way
-    through it, so each word has the tag asked for with a probability above ``least``, whatever the model.
+    through it, so no word is used that a tagger would hardly give the tag asked for, whatever the model.
     """
 
-    least: float = field(default=0.1, kw_only=True)
+    least: float = field(default=0.5, kw_only=True)
     tables: str | Path | None = field(default=None, kw_only=True)
     lexicon: Mapping[str, Sequence[str]] | None = field(default=None, kw_only=True)
     including: Sequence[str | Sequence[str]] = field(default=(), kw_only=True)
@@ -71,9 +72,7 @@ class TagRule(Constraint):
         super().bind(vocabulary)
         self.vocabulary = vocabulary
         self.tagger = find_tables(vocabulary, self.tables, self.lexicon)
-        weigh = partial(
-            word_weights, self.tagger, roles=role_of_tokens(vocabulary), least=self.least, power=self.weight
-        )
+        weigh = partial(word_weights, self.tagger, roles=TokenRoles.of(vocabulary), least=self.least, power=self.weight)
         self.words = WordChain.of(f"{self.title}: {self.wish[:80]}", self.automaton(vocabulary), weigh)
 
     def weighed_words(self) -> WordChain:
@@ -92,7 +91,7 @@ class TagRule(Constraint):
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
         """Whether the words of a text, each by itself, can have parts of speech that obey."""
-        choices = self.tagger.choices(self.vocabulary, text, split_words(text), self.least)
+        choices = self.tagger.choices(self.vocabulary, text, split_words(text), CERTIFIED)
         held = {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
         for own in self.including:
             phrases = [own] if isinstance(own, str) else own
@@ -110,7 +109,7 @@ class PartOfSpeech(TagRule):
         tags: ``"DET ADJ* NOUN (AUX|VERB) .*"``, a regular expression over universal tags (see `parse_pattern`);
             ``["DET", "NOUN", ...]``, exactly these; ``{3: "NOUN"}``, wishes for words counted from 0. Words are cut as in
             treebanks: marks, "n't" and "'s" are words of their own.
-        least: a word whose tag is less probable than this cannot be used.
+        least: a word cannot be used if its tag is less probable than this share of what the tagger says of a sure word.
         tables: folder of the tagger's tables; None takes those that belong to the model.
         lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.
         including: phrases that the text shall hold, or lists of phrases one of which it shall hold. The same as `Phrases`

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 CONTEXTS = (*UPOS, "START", "END")
 TRUST = 6.0  # occurrences at which a context counts as much as what is known without it
-FEWEST = 3.0  # a token seen less often in a role cannot play it
+GOOD = 10  # the tenth best token for a tag says how sure a tagger can be of it
+BEGUN = 0.5
+FEWEST = 3.0  # a token seen less often in a role cannot play it,
+ROLE = 0.02  # nor one that plays it in a smaller share of its occurrences
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
 
@@ -79,7 +82,8 @@ class TagTables:
     def opening_probability(
         self, tags: Iterable[str], before: Iterable[str], behind: Iterable[str], ends: bool
     ) -> Tensor:
-        """P(one of the tags, and the word ends with the token or not | the token opens a word, tags beside it), float64 (V,).
+        """P(one of the tags | the token opens a word, which ends with it or does not, tags beside it), float64 (V,); 0 for
+        tokens that hardly ever do that.
 
         The geometric mean of two: with the tags beside it, and of the token alone, so that a word is preferred which is
         always of that part of speech. The first is interpolated: the exact context counts as `TRUST` occurrences of what is
@@ -87,8 +91,8 @@ class TagTables:
         """
         want, left, right = (_members(own) for own in (tags, before, behind))
         v, a, t, b, last = self.opening.unbind(1)
-        n = self.opening_count
-        hit = n * want[t] * (last == int(ends))
+        n = self.opening_count * (last == int(ends))
+        hit = n * want[t]
         total = self._sum(v, n)
         single = self._sum(v, hit) / total.clamp_min(1e-9)
         near_left, near_right = left[a], right[b]
@@ -97,15 +101,30 @@ class TagTables:
         )
         both = near_left * near_right
         exact = (self._sum(v, hit * both) + TRUST * one_sided) / (self._sum(v, n * both) + TRUST)
-        return (exact * single).sqrt() * (total >= FEWEST) * self.whole
+        return (exact * single).sqrt() * self._does(total, self._sum(v, self.opening_count))
 
     def inside_probability(self, tags: Iterable[str], ends: bool) -> Tensor:
-        """P(the word has one of the tags, and ends with the token or not | it goes on with a word), float64 (V,)."""
+        """P(the word has one of the tags | the token goes on with it, and ends it or does not), float64 (V,); 0 for tokens
+        that hardly ever do that."""
         want = _members(tags)
         v, t, last = self.inside.unbind(1)
-        total = self._sum(v, self.inside_count)
-        hit = self.inside_count * want[t] * (last == int(ends))
-        return self._sum(v, hit) / total.clamp_min(1e-9) * (total >= FEWEST) * self.whole
+        n = self.inside_count * (last == int(ends))
+        total = self._sum(v, n)
+        opened = self._sum(self.opening[:, 0], self.opening_count)
+        return (
+            self._sum(v, n * want[t])
+            / total.clamp_min(1e-9)
+            * self._does(total, opened + self._sum(v, self.inside_count))
+        )
+
+    def _does(self, role: Tensor, every: Tensor) -> Tensor:
+        """(V,) 1.0 for tokens that play a role often enough."""
+        return ((role >= FEWEST) & (role >= ROLE * every)).double() * self.whole
+
+    def seen_between(self, before: Iterable[str], behind: Iterable[str]) -> Tensor:
+        """(V,) bool: tokens that opened a word between words of these tags."""
+        _, a, _, b, _ = self.opening.unbind(1)
+        return self._sum(self.opening[:, 0], self.opening_count * _members(before)[a] * _members(behind)[b]) >= 1.0
 
     @property
     def whole(self) -> Tensor:
@@ -268,29 +287,44 @@ def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]])
     )
 
 
-def role_of_tokens(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
-    """(V,) bool: tokens that begin with a space; (V,) bool: tokens that open a word without one, wherever they stand: marks,
-    clitics such as 's."""
-    opens = [bool(text) and not text[0].isalnum() for text in vocabulary.strings]
-    return vocabulary.starts_with_space, torch.tensor(opens)
+@dataclass(frozen=True)
+class TokenRoles:
+    """How tokens can stand; (V,) bool each.
+
+    Attributes:
+        spaced: begins with a space.
+        opens: opens a word without one, wherever it stands: marks, clitics such as 's.
+        joins: a mark that stands between words without a space and is one of their letters elsewhere: "-", "/", "'".
+    """
+
+    spaced: Tensor
+    opens: Tensor
+    joins: Tensor
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> TokenRoles:
+        """Those of a vocabulary."""
+        texts = vocabulary.strings
+        opens = [bool(text) and text[0] != " " and not text[0].isalnum() for text in texts]
+        joins = [own and text[0] not in ".,!?;:" for own, text in zip(opens, texts, strict=True)]
+        return cls(vocabulary.starts_with_space, torch.tensor(opens), torch.tensor(joins))
 
 
 def word_weights(
-    tables: TagTables, automaton: TagAutomaton, roles: tuple[Tensor, Tensor], least: float, power: float
+    tables: TagTables, automaton: TagAutomaton, roles: TokenRoles, least: float, power: float
 ) -> tuple[Tensor, Tensor]:
     """(V, 2 K) each, for the states of the automaton once with their word complete (k) and once with it begun (K + k): the
     probability, to a power, that a token opens the word of a state and ends it or does not; that it goes on with it and
-    ends it or does not. 0 below ``least`` and where a token cannot stand (a word is opened by a space, by a mark, or
-    behind one).
+    ends it or does not. 0 where a token cannot stand (a word is opened by a space, by a mark, or behind one).
 
     Args:
         tables: of the tagger.
         automaton: K states.
-        roles: of `role_of_tokens`.
-        least: probability.
+        roles: of the tokens.
+        least: what is below this share of a good token's probability is 0. The `GOOD`-th best token is a good one, so that
+            words a tagger is unsure of are used only for tags of which it is never sure.
         power: exponent.
     """
-    spaced, opens = roles
     size = automaton.num_states
     opening = torch.zeros(tables.num_tokens, 2 * size, dtype=torch.float64)
     inside = torch.zeros_like(opening)
@@ -303,9 +337,16 @@ def word_weights(
                 table[:, [k, size + k]] = table[:, [done[key], size + done[key]]]
             continue
         done[key] = k
-        can_open = spaced | opens | automaton.previous_is_mark[k]
+        can_open = roles.spaced | roles.opens | automaton.previous_is_mark[k]
+        can_open &= ~roles.joins | tables.seen_between(key[1], key[2])
         for column, ends in ((k, True), (size + k, False)):
             opening[:, column] = tables.opening_probability(tags, key[1], key[2], ends) * can_open
             if not tags & MARKS:
-                inside[:, column] = tables.inside_probability(tags, ends) * ~spaced
-    return tuple(torch.where(table >= least, table**power, 0.0) for table in (opening, inside))  # type: ignore[return-value]
+                inside[:, column] = tables.inside_probability(tags, ends) * ~roles.spaced
+    enough = torch.zeros(2 * size, dtype=torch.float64)
+    best = opening[:, :size].topk(min(GOOD, len(opening)), 0).values[-1]
+    enough[:size], enough[size:] = least * best, BEGUN * least * best  # of a word begun, more is to be told
+    return (
+        torch.where(opening >= enough, opening**power, 0.0),
+        torch.where(inside >= torch.maximum(BEGUN * enough, enough.new_tensor(0.1 * least)), inside**power, 0.0),
+    )
