@@ -174,6 +174,8 @@ def price(made: SampleSet, plain: SampleSet) -> list[Figure]:
         figures += [
             number("electricity of 1,000 samples", guided.wh, "Wh", "lower"),
             number("electricity of 1,000 samples unguided", free.wh, "Wh"),
+            number("of which the processor", guided.cpu_wh, "Wh", "lower"),
+            number("of which the processor, unguided", free.cpu_wh, "Wh"),
             number("CO2 of 1,000 samples", guided.co2_grams, "g", "lower"),
         ]
     return figures

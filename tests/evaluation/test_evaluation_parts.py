@@ -70,6 +70,21 @@ def test_a_paired_comparison_sees_what_an_unpaired_one_cannot():
     assert paired.low < 1 < paired.high
 
 
+def test_diversity_is_compared_on_equal_numbers_of_texts():
+    from diffusionlm.evaluation.comparison import compare_results
+
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(list("abcdefghijklmnop"), 8)) for _ in range(40)]
+
+    def record(items):
+        result = TaskResult([measure("entropy", "entropy", items, better="higher")])
+        return {"version": "1", "settings": {}, "environment": {}, "tasks": {"t": result.to_dict()}}
+
+    (found,), _ = compare_results(record(texts), record(texts[:8]))
+    assert (found.first, found.second, found.difference) == (found.second, found.second, 0.0)
+    assert found.verdict == "no difference seen"
+
+
 # ---- registry -------------------------------------------------------------------------------------------------------
 
 
