@@ -104,7 +104,8 @@ class PersonalNames(Guidance):
         tags = self.bound(text, gamma).token_logits.log_softmax(-1)[..., self.columns]
         odds = tags - torch.log1p(-tags.exp().clamp(max=1 - 1e-6))  # logit q
         excess = F.softplus(odds - self.levels.to(odds)).sum(-1)
-        return (excess * (text.is_span & ~self._named(text, state.vocabulary)) * text.presence).sum(-1)
+        presence = text.presence.to(excess.dtype)  # the reader's precision, and no more is claimed
+        return (excess * (text.is_span & ~self._named(text, state.vocabulary)) * presence).sum(-1)
 
     def _named(self, text: SoftText, vocabulary: Vocabulary) -> Tensor:
         """(B, N): positions that, as things look now, write a name that may be named."""

@@ -95,4 +95,4 @@ def _named(override: str) -> str:
         return f"{key}={names[0]}"
     if key == "sampler":
         return "+sampler={name: '" + value + "'}"
-    return "+guidance={" + ", ".join(f"'{name}': {{}}" for name in names) + "}"
+    return "+guidance={" + ", ".join(f"{name}: {{}}" for name in names) + "}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-SUMMARY = "Count what the guides of syntax need (parts of speech, phrases, dependencies) from treebanks"
+SUMMARY = "Make what the guides of syntax need (parts of speech, phrases, arcs) from treebanks"
 HELP = """usage: diffusionlm train-syntax [key=value ...] [--cfg]
 
 Trains a tagger and a parser on treebanks, lets them read the texts that a model learnt from, and counts which tokens are of

@@ -189,6 +189,7 @@ def test_hydra_configurations_make_the_plugins(root):
         "length": ["words=[3,5]"],
         "classifier": ["model=some/model", "below=0.1"],
         "classifier_free": ["weight=2.0"],
+        "toxicity": ["below=0.1"],
         "text_scorer": ["function={_function_: 'builtins:len'}"],
     }
     assert set(files) == set(given)
