@@ -57,13 +57,14 @@ VALUES = {  # how a value is said where it is not said word for word
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked for: tags of a text, or constituents; and a value in one of several forms."""
+    """What is asked for: tags of a text, or constituents; and a value in one of several forms; the sentence it is from."""
 
     tags: tuple[str, ...] = ()
     span: tuple[int, int, str] | None = None
     tree: str = ""
     gold: tuple[tuple[int, int, str], ...] = ()
     values: tuple[str, ...] = field(default=())
+    source: str = ""
 
     def guidance(self) -> list[Any]:
         """The plugins that ask for it."""
@@ -81,18 +82,26 @@ def _without_ends(row: dict[str, Any], key: str) -> list[str]:
     return [x for x, word in zip(row[key], row["words_"], strict=True) if word not in NO_WORDS]
 
 
+def _sentence(row: dict[str, Any]) -> str:
+    return detokenize(" ".join(_without_ends(row, "words_")))
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def pos_targets(path: Path) -> list[Target]:
     """Tags of the sentences of a file of Diffusion-LM; what stands for no word is left out."""
-    return [Target(tuple(_without_ends(row, "pos"))) for row in _rows(path)]
+    return [Target(tuple(_without_ends(row, "pos")), source=_sentence(row)) for row in _rows(path)]
 
 
 def span_targets(path: Path) -> list[Target]:
     """Constituents of a file of Diffusion-LM; words are counted from 0."""
-    return [Target(span=(first, last, label)) for row in _rows(path) for first, last, label in row["spans"]]
+    return [
+        Target(span=(first, last, label), source=_sentence(row))
+        for row in _rows(path)
+        for first, last, label in row["spans"]
+    ]
 
 
 def compose_targets(path: Path) -> list[Target]:
@@ -102,7 +111,7 @@ def compose_targets(path: Path) -> list[Target]:
         colon = row["attr"].index(":")
         name, value = " ".join(row["attr"][:colon]), detokenize(" ".join(row["attr"][colon + 1 :]))
         values = VALUES.get(f"{name}: {value}", [value])
-        found.append(Target(tuple(_without_ends(row, "pos")), values=tuple(values)))
+        found.append(Target(tuple(_without_ends(row, "pos")), values=tuple(values), source=_sentence(row)))
     return found
 
 
@@ -112,7 +121,7 @@ def tree_targets(texts: Sequence[str], tagger: TagJudge, judge: TreeJudge, count
     found = []
     for text, tags, spans in zip(chosen, tagger.tags(chosen), judge.spans(chosen), strict=True):
         if len(tags) == len(words_of(text)) and len(tags) <= LONGEST and spans and len(found) < count:
-            found.append(Target(tuple(tags), tree=bracketed(tags, spans), gold=tuple(spans)))
+            found.append(Target(tuple(tags), tree=bracketed(tags, spans), gold=tuple(spans), source=text))
     return found
 
 
@@ -241,6 +250,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         share = bootstrap_interval(lambda own: float(own.mean()), np.array(held), seed=options.seed)
         comparison = compare(shelf, made.texts, plain.texts, [h > 0.999 for h in held], options.seed)
         time = made.seconds / plain.seconds
+        own, sources = {}, [t for t in targets if t.source]
+        if sources:  # how the sentences that the targets are from do themselves
+            texts = [t.source for t in sources]
+            nats, theirs = shelf.score(texts).sum(0), shelf.score(plain.texts).sum(0)
+            own = {
+                "score": float(np.mean(scores(name, sources, texts, tagger, judge))),
+                "perplexity_ratio": float(np.exp(nats[0] / nats[1] - theirs[0] / theirs[1])),
+            }
+            lines.append(
+                f"{name}, the sentences of the targets themselves: score {own['score']:.1%}, perplexity ÷ unguided "
+                f"{own['perplexity_ratio']:.3f}"
+            )
         extra = ""
         if name == COMPOSE:
             said = bootstrap_interval(lambda own: float(own.mean()), np.array(says(asked, made.texts), float), seed=0)
@@ -249,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures[name] = {
             **comparison.to_dict(),
             "score": [share.value, share.low, share.high],
+            "sources": own,
             "score_unguided": float(np.mean(by_chance)),
             "values": extra,
             "certified": made.certified,

@@ -41,6 +41,7 @@ class TagRule(Constraint):
     tables: str | Path | None = field(default=None, kw_only=True)
     lexicon: Mapping[str, Sequence[str]] | None = field(default=None, kw_only=True)
     including: Sequence[str | Sequence[str]] = field(default=(), kw_only=True)
+    idiom: float = field(default=0.7, kw_only=True)
     weight: float = 2.0
 
     def __post_init__(self) -> None:
@@ -72,7 +73,14 @@ class TagRule(Constraint):
         super().bind(vocabulary)
         self.vocabulary = vocabulary
         self.tagger = find_tables(vocabulary, self.tables, self.lexicon)
-        weigh = partial(word_weights, self.tagger, roles=TokenRoles.of(vocabulary), least=self.least, power=self.weight)
+        weigh = partial(
+            word_weights,
+            self.tagger,
+            roles=TokenRoles.of(vocabulary),
+            least=self.least,
+            power=self.weight,
+            idiom=self.idiom,
+        )
         self.words = WordChain.of(f"{self.title}: {self.wish[:80]}", self.automaton(vocabulary), weigh)
 
     def weighed_words(self) -> WordChain:
@@ -115,6 +123,7 @@ class PartOfSpeech(TagRule):
         including: phrases that the text shall hold, or lists of phrases one of which it shall hold. The same as `Phrases`
             beside this, but much faster, because a phrase is spelled in one way only.
         weight: how sure of each word's tag to be.
+        idiom: how much to prefer words that the corpus has between words of the tags asked for.
 
     Raises:
         ValueError: if a tag is unknown or the pattern has an error, pointing at the character.

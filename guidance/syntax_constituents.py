@@ -54,7 +54,7 @@ class Constituents(TagRule):
             are left open), or ``*`` for any.
         windows: folder of the parser's runs of tags; None takes those that belong to the model.
         grammar: instead of these, the runs of each label, ``{"NP": ["DET NOUN", "DET ADJ NOUN"]}``.
-        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including`` and ``weight``.
+        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including``, ``idiom`` and ``weight``.
 
     Raises:
         ValueError: if a label is unknown or the text has an error, pointing at the character.

@@ -39,7 +39,7 @@ class Dependencies(TagRule):
         windows: folder of the treebank's runs of tags; None takes those that belong to the model.
         grammar: instead of these, runs of tags from the first to the last word of an arc, ``{"det>": ["DET NOUN"]}``; ">"
             where the head stands behind, "<" where it stands before.
-        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including`` and ``weight``.
+        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including``, ``idiom`` and ``weight``.
 
     Raises:
         ValueError: if a relation is unknown or the text has an error, pointing at the character.

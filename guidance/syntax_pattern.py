@@ -42,6 +42,16 @@ class TagAutomaton:
         """State 0 counted."""
         return len(self.tags)
 
+    def two_before(self, state: int) -> frozenset[str]:
+        """Parts of speech of the word before the previous one, "START" where there is none."""
+        own = [self.previous[p] if p else frozenset({"START"}) for p in self.predecessors[state]]
+        return frozenset().union(*own)
+
+    def two_behind(self, state: int) -> frozenset[str]:
+        """Parts of speech of the word behind the next one, "END" where there is none."""
+        own = [self.following[k] for k, before in enumerate(self.predecessors) if state in before]
+        return frozenset().union(*own, {"END"} if self.accepting[state] else ())
+
     def accepts(self, sequence: Sequence[str]) -> bool:
         """Whether a sequence of parts of speech is one of them."""
         return self.nearest([{tag} for tag in sequence]) is not None

@@ -28,6 +28,8 @@ TRUST = 6.0  # occurrences at which a context counts as much as what is known wi
 GOOD = 10  # the tenth best token for a tag says how sure a tagger can be of it
 BEGUN = 0.5
 FEWEST = 3.0  # a token seen less often in a role cannot play it,
+SHRINK = 20.0  # occurrences of a context at which it counts as much as none at all
+MOST_IDIOMATIC = 30.0
 ROLE = 0.02  # nor one that plays it in a smaller share of its occurrences
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
@@ -42,6 +44,10 @@ class TagTables:
         num_tokens: V.
         opening: (n, 5) int: token, tag before, tag, tag behind, whether the word ends with the token.
         opening_count: (n,).
+        left: (p, 4) int: token that opens a word, tag of the word two before, tag before, tag.
+        left_count: (p,).
+        right: (q, 4) int: token that opens a word, tag, tag behind, tag of the word two behind.
+        right_count: (q,).
         inside: (m, 3) int: token, tag of the word that it goes on with, whether the word ends with it.
         inside_count: (m,).
         broken: (V,) how often a word began inside the token; such tokens are not written.
@@ -52,6 +58,10 @@ class TagTables:
     num_tokens: int
     opening: Tensor
     opening_count: Tensor
+    left: Tensor
+    left_count: Tensor
+    right: Tensor
+    right_count: Tensor
     inside: Tensor
     inside_count: Tensor
     broken: Tensor
@@ -66,6 +76,10 @@ class TagTables:
         tensors = {
             "opening": self.opening.to(torch.int16),
             "opening_count": self.opening_count.half(),
+            "left": self.left.to(torch.int16),
+            "left_count": self.left_count.half(),
+            "right": self.right.to(torch.int16),
+            "right_count": self.right_count.half(),
             "inside": self.inside.to(torch.int16),
             "inside_count": self.inside_count.half(),
             "broken": self.broken.half(),
@@ -103,6 +117,35 @@ class TagTables:
         exact = (self._sum(v, hit * both) + TRUST * one_sided) / (self._sum(v, n * both) + TRUST)
         return (exact * single).sqrt() * self._does(total, self._sum(v, self.opening_count))
 
+    def idiom(
+        self,
+        tags: Iterable[str],
+        before: Iterable[str],
+        behind: Iterable[str],
+        two_before: Iterable[str],
+        two_behind: Iterable[str],
+    ) -> Tensor:
+        """P(a word's first token | one of the tags, between others) / P(the token | one of the tags), float64 (V,): which
+        words the corpus has between words of these tags, whatever its own tag says. Shrunk to 1 where little is known. The
+        words two before and two behind count by themselves, given the nearer ones.
+        """
+        want, left, right = (_members(own) for own in (tags, before, behind))
+        v, a, t, b, _ = self.opening.unbind(1)
+        hit = self.opening_count * want[t]
+        near = self._ratio(v, hit, hit * left[a] * right[b])
+        v, c, a, t = self.left.unbind(1)
+        hit = self.left_count * want[t] * left[a]
+        far_left = self._ratio(v, hit, hit * _members(two_before)[c])
+        v, t, b, c = self.right.unbind(1)
+        hit = self.right_count * want[t] * right[b]
+        far_right = self._ratio(v, hit, hit * _members(two_behind)[c])
+        return (near * far_left * far_right).clamp(1 / MOST_IDIOMATIC, MOST_IDIOMATIC)
+
+    def _ratio(self, token: Tensor, every: Tensor, some: Tensor) -> Tensor:
+        share = self._sum(token, every) / every.sum().clamp_min(1e-9)
+        found = (self._sum(token, some) + SHRINK * share) / (some.sum() + SHRINK)
+        return torch.where(share > 0, found / share.clamp_min(1e-12), 1.0)
+
     def inside_probability(self, tags: Iterable[str], ends: bool) -> Tensor:
         """P(the word has one of the tags | the token goes on with it, and ends it or does not), float64 (V,); 0 for tokens
         that hardly ever do that."""
@@ -120,11 +163,6 @@ class TagTables:
     def _does(self, role: Tensor, every: Tensor) -> Tensor:
         """(V,) 1.0 for tokens that play a role often enough."""
         return ((role >= FEWEST) & (role >= ROLE * every)).double() * self.whole
-
-    def seen_between(self, before: Iterable[str], behind: Iterable[str]) -> Tensor:
-        """(V,) bool: tokens that opened a word between words of these tags."""
-        _, a, _, b, _ = self.opening.unbind(1)
-        return self._sum(self.opening[:, 0], self.opening_count * _members(before)[a] * _members(behind)[b]) >= 1.0
 
     @property
     def whole(self) -> Tensor:
@@ -196,11 +234,14 @@ def build_tables(
     """
     opening: dict[tuple[int, ...], float] = {}
     inside: dict[tuple[int, ...], float] = {}
+    left: dict[tuple[int, ...], float] = {}
+    right: dict[tuple[int, ...], float] = {}
     broken = torch.zeros(len(vocabulary), dtype=torch.float64)
     for ids, opened, tags in texts:
-        best = [_AT["START"], *(int(p.argmax()) for p in tags), _AT["END"]]
+        best = [_AT["START"], *(int(p.argmax()) for p in tags), _AT["END"], _AT["END"]]
         kept = [[(k, p) for k, p in enumerate(own.tolist()) if p >= 0.02] for own in tags]
         word = -1
+        key: tuple[int, ...]
         for token, start, following in zip(ids, opened, [*opened[1:], 0], strict=True):
             last = int(following != -1)
             if start <= -2:
@@ -208,9 +249,16 @@ def build_tables(
                 word = -2 - start
                 continue
             word = start if start >= 0 else word
+            if start >= 0:
+                own = best[word + 1]
+                far = best[word - 1] if word else _AT["START"]
+                key = (token, far, best[word], own)
+                left[key] = left.get(key, 0.0) + 1
+                key = (token, own, best[word + 2], best[word + 3])
+                right[key] = right.get(key, 0.0) + 1
             for tag, p in kept[word]:
                 if start >= 0:
-                    key: tuple[int, ...] = (token, best[word], tag, best[word + 2], last)
+                    key = (token, best[word], tag, best[word + 2], last)
                     opening[key] = opening.get(key, 0.0) + p
                 else:
                     key = (token, tag, last)
@@ -221,11 +269,19 @@ def build_tables(
         len(vocabulary),
         torch.tensor(list(opening), dtype=torch.long).view(-1, 5),
         torch.tensor(list(opening.values()), dtype=torch.float64),
+        *_columns(left),
+        *_columns(right),
         torch.tensor(list(inside), dtype=torch.long).view(-1, 3),
         torch.tensor([min(n, 60_000.0) for n in inside.values()], dtype=torch.float64),
         broken,
         card,
     )
+
+
+def _columns(counts: dict[tuple[int, ...], float]) -> tuple[Tensor, Tensor]:
+    kept = {key: min(n, 60_000.0) for key, n in counts.items() if n >= 2}
+    rows = torch.tensor(list(kept), dtype=torch.long).view(-1, 4)
+    return rows, torch.tensor(list(kept.values()), dtype=torch.float64)
 
 
 @lru_cache(maxsize=4)
@@ -248,6 +304,10 @@ def load_tables(folder: Path) -> TagTables:
             config["vocab_size"],
             data["opening"],
             data["opening_count"],
+            data["left"],
+            data["left_count"],
+            data["right"],
+            data["right_count"],
             data["inside"],
             data["inside_count"],
             data["broken"],
@@ -280,6 +340,8 @@ def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]])
         len(vocabulary),
         torch.tensor(rows),
         torch.full((len(rows),), 10.0, dtype=torch.float64),
+        *_columns({}),
+        *_columns({}),
         torch.zeros((0, 3), dtype=torch.long),
         torch.zeros(0, dtype=torch.float64),
         torch.zeros(len(vocabulary), dtype=torch.float64),
@@ -311,7 +373,7 @@ class TokenRoles:
 
 
 def word_weights(
-    tables: TagTables, automaton: TagAutomaton, roles: TokenRoles, least: float, power: float
+    tables: TagTables, automaton: TagAutomaton, roles: TokenRoles, least: float, power: float, idiom: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """(V, 2 K) each, for the states of the automaton once with their word complete (k) and once with it begun (K + k): the
     probability, to a power, that a token opens the word of a state and ends it or does not; that it goes on with it and
@@ -324,29 +386,41 @@ def word_weights(
         least: what is below this share of a good token's probability is 0. The `GOOD`-th best token is a good one, so that
             words a tagger is unsure of are used only for tags of which it is never sure.
         power: exponent.
+        idiom: exponent of `TagTables.idiom`, by which the weight of a token that opens a word is multiplied.
     """
     size = automaton.num_states
     opening = torch.zeros(tables.num_tokens, 2 * size, dtype=torch.float64)
     inside = torch.zeros_like(opening)
+    usual = torch.ones(tables.num_tokens, 2 * size, dtype=torch.float64)
     done: dict[Any, int] = {}
     for k in range(1, size):
         tags = automaton.tags[k]
-        key = (tags, automaton.previous[k], automaton.following[k], automaton.previous_is_mark[k])
+        key = (
+            tags,
+            automaton.previous[k],
+            automaton.following[k],
+            automaton.previous_is_mark[k],
+            automaton.two_before(k),
+            automaton.two_behind(k),
+        )
         if key in done:
-            for table in (opening, inside):
+            for table in (opening, inside, usual):
                 table[:, [k, size + k]] = table[:, [done[key], size + done[key]]]
             continue
         done[key] = k
         can_open = roles.spaced | roles.opens | automaton.previous_is_mark[k]
-        can_open &= ~roles.joins | tables.seen_between(key[1], key[2])
+        if ("NUM" in key[1]) != ("NUM" in key[2]):
+            can_open &= ~roles.joins  # "5-star" is one word
+        usual[:, [k, size + k]] = tables.idiom(*key[:3], *key[4:])[:, None] ** idiom
         for column, ends in ((k, True), (size + k, False)):
             opening[:, column] = tables.opening_probability(tags, key[1], key[2], ends) * can_open
             if not tags & MARKS:
                 inside[:, column] = tables.inside_probability(tags, ends) * ~roles.spaced
     enough = torch.zeros(2 * size, dtype=torch.float64)
-    best = opening[:, :size].topk(min(GOOD, len(opening)), 0).values[-1]
+    best = opening[:, :size].topk(min(GOOD, len(opening)), 0).values
+    best = torch.maximum(best[-1], 0.8 * best[0])
     enough[:size], enough[size:] = least * best, BEGUN * least * best  # of a word begun, more is to be told
     return (
-        torch.where(opening >= enough, opening**power, 0.0),
+        torch.where(opening >= enough, opening**power * usual, 0.0),
         torch.where(inside >= torch.maximum(BEGUN * enough, enough.new_tensor(0.1 * least)), inside**power, 0.0),
     )
