@@ -406,7 +406,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         longest = self.denoiser.config.max_position_embeddings
         for span in canvas.spans:  # before positions are listed one by one
             if (span.length or default) > longest:
-                raise ValueError(f"The canvas has {span.length or default} to write in a span, the model takes {longest}.")
+                raise ValueError(
+                    f"The canvas has {span.length or default} to write in a span, the model takes {longest}."
+                )
         layout = canvas.lay_out(self.tokenizer, default)
         if layout.total > longest:
             raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import field
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,7 +49,7 @@ class Constraint(Guidance):
 
     lazy: ClassVar[bool] = False  # see `diffusionlm.guidance.lazy_constraint`
 
-    strategy: str | Strategy = "constraint"
+    strategy: str | Strategy = field(default="constraint", kw_only=True)
 
     def languages(self) -> Sequence[Language]:
         """The languages that the whole text must belong to, all of them; see `diffusionlm.guidance.automata`."""

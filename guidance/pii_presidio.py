@@ -79,7 +79,7 @@ class PresidioJudge:
         """What was found, in order of the text."""
         found = []
         for recogniser in self._recognisers:
-            for hit in recogniser.analyze(text, recogniser.supported_entities, None) or []:
+            for hit in recogniser.analyze(text, recogniser.supported_entities, None) or []:  # type: ignore[arg-type]
                 found.append(Finding(hit.entity_type, hit.start, hit.end, float(hit.score)))
         names = [entity for entity in self.entities if entity in _SPACY_NAMES]
         if names:

@@ -145,7 +145,7 @@ class PartOfSpeech(TagRule):
     def example(cls) -> PartOfSpeech:
         """Three words of a small lexicon."""
         words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls("DET ADJ? NOUN (VERB NOUN)?", lexicon=words)
+        return cls(tags="DET ADJ? NOUN (VERB NOUN)?", lexicon=words)
 
     @property
     def wish(self) -> str:

@@ -84,7 +84,7 @@ class Constituents(TagRule):
     def example(cls) -> Constituents:
         """A noun phrase of a small grammar."""
         words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls("NP 0-1", grammar={"NP": ["DET NOUN"]}, lexicon=words)
+        return cls(spans="NP 0-1", grammar={"NP": ["DET NOUN"]}, lexicon=words)
 
     @property
     def wish(self) -> str:

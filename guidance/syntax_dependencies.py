@@ -63,7 +63,7 @@ class Dependencies(TagRule):
     def example(cls) -> Dependencies:
         """A determiner of a small grammar."""
         words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls("det(1, 0)", grammar={"det>": ["DET NOUN"]}, lexicon=words)
+        return cls(arcs="det(1, 0)", grammar={"det>": ["DET NOUN"]}, lexicon=words)
 
     @property
     def wish(self) -> str:

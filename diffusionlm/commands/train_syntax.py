@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
-    from diffusionlm.loading import find_folder
+    from diffusionlm.folders import find_folder
     from diffusionlm.text import TextTokenizer
     from diffusionlm.training.syntax_guides import read_texts, train_guides
 

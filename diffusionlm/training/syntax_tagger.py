@@ -110,10 +110,10 @@ def train_tagger(
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: max(0.02, 1 - k / total))
         data: list[Any] = []
         for s in sentences:
-            rows = torch.tensor(features(s.words, known))
+            own = torch.tensor(features(s.words, known))
             gold = torch.tensor([[index[k].get(t, -100) for t in getattr(s, k)] for k in tagger.labels]).T
             chance = torch.tensor([0.25 / (0.25 + counts[w.lower()]) for w in s.words])
-            data.append((rows, gold, chance))
+            data.append((own, gold, chance))
         for _ in range(epochs):
             tagger.train()
             for batch in _batches(data, words_a_batch, generator):

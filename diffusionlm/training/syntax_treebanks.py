@@ -35,7 +35,8 @@ def read_conllu(path: str | Path) -> list[Sentence]:
     Raises:
         ValueError: a line without ten columns, with file and line number.
     """
-    sentences, rows = [], []
+    sentences: list[Sentence] = []
+    rows: list[list[str]] = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             if rows:
