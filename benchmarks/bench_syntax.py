@@ -104,9 +104,15 @@ def span_targets(path: Path) -> list[Target]:
     ]
 
 
+def span_targets_of(texts: Sequence[str], judge: TreeJudge) -> list[Target]:
+    """One constituent of each text, drawn at random."""
+    found = zip(texts, judge.spans(texts), strict=True)
+    return [Target(span=random.Random(text).choice(spans), source=text) for text, spans in found if spans]
+
+
 def compose_targets(path: Path) -> list[Target]:
     """Tags and a value of a file of Diffusion-LM."""
-    found = []
+    found: list[Target] = []
     for row in _rows(path):
         colon = row["attr"].index(":")
         name, value = " ".join(row["attr"][:colon]), detokenize(" ".join(row["attr"][colon + 1 :]))
@@ -118,7 +124,7 @@ def compose_targets(path: Path) -> list[Target]:
 def tree_targets(texts: Sequence[str], tagger: TagJudge, judge: TreeJudge, count: int, seed: int) -> list[Target]:
     """Parses of held-out sentences, with the tags of their words; sentences that the two judges cut alike."""
     chosen = random.Random(seed).sample(list(texts), min(len(texts), 3 * count))
-    found = []
+    found: list[Target] = []
     for text, tags, spans in zip(chosen, tagger.tags(chosen), judge.spans(chosen), strict=True):
         if len(tags) == len(words_of(text)) and len(tags) <= LONGEST and spans and len(found) < count:
             found.append(Target(tuple(tags), tree=bracketed(tags, spans), gold=tuple(spans), source=text))
@@ -226,11 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.development:
         texts = random.Random(options.seed + 1).sample(held_out, 4 * options.targets)
         make[POS] = lambda: [Target(tuple(tags)) for tags in tagger.tags(texts) if len(tags) <= LONGEST]
-        make[SPANS] = lambda: [
-            Target(span=random.Random(k).choice(spans))
-            for k, spans in enumerate(judge.spans(texts))
-            if spans  # type: ignore[union-attr]
-        ]
+        make[SPANS] = lambda: span_targets_of(texts, judge)  # type: ignore[arg-type]
     rows, figures, lines = [], {}, []
     if judge is not None:
         lines.append(f"judge of trees: F1 {judge.f1:.3f} on the held-out part of GUM; judge of tags: {tagger.name}")
