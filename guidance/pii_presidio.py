@@ -78,8 +78,9 @@ class PresidioJudge:
     def find(self, text: str) -> list[Finding]:
         """What was found, in order of the text."""
         found = []
-        for recogniser in self._recognisers:
-            for hit in recogniser.analyze(text, recogniser.supported_entities, None) or []:  # type: ignore[arg-type]
+        recognisers: list[Any] = list(self._recognisers)  # their type hints forbid the None that they take
+        for recogniser in recognisers:
+            for hit in recogniser.analyze(text, recogniser.supported_entities, None) or []:
                 found.append(Finding(hit.entity_type, hit.start, hit.end, float(hit.score)))
         names = [entity for entity in self.entities if entity in _SPACY_NAMES]
         if names:
