@@ -64,8 +64,8 @@ class Guidance:
             "text" (decoded text), "unprompted" (the posterior without the prompt).
         differentiable: whether the energy has a gradient; without one only particles can use it.
         batch_independent: whether a sample's energy depends on that sample alone.
-        least_weight: share of its weight that a goal's controller never goes below; 1 for an energy whose gradient vanishes by
-            itself where the goal is met.
+        weight_range: the factors on its weight that a goal's controller stays between; (1, ...) for an energy whose gradient
+            vanishes by itself where the goal is met.
         reference: the paper and equation it follows, or "" if it is nobody's.
         cost: "light", "medium" or "heavy" if its author promises that much; the kit measures it.
         expected_failures: checks of `diffusionlm.guidance.testing` it fails, and why.
@@ -76,7 +76,7 @@ class Guidance:
     reads: ClassVar[tuple[str, ...]] = ("probs",)
     differentiable: ClassVar[bool] = True
     batch_independent: ClassVar[bool] = True
-    least_weight: ClassVar[float] = 0.0
+    weight_range: ClassVar[tuple[float, float]] = (1 / 64, 4096.0)
     reference: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     expected_failures: ClassVar[Mapping[str, str]] = {}

@@ -35,8 +35,9 @@ class GoalController:
 
     def update(self, measure: Tensor) -> Tensor:
         """Takes the measure (B,) of this step; returns the factor (B,) on the weight."""
-        lowest = max(LOWEST, math.log(self.plugin.least_weight)) if self.plugin.least_weight else LOWEST
-        self.log_factor = (self.log_factor + GAIN * distance(self.plugin, measure)).clamp(lowest, HIGHEST)
+        low, high = self.plugin.weight_range
+        moved = self.log_factor + GAIN * distance(self.plugin, measure)
+        self.log_factor = moved.clamp(max(LOWEST, math.log(low)), min(HIGHEST, math.log(high)))
         return self.log_factor.exp()
 
     def select(self, rows: Tensor) -> None:

@@ -63,8 +63,9 @@ class Highlight:
 class Toxicity(Guidance):
     """Lowers the probability that the text is toxic, as a trained judge sees it; word lists hold exactly.
 
-    The energy is -log(1 - p), p the judge's probability that the whole text, known parts included, is toxic; what the spans
-    add to it is all that guidance can lower. The measure, which goals speak of, is p: ``Toxicity(below=0.05)``.
+    The energy is -log(1 - p). The judge reads the whole text, known parts included; p is the toxicity that the spans add to the
+    known text, 1 - p = (1 - p_whole) / (1 - p_known), at most 1. Without known text it is the judge's probability. The measure,
+    which goals speak of, is p: ``Toxicity(below=0.05)``.
 
     Args:
         judge: "toxicity", the reader of that name that comes with the model, or another reader by name, folder or object, or a
@@ -81,8 +82,14 @@ class Toxicity(Guidance):
         FileNotFoundError: if there is no such judge or file; the message says how to get it.
     """
 
-    least_weight = 1.0  # the gradient of -log(1 - p) is proportional to p
+    weight_range = (
+        1.0,
+        4.0,
+    )  # the gradient of -log(1 - p) is proportional to p; more than 8 spends the trust region early
     reference = "Dathathri et al. 2020, Plug and play language models; Hanu and Unitary team 2020, Detoxify"
+
+    weight: float = 2.0  # measured: 1 leaves three times as much, from 4 on the trust region is spent too early
+    window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
 
     judge: Any = "toxicity"
     variant: str = "original"
@@ -142,7 +149,7 @@ class Toxicity(Guidance):
         return self.bound.energy(state)
 
     def measure(self, energy: Tensor) -> Tensor:
-        """The probability that the text is toxic."""
+        """The probability that what was written makes the text toxic."""
         return -torch.expm1(-energy.clamp_min(0.0))
 
     def highlight(self, text: str | Sequence[int], tokenizer: TextTokenizer) -> Highlight:

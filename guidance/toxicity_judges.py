@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 CLEAN = -8.0  # noise level of a finished text
+MAX_KNOWN = 4096  # known texts that a judge remembers
 _USUAL = ("toxicity", "toxic")
 
 
@@ -63,7 +64,8 @@ def chosen_labels(known: Sequence[str], wanted: str | Sequence[str] | None, what
 class ReaderJudge:
     """A `Reader` as judge: the text's log-odds, and with "O" among its token labels the words' own.
 
-    Text and words are independent reasons: p = 1 - (1 - p_text) prod_i (1 - p_i)^focus over span positions i.
+    Text and words are independent reasons, p = 1 - (1 - p_text) prod_i (1 - p_i)^focus over span positions i, and of the
+    text only what the spans add counts: 1 - p_text is divided by that of the known text alone, up to 1.
 
     Args:
         reader: trained on this vocabulary.
@@ -97,11 +99,23 @@ class ReaderJudge:
         out = self.reader(text, gamma)
         energy = text.probs.new_zeros(len(text), dtype=torch.float32)
         if out.sequence_logits is not None:
-            energy = energy + F.softplus(out.sequence_logits[:, self.labels]).sum(-1)
+            whole = F.softplus(out.sequence_logits[:, self.labels]).sum(-1)
+            energy = energy + F.relu(whole - self._known_alone(text))
         if self.outside is not None and self.focus:
             innocent = out.token_logits.log_softmax(-1)[..., self.outside]
             energy = energy - self.focus * (innocent * text.is_span).sum(-1)
         return energy
+
+    @torch.no_grad()
+    def _known_alone(self, text: SoftText) -> Tensor:
+        """The text's part of the energy (B,) if the spans stayed empty; zero for rows without known text."""
+        known = text.mask & ~text.is_span
+        length = int((known * torch.arange(1, known.shape[1] + 1, device=known.device)).amax())
+        if not length:
+            return text.probs.new_zeros(len(text), dtype=torch.float32)
+        empty = text.ids[:, :length].masked_fill(~known[:, :length], self.vocabulary.pad_id)
+        logits = self.reader(self._known(empty), CLEAN).sequence_logits[:, self.labels]
+        return F.softplus(logits).sum(-1) * known.any(1)
 
     @torch.no_grad()
     def read(self, ids: Sequence[int], text: str, places: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
@@ -131,7 +145,7 @@ class ReaderJudge:
 
 
 class DetoxifyJudge:
-    """One of Detoxify's classifiers, which reads the soft text through a `VocabularyBridge`.
+    """One of Detoxify's classifiers, which reads the soft text through a `VocabularyBridge`; what the spans add counts.
 
     Args:
         model: the classifier.
@@ -151,6 +165,7 @@ class DetoxifyJudge:
             longest -= 2  # its positions begin behind the padding index
         embedding = model.network.get_input_embeddings().weight
         self.bridge = VocabularyBridge(vocabulary, model.tokenizer, embedding, longest)
+        self._alone: dict[str, float] = {}  # of known texts, each asked for once
 
     def energy(self, state: GuidanceState) -> Tensor:
         """See `ToxicityJudge`."""
@@ -159,7 +174,19 @@ class DetoxifyJudge:
         if self.bridge.embedding.device != state.device:
             self.bridge.to(state.device)
         logits = self.model.network(**self.bridge(state).to_model()).logits.float()
-        return F.softplus(logits[:, self.labels]).sum(-1)
+        return F.relu(F.softplus(logits[:, self.labels]).sum(-1) - self._known_alone(state))
+
+    def _known_alone(self, state: GuidanceState) -> Tensor:
+        """The energy (B,) of the known text by itself; zero where there is none."""
+        texts = [" ".join("".join(layout.canvas.literals).split()) for layout in state.layouts]
+        new = [text for text in dict.fromkeys(texts) if text and text not in self._alone]
+        if len(self._alone) + len(new) > MAX_KNOWN:
+            self._alone.clear()
+            new = [text for text in dict.fromkeys(texts) if text]
+        for i in range(0, len(new), 16):
+            scores = self.model.scores(new[i : i + 16])[:, self.labels].double()
+            self._alone |= dict(zip(new[i : i + 16], (-torch.log1p(-scores)).sum(-1).tolist(), strict=True))
+        return torch.tensor([self._alone[text] if text else 0.0 for text in texts], device=state.device)
 
     @torch.no_grad()
     def read(self, ids: Sequence[int], text: str, places: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
