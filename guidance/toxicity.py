@@ -114,7 +114,7 @@ class Toxicity(Guidance):
         """A judge of random weights, which fits any model."""
         from diffusionlm.guidance.tiny_reader import tiny_reader
 
-        return cls(tiny_reader, weight=3.0)
+        return cls(judge=tiny_reader, weight=3.0)
 
     def companions(self) -> Sequence[Guidance]:
         """The word list as an exact rule."""
