@@ -350,17 +350,11 @@ class BoundChain:
         self, rows: Tensor, masses: _Masses, before: Tensor, after: Tensor, log_z: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Log marginals (B, L, V), and their KL from what was given at each position (B, L)."""
-        batch, length, states, other = before.shape
-        flat = before.reshape(batch * length, states, other)
-        entered = self._enter(flat).view(batch, length, states, other)
-        gone_on = self._enter_inside(flat).view(batch, length, states, other)
+        batch, length = before.shape[:2]
         ratio = torch.zeros_like(rows)  # of the marginals to what was given, up to a factor a position
-        parts, pad = {}, None
-        for c in self.members:
-            pulled = _pulled(after, self.target[:, c])
-            parts[c] = torch.cat([(entered + pulled).logsumexp(-1), (gone_on + pulled).logsumexp(-1)], -1)
-        if masses.pad is not None:
-            pad = (before + _pulled(after, self.target[:, self.pad_class])).flatten(2).logsumexp(-1)
+        parts, pad = (
+            self._uses(masses, before, after) if self.arcs is None else self._uses_of_arcs(self.arcs, before, after)
+        )
         top = torch.stack([*(own.amax(-1) for own in parts.values()), *([] if pad is None else [pad])]).amax(0)
         for c, tokens in self.members.items():
             shares = _single_exp(parts[c] - top[..., None])
@@ -376,6 +370,33 @@ class BoundChain:
         out = rows + ratio
         held = torch.linalg.vecdot(out.exp(), ratio)
         return out, held
+
+    def _uses(self, masses: _Masses, before: Tensor, after: Tensor) -> tuple[dict[int, Tensor], Tensor | None]:
+        """Log weight of all ways that use each mass, without the mass itself: (B, L, 2 K) by class, pad's (B, L)."""
+        batch, length, states, other = before.shape
+        flat = before.reshape(batch * length, states, other)
+        entered = self._enter(flat).view(batch, length, states, other)
+        gone_on = self._enter_inside(flat).view(batch, length, states, other)
+        parts, pad = {}, None
+        for c in self.members:
+            pulled = _pulled(after, self.target[:, c])
+            parts[c] = torch.cat([(entered + pulled).logsumexp(-1), (gone_on + pulled).logsumexp(-1)], -1)
+        if masses.pad is not None:
+            pad = (before + _pulled(after, self.target[:, self.pad_class])).flatten(2).logsumexp(-1)
+        return parts, pad
+
+    def _uses_of_arcs(self, arcs: _Arcs, before: Tensor, after: Tensor) -> tuple[dict[int, Tensor], Tensor | None]:
+        """The same, summed over the arcs."""
+        states, pairs = self.chain.num_states, before.shape[2] * before.shape[3]
+        ahead = arcs.target < pairs
+        source, target, mass = arcs.source[ahead], arcs.target[ahead], arcs.mass[ahead]
+        before, after = before.flatten(2), after.flatten(2)
+        tops = before.amax(-1, keepdim=True), after.amax(-1, keepdim=True)
+        ways = (before - tops[0]).exp_()[..., source] * (after - tops[1]).exp_()[..., target]
+        count = 2 * len(self.members) * states + (self.pad_class in self.into)
+        sums = _log(ways.new_zeros(*ways.shape[:2], count).index_add_(2, mass, ways)) + sum(tops)
+        parts = {c: sums[..., 2 * n * states : 2 * (n + 1) * states] for n, c in enumerate(self.members)}
+        return parts, sums[..., -1] if self.pad_class in self.into else None
 
     def _walk(self, weighed: Tensor, masses: _Masses, after: Tensor) -> Tensor:
         engine = self.bound._engine
