@@ -105,6 +105,10 @@ class Context:
         """Nats and tokens of each text under the judge (texts, 2), kept; zeros for empty texts."""
         return self.shelf.score(texts)
 
+    def features(self, texts: list[str]) -> np.ndarray:
+        """What the judge of perplexity holds after the last token of each text (texts, D)."""
+        return self.shelf.features(texts)
+
     def label(self, judge: str, names: Iterable[Any], guidance: Any) -> str:
         """The label of a figure of texts written under ``guidance`` that ``judge``, known as ``names``, judges.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
@@ -97,6 +98,32 @@ class CausalJudge:
                     nats[index] = value
                 bar.advance(task, sum(len(ids[index]) for index in batch))
         return JudgeScores(tuple(nats), tuple(map(len, ids)))
+
+    @torch.no_grad()
+    def features(self, texts: Sequence[str], *, tokens_per_batch: int = 1024) -> np.ndarray:
+        """What the model holds after the last token of each text, (texts, D): its hidden state after the last layer.
+
+        Raises:
+            TypeError: `texts` is one string.
+            ValueError: no texts, an empty text, or one longer than the judge can read.
+        """
+        if isinstance(texts, str):
+            raise TypeError("features reads a list of texts, got one string: wrap it in a list")
+        if not texts:
+            raise ValueError("there is no text to encode: give at least one")
+        ids = [self._encode(text, index) for index, text in enumerate(texts)]
+        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        rows: dict[int, np.ndarray] = {}
+        while order:
+            size = max(1, tokens_per_batch // len(ids[order[0]]))
+            batch, order = order[:size], order[size:]
+            padded = torch.full((len(batch), len(ids[batch[0]]) + 1), self._start_id)
+            for row, index in zip(padded, batch, strict=True):
+                row[1 : len(ids[index]) + 1] = torch.tensor(ids[index])
+            states = self.model.base_model(input_ids=padded.to(self.model.device), use_cache=False).last_hidden_state
+            for state, index in zip(states, batch, strict=True):
+                rows[index] = state[len(ids[index])].float().cpu().numpy()
+        return np.stack([rows[index] for index in range(len(ids))])
 
     def _encode(self, text: str, index: int) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids

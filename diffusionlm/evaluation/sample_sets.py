@@ -122,12 +122,20 @@ class Shelf:
         new = {key: text for key, text in zip(keys, texts, strict=True) if text and key not in self._scores}
         chunks = [list(new.items())[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
         for chunk in self._progress(chunks, "perplexity") if chunks else ():
-            if self._judge is None:
-                self._judge = load_judge(self.judge_name, quiet=True)
-            scores = self._judge.score([text for _, text in chunk])
+            scores = self._loaded().score([text for _, text in chunk])
             self._scores |= {key: pair for (key, _), *pair in zip(chunk, scores.nats, scores.tokens, strict=True)}
             write_json(self._scores_file, self._scores)
         return np.array([self._scores[key] if text else (0.0, 0) for key, text in zip(keys, texts, strict=True)])
+
+    def features(self, texts: Sequence[str]) -> np.ndarray:
+        """What the judge holds after the last token of each text (texts, D); not kept."""
+        chunks = [texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK)]
+        return np.concatenate([self._loaded().features(chunk) for chunk in self._progress(chunks, "features")])
+
+    def _loaded(self) -> Any:
+        if self._judge is None:
+            self._judge = load_judge(self.judge_name, quiet=True)
+        return self._judge
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,9 @@ from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.diversity import bootstrap_interval, distinct_n, ngram_entropy, self_bleu, verbatim_share
 from diffusionlm.evaluation.diversity import words as words_of
 from diffusionlm.evaluation.figures import Curve, Figure, Table, TaskResult, measure, number
+from diffusionlm.evaluation.mauve import mauve
 from diffusionlm.evaluation.registry import Task, register
 from diffusionlm.evaluation.sample_sets import SampleSet
-
-MAUVE_NOTE = (
-    "MAUVE is left out: the only package that computes it (mauve-text) has had no release since July 2024, and its usual "
-    "encoder is a download."
-)
 
 
 @register("fluency")
@@ -31,12 +27,14 @@ class Fluency(Task):
         references: held-out texts beside them.
         temperatures: further temperatures for the frontier of perplexity against entropy; [] draws none.
         frontier_count: samples at each of these.
+        mauve: compare the samples with the held-out texts by MAUVE, encoded by the judge of perplexity.
     """
 
     count: int = 96
     references: int = 192
     temperatures: list[float] = field(default_factory=lambda: [0.7, 1.0])
     frontier_count: int = 48
+    mauve: bool = True
 
     full = {"count": 500, "references": 1000, "temperatures": [0.6, 0.7, 0.75, 0.9, 1.0], "frontier_count": 250}
     order = 10
@@ -49,16 +47,21 @@ class Fluency(Task):
     def work(self, context: Context) -> tuple[float, int]:
         """Samples, and texts for the judge."""
         samples = self.count * (2 if context.guidance else 1) + len(self.temperatures) * self.frontier_count
-        return samples, samples + (self.references if context.data.path("valid") else 0)
+        if not context.data.path("valid"):
+            return samples, samples
+        read_again = (self.count * (2 if context.guidance else 1) + self.references) if self.mauve else 0
+        return samples, samples + self.references + read_again
 
     def run(self, context: Context) -> TaskResult:
         """Samples, scores, and the frontier."""
         real, training = self._real(context)
         plain = context.unguided(self.count)
-        result = TaskResult(samples=plain.texts[:10], notes=[MAUVE_NOTE])
+        result = TaskResult(samples=plain.texts[:10])
         result.figures += figures_of_texts(context, plain)
         if real:
             result.figures += ratios_to_real(context, plain.texts, real)
+            if self.mauve:
+                self._add_mauve(context, result, plain.texts, real)
         else:
             result.notes.append("No held-out texts were given: there is nothing to divide by.")
         if training:
@@ -70,6 +73,8 @@ class Fluency(Task):
             guided = context.samples("guided", self.count, guidance=context.guidance)
             label = context.perplexity_label(context.guidance)
             result.figures += figures_of_texts(context, guided, "guided: ", label)
+            if real and self.mauve:
+                self._add_mauve(context, result, guided.texts, real, "guided: ", label)
         result.tables.append(self._table(context, plain.texts, real))
         if self.temperatures:
             result.curves.append(self._frontier(context, plain.texts, real))
@@ -78,6 +83,26 @@ class Fluency(Task):
     def _real(self, context: Context) -> tuple[list[str], list[str]]:
         real = [text for _, text in context.data.held_out[: self.references]] if context.data.path("valid") else []
         return real, [text for _, text in context.data.training] if context.data.path("train") else []
+
+    def _add_mauve(
+        self, context: Context, result: TaskResult, texts: list[str], real: list[str], prefix: str = "", label: str = ""
+    ) -> None:
+        written = [text for text in texts if text]
+        size = min(len(written), len(real))
+        if size < 2:
+            return
+        features = context.features([*written[:size], *real])
+        ours, theirs, others = features[:size], features[size : 2 * size], features[2 * size : 3 * size]
+        value = mauve(ours, theirs, seed=context.seed)
+        result.figures.append(Figure(f"{prefix}MAUVE", value, better="higher", judge=context.judge, label=label))
+        if not prefix:
+            if len(others) == size:
+                value = mauve(others, theirs, seed=context.seed)
+                result.figures.append(Figure("MAUVE of other real text", value, judge=context.judge))
+            result.notes.append(
+                f"MAUVE of {size} and {size} texts, by what the judge holds after their last token; its published figures take "
+                "another encoder and more texts and do not compare."
+            )
 
     def _table(self, context: Context, texts: list[str], real: list[str]) -> Table:
         rows = [["samples", *_diversity(context, texts, len(texts))]]
