@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,11 @@ class Context:
         def make() -> SampleSet:
             return write(self.pipe, count, self.seed + first, self.meter, guidance=guidance, **arguments)
 
-        return self.shelf.samples(name, key, make)
+        meter = self.meter
+        if meter is None:
+            return self.shelf.samples(name, key, make)
+        made = self.shelf.samples(name, key, make, lambda kept: kept.energy is not None)
+        return made if made.energy is None else replace(made, energy=meter.here(made.energy))
 
     def unguided(self, count: int, **settings: Any) -> SampleSet:
         """The first ``count`` unguided samples: tasks share them. Written in parts that are kept."""

@@ -12,7 +12,8 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 _JOULES_IN_KWH = 3.6e6
@@ -76,7 +77,8 @@ class EnergyMeter:
 
     Raises:
         ModuleNotFoundError: codecarbon is not installed.
-        ValueError: `country` is no code of three capital letters, or `cpu_watts` is not positive.
+        ValueError: `country` is no code of three capital letters, or one whose electricity codecarbon does not know, or
+            `cpu_watts` is not positive.
     """
 
     def __init__(self, country: str = "USA", cpu_watts: float | None = None) -> None:
@@ -89,15 +91,33 @@ class EnergyMeter:
             raise ValueError(f"energy.country is a code of three capital letters such as USA or FRA, got {country!r}.")
         if cpu_watts is not None and not cpu_watts > 0:
             raise ValueError(f"energy.cpu_watts must be positive, or null; got {cpu_watts}.")
+        known = _mixes()
+        if country not in known:  # codecarbon would take the mean of the world and keep silent
+            near = get_close_matches(country, known, n=3, cutoff=0.5)
+            hint = f"; near it: {', '.join(f'{code} ({known[code]})' for code in near)}" if near else ""
+            raise ValueError(
+                f"energy.country: codecarbon knows no electricity of {country!r}, but that of {len(known)} countries{hint}."
+            )
         self.country, self.cpu_watts = country, cpu_watts
+
+    def here(self, energy: Energy) -> Energy:
+        """The same electricity, with the grams of CO2 of this meter's country."""
+        if energy.country == self.country:
+            return energy
+        from codecarbon.core.emissions import Emissions
+        from codecarbon.core.units import Energy as Electricity
+        from codecarbon.external.geography import GeoMetadata
+        from codecarbon.input import DataSource
+
+        place = GeoMetadata(country_iso_code=self.country, country_name=_mixes()[self.country])
+        grams = 1000 * Emissions(DataSource()).get_country_emissions(Electricity.from_energy(energy.wh / 1000), place)
+        return replace(energy, co2_grams=grams, country=self.country)
 
     @contextmanager
     def measure(self) -> Iterator[Energy]:
         """What the block takes stands in the yielded object when the block has ended."""
         energy = Energy(country=self.country)
-        log = logging.getLogger("codecarbon")
-        silent, log.disabled = log.disabled, True  # it announces itself before it has read its log level
-        try:
+        with _quiet():
             from codecarbon import OfflineEmissionsTracker
 
             tracker = OfflineEmissionsTracker(
@@ -115,8 +135,24 @@ class EnergyMeter:
             finally:
                 tracker.stop()
                 _read(tracker, energy)
-        finally:
-            log.disabled = silent
+
+
+def _mixes() -> dict[str, str]:
+    """Countries whose electricity codecarbon knows: code -> name."""
+    with _quiet():
+        from codecarbon.input import DataSource
+
+        return {code: mix["country_name"] for code, mix in DataSource().get_global_energy_mix_data().items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("codecarbon")
+    silent, log.disabled = log.disabled, True  # it announces itself before it has read its log level
+    try:
+        yield
+    finally:
+        log.disabled = silent
 
 
 def _read(tracker: Any, energy: Energy) -> None:
@@ -126,6 +162,10 @@ def _read(tracker: Any, energy: Energy) -> None:
     energy.gpu_wh = 1000 * data.gpu_energy
     energy.co2_grams = 1000 * data.emissions
     energy.seconds = data.duration
-    parts = [str(part) for part in getattr(tracker, "_hardware", [])]
-    processor = next((part for part in parts if part.upper().startswith("CPU")), "no processor")
+    parts = getattr(tracker, "_hardware", [])
+    found = next((part for part in parts if str(part).upper().startswith("CPU")), None)
+    processor, watts = "no processor" if found is None else str(found), getattr(found, "_tdp", None)
+    if watts:  # what the estimate multiplies the load with
+        known = "assumed" if getattr(found, "_is_generic_tdp", False) else "known or given"
+        processor += f", {watts:g} W at full load ({known})"
     energy.how = f"codecarbon {data.codecarbon_version}, offline; {data.cpu_model or 'processor'}: {processor}"

@@ -183,7 +183,10 @@ def _run(item: Planned, context: Context) -> TaskRecord:
     }
     file = context.folder / "tasks" / f"{key_of(item.name)}-{settings_key(about)}.json"
     if file.is_file():
-        return TaskRecord.from_dict(item.name, json.loads(file.read_text(encoding="utf-8")), resumed=True)
+        kept = TaskRecord.from_dict(item.name, json.loads(file.read_text(encoding="utf-8")), resumed=True)
+        # electricity of another country, or none: the task runs again, from samples that are kept
+        if context.meter is None or (kept.energy or {}).get("country") == context.meter.country:
+            return kept
     began, used = time.perf_counter(), time.process_time()
     energy: Energy | None = None
     try:

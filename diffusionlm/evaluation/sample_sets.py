@@ -108,13 +108,21 @@ class Shelf:
         if self._scores_file.is_file():
             self._scores = json.loads(self._scores_file.read_text(encoding="utf-8"))
 
-    def samples(self, name: str, settings: dict[str, Any], make: Callable[[], SampleSet]) -> SampleSet:
-        """The set of these settings: made now, or kept from an earlier call."""
+    def samples(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        make: Callable[[], SampleSet],
+        serves: Callable[[SampleSet], bool] = lambda kept: True,
+    ) -> SampleSet:
+        """The set of these settings: made now, or kept from an earlier call if it ``serves``."""
         file = self.folder / f"{name.replace('/', '-')}-{settings_key(self.settings | settings)}.json"
-        if not file.is_file():
-            write_json(file, {"settings": self.settings | settings, **dataclasses.asdict(make())})
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return SampleSet.from_dict(kept)
+        if file.is_file():
+            kept = SampleSet.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            if serves(kept):
+                return kept
+        write_json(file, {"settings": self.settings | settings, **dataclasses.asdict(make())})
+        return SampleSet.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
         """Nats and tokens of each text under the judge (texts, 2); zeros for empty ones."""
