@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,18 +13,19 @@ from torch.nn import functional as F
 
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.highlight import finished_text
 from diffusionlm.guidance.pii_search import allowed_expression
-from diffusionlm.guidance.reader import OUTSIDE, Reader
-from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.guidance.reader import CLEAN, OUTSIDE
+from diffusionlm.guidance.reader_store import reader_from
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.soft_text import SoftText, soft_text
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
-    from diffusionlm.text import Vocabulary
+    from diffusionlm.text import TextTokenizer, Vocabulary
 
 THRESHOLD = 0.3
-CLEAN = -8.0  # noise level of a finished text
+_WORD = re.compile(r"\w+(?:[^\w\s]+\w+)*")  # without the punctuation around it
 
 
 @register("personal-names")
@@ -69,14 +71,7 @@ class PersonalNames(Guidance):
 
     def bind(self, vocabulary: Vocabulary) -> None:
         """Finds the reader."""
-        reader = self.reader
-        if isinstance(reader, str | Path):
-            reader = load_reader(reader, vocabulary)
-        elif callable(reader) and not isinstance(reader, Reader):
-            reader = reader(vocabulary)
-        if not isinstance(reader, Reader):
-            raise ValueError(f"reader of PersonalNames is a reader by name, folder or object; got {self.reader!r}.")
-        reader.check_vocabulary(vocabulary)
+        reader = reader_from(self.reader, vocabulary, "reader of PersonalNames is")
         known = [name for name in reader.config.token_labels if name != OUTSIDE]
         if OUTSIDE not in reader.config.token_labels or not known:
             raise ValueError(
@@ -91,6 +86,7 @@ class PersonalNames(Guidance):
                 if kind not in known:
                     raise ValueError(f"The reader knows no kind {kind!r}; {suggestion(kind, known)}")
         self.bound = reader
+        self.chosen = list(chosen)
         self.columns = [reader.config.token_labels.index(kind) for kind in chosen]
         self.levels = torch.tensor(list(chosen.values()), dtype=torch.float32).logit()
         self.allowed = allowed_expression(self.allow)
@@ -106,6 +102,41 @@ class PersonalNames(Guidance):
         excess = F.softplus(odds - self.levels.to(odds)).sum(-1)
         presence = text.presence.to(excess.dtype)  # the reader's precision, and no more is claimed
         return (excess * (text.is_span & ~self._named(text, state.vocabulary)) * presence).sum(-1)
+
+    @torch.no_grad()
+    def highlight(self, text: str | Sequence[int], tokenizer: TextTokenizer) -> list[tuple[int, int, str]]:
+        """Where a finished text has what is to be avoided: (start, end, kind and its probability), apart and in order.
+
+        A word is of a kind if the reader takes one of its tokens for that kind with at least the threshold's probability;
+        neighbours of one kind are one place. Names that may be named are left out.
+
+        Args:
+            text: a text, or its token ids.
+            tokenizer: of the model that guidance is for, ``pipe.tokenizer``.
+        """
+        ids, shown, places = finished_text(text, tokenizer)
+        if not shown.strip():
+            return []
+        plugin = copy.copy(self)
+        plugin.bind(tokenizer.vocabulary)
+        known = SoftText.known(torch.tensor([ids], device=plugin.bound.device), tokenizer.vocabulary)
+        tags = plugin.bound(known, CLEAN).token_logits[0].softmax(-1)[:, plugin.columns].cpu()
+        least = plugin.levels.sigmoid()
+        allowed = [] if plugin.allowed is None else [match.span() for match in plugin.allowed.finditer(shown)]
+        found: list[tuple[int, int, str, float]] = []
+        for word in _WORD.finditer(shown):
+            first, last = word.span()
+            own = [q for (a, b), q in zip(places, tags, strict=True) if a < last and b > first]
+            q = torch.stack(own).amax(0)
+            if not bool((q >= least).any()) or any(a < last and b > first for a, b in allowed):
+                continue
+            best = int(q.masked_fill(q < least, -1.0).argmax())
+            kind, sure = plugin.chosen[best], float(q[best])
+            if found and found[-1][2] == kind and shown[found[-1][1] : first].isspace():
+                start, _, _, before = found.pop()
+                first, sure = start, max(before, sure)
+            found.append((first, last, kind, sure))
+        return [(first, last, f"{kind.replace('_', ' ').lower()} {sure:.2f}") for first, last, kind, sure in found]
 
     def _named(self, text: SoftText, vocabulary: Vocabulary) -> Tensor:
         """(B, N): positions that, as things look now, write a name that may be named."""

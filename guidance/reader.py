@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 OUTSIDE = "O"  # the token label of what no span covers
+CLEAN = -8.0  # noise level of a finished text
 
 
 class ReaderConfig(PreTrainedConfig):

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -79,6 +79,33 @@ def load_reader(name: str | Path, vocabulary: Vocabulary) -> Reader:
         )
     path = path.resolve()
     reader = _load(path, tuple(sorted((file.name, file.stat().st_mtime_ns) for file in path.iterdir())))
+    reader.check_vocabulary(vocabulary)
+    return reader
+
+
+def reader_from(given: Any, vocabulary: Vocabulary, what: str) -> Reader:
+    """A reader from what a plugin was given: one by name or folder, a `Reader`, or a function that makes one.
+
+    Args:
+        given: any of these.
+        vocabulary: of the model that it shall read.
+        what: begins the message if it is none of them.
+
+    Raises:
+        FileNotFoundError: if there is no reader of that name.
+        ValueError: if it is none of these, damaged, or reads another vocabulary.
+    """
+    from diffusionlm.guidance.reader import Reader
+
+    reader = given
+    if isinstance(given, str | Path):
+        reader = load_reader(given, vocabulary)
+    elif callable(given) and not isinstance(given, Reader):
+        reader = given(vocabulary)
+    if not isinstance(reader, Reader):
+        raise ValueError(
+            f"{what} a reader by name or folder, a Reader, or a function that makes one for a vocabulary; got {given!r}."
+        )
     reader.check_vocabulary(vocabulary)
     return reader
 

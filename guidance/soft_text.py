@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,20 @@ class SoftText:
                 is_span.scatter_(1, at, True)
         ids, in_use, is_span = ids[:, :length], in_use[:, :length], is_span[:, :length]
         return cls(ids, in_use, is_span, span_position.masked_fill(~span_mask, 0), span_mask, probs, pad_id)
+
+    @classmethod
+    def known(cls, ids: Tensor, vocabulary: Vocabulary) -> SoftText:
+        """Texts without spans.
+
+        Args:
+            ids: (B, N) token ids; N at least 1.
+            vocabulary: of the tokens.
+        """
+        rows, length = ids.shape
+        none = torch.zeros(rows, 0, dtype=torch.long, device=ids.device)
+        at = torch.arange(length, device=ids.device).expand(rows, -1)
+        probs = torch.zeros(rows, 0, len(vocabulary), device=ids.device)
+        return cls.build(ids, torch.ones_like(ids, dtype=torch.bool), at, none, none.bool(), probs, vocabulary.pad_id)
 
     def __len__(self) -> int:
         return len(self.ids)

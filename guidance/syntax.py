@@ -114,8 +114,8 @@ class PartOfSpeech(TagRule):
     See `TagRule` for how it acts and what holds.
 
     Args:
-        tags: ``"DET ADJ* NOUN (AUX|VERB) .*"``, a regular expression over universal tags (see `parse_pattern`);
-            ``["DET", "NOUN", ...]``, exactly these; ``{3: "NOUN"}``, wishes for words counted from 0. Words are cut as in
+        tags: a regular expression over universal tags, ``"DET ADJ* NOUN (AUX|VERB) .*"`` (see `parse_pattern`); in Python
+            also exactly these, ``["DET", "NOUN"]``, or wishes for words counted from 0, ``{3: "NOUN"}``. Words are cut as in
             treebanks: marks, "n't" and "'s" are words of their own.
         least: a word cannot be used if its tag is less probable than this share of what the tagger says of a sure word.
         tables: folder of the tagger's tables; None takes those that belong to the model.
@@ -133,7 +133,7 @@ class PartOfSpeech(TagRule):
         True
     """
 
-    tags: Any = ".*"
+    tags: str | Sequence[str | Sequence[str]] | Mapping[int, str] = ".*"
 
     reference = "Li et al. 2022, Diffusion-LM improves controllable text generation, section 5.1; here exact"
 
@@ -152,7 +152,9 @@ class PartOfSpeech(TagRule):
         """The tags as text."""
         if isinstance(self.tags, Mapping):
             return ", ".join(f"word {k} {v}" for k, v in sorted(self.tags.items()))
-        return self.tags if isinstance(self.tags, str) else " ".join(self.tags)
+        if isinstance(self.tags, str):
+            return self.tags
+        return " ".join(tag if isinstance(tag, str) else f"({'|'.join(tag)})" for tag in self.tags)
 
     def automaton(self, vocabulary: Vocabulary) -> TagAutomaton:
         """That of the pattern."""

@@ -49,12 +49,17 @@ class Constituents(TagRule):
     parts of speech becomes their sequence. See `TagRule` for how it acts.
 
     Args:
-        spans: ``(3, 5, "PP")``, words 3 to 5 from 0, both included; a list of such; ``"PP 3-5, NP 0-1"``; or a tree,
+        spans: ``"PP 3-5, NP 0-1"``, labels and their words, counted from 0, the last one included; or a tree,
             ``"(S (NP DET NOUN) (VP AUX (ADJP ADJ)) PUNCT)"``, whose leaves are universal or Penn tags (words below them
-            are left open), or ``*`` for any.
+            are left open), or ``*`` for any; in Python also ``(3, 5, "PP")``, a list of such, or a `Tree`.
         windows: folder of the parser's runs of tags; None takes those that belong to the model.
         grammar: instead of these, the runs of each label, ``{"NP": ["DET NOUN", "DET ADJ NOUN"]}``.
-        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including``, ``idiom`` and ``weight``.
+        least: a word cannot be used if its tag is less probable than this share of what the tagger says of a sure word.
+        tables: folder of the tagger's tables; None takes those that belong to the model.
+        lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.
+        including: phrases that the text shall hold, or lists of phrases one of which it shall hold.
+        weight: how sure of each word's tag to be.
+        idiom: how much to prefer words that the corpus has between words of the tags asked for.
 
     Raises:
         ValueError: if a label is unknown or the text has an error, pointing at the character.
@@ -64,7 +69,7 @@ class Constituents(TagRule):
         'PP 3-5'
     """
 
-    spans: Any = "NP 0-1"
+    spans: str | Tree | tuple[int, int, str] | Sequence[tuple[int, int, str]] = "NP 0-1"
     windows: str | Path | None = None
     grammar: Mapping[str, Sequence[str]] | None = None
 
@@ -75,6 +80,7 @@ class Constituents(TagRule):
         self.tree: Tree | None = None
         if isinstance(self.spans, Tree) or (isinstance(self.spans, str) and self.spans.lstrip().startswith("(")):
             self.tree = self.spans if isinstance(self.spans, Tree) else parse_tree(self.spans)
+            _check_labels(self.tree, str(self.spans))
             self.spans = str(self.tree)
             self.targets = [(i, j, _constituent(label)) for i, j, label in self.tree.spans()]
         else:
@@ -176,6 +182,17 @@ def read_spans(spans: Any) -> list[tuple[int, int, str]]:
             if a < c <= b < d or c < a <= d < b:
                 raise ValueError(f"{one} {a}-{b} and {other} {c}-{d} overlap without one holding the other.")
     return found
+
+
+def _check_labels(tree: Tree, text: str) -> None:
+    """Points at the first label of a tree that there is not."""
+    checks = [(label, _constituent) for *_, label in tree.spans()] + [(tag, _leaf_tags) for tag in tree.tags()]
+    for label, check in checks:
+        try:
+            check(label)
+        except ValueError as error:
+            found = re.search(rf"(?<![^\s(]){re.escape(label)}(?![^\s()=|-])", text)
+            raise ValueError(pointed(text, found.start() if found else 0, str(error))) from None
 
 
 def _constituent(label: str) -> str:

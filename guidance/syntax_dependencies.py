@@ -35,11 +35,16 @@ class Dependencies(TagRule):
 
     Args:
         arcs: ``"nsubj(2, 1), det(1, 0)"``, relation(head, dependent), words counted from 0; ``*`` for any relation, or for
-            any head; or ``[(1, 2, "nsubj"), (0, 1, "det")]``, dependent, head (None: any) and relation.
+            any head; in Python also ``[(1, 2, "nsubj"), (0, 1, "det")]``, dependent, head (None: any) and relation.
         windows: folder of the treebank's runs of tags; None takes those that belong to the model.
         grammar: instead of these, runs of tags from the first to the last word of an arc, ``{"det>": ["DET NOUN"]}``; ">"
             where the head stands behind, "<" where it stands before.
-        least: as for `PartOfSpeech`, likewise ``tables``, ``lexicon``, ``including``, ``idiom`` and ``weight``.
+        least: a word cannot be used if its tag is less probable than this share of what the tagger says of a sure word.
+        tables: folder of the tagger's tables; None takes those that belong to the model.
+        lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.
+        including: phrases that the text shall hold, or lists of phrases one of which it shall hold.
+        weight: how sure of each word's tag to be.
+        idiom: how much to prefer words that the corpus has between words of the tags asked for.
 
     Raises:
         ValueError: if a relation is unknown or the text has an error, pointing at the character.
@@ -49,7 +54,7 @@ class Dependencies(TagRule):
         'nsubj(2, 1)'
     """
 
-    arcs: Any = "det(1, 0)"
+    arcs: str | tuple[int, int | None, str] | Sequence[tuple[int, int | None, str]] = "det(1, 0)"
     windows: str | Path | None = None
     grammar: Mapping[str, Sequence[str]] | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from diffusionlm.guidance.syntax_labels import pointed
+
 _PIECE = re.compile(r"\s*([()]|[^\s()]+)")
 _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
 
@@ -81,7 +83,7 @@ def parse_tree(text: str) -> Tree:
         piece, where = match.group(1), match.start(1)
         at = match.end()
         if done is not None:
-            raise ValueError(_pointed(text, where, "the tree ends before this"))
+            raise ValueError(pointed(text, where, "the tree ends before this"))
         if piece == "(":
             label = _PIECE.match(text, at)
             if label is not None and label.group(1) not in "()":
@@ -91,7 +93,7 @@ def parse_tree(text: str) -> Tree:
                 stack.append(("", [], [], where))
         elif piece == ")":
             if not stack:
-                raise ValueError(_pointed(text, where, "this bracket closes nothing"))
+                raise ValueError(pointed(text, where, "this bracket closes nothing"))
             name, children, words, begin = stack.pop()
             node = _node(text, name, children, words, begin)
             if stack:
@@ -99,12 +101,12 @@ def parse_tree(text: str) -> Tree:
             else:
                 done = node
         elif not stack:
-            raise ValueError(_pointed(text, where, "a tree begins with a bracket, as in (S (NP DT NN) ...)"))
+            raise ValueError(pointed(text, where, "a tree begins with a bracket, as in (S (NP DT NN) ...)"))
         else:
             stack[-1][2].append(piece)
             stack[-1][1].append(Tree(base_label(piece)))
     if stack:
-        raise ValueError(_pointed(text, stack[-1][3], "this bracket is never closed"))
+        raise ValueError(pointed(text, stack[-1][3], "this bracket is never closed"))
     if done is None:
         raise ValueError("the tree is empty; write one as in (S (NP (DT The) (NN pub)) (VP ...))")
     return done
@@ -115,12 +117,6 @@ def _node(text: str, name: str, children: list[Tree], words: list[str], begin: i
         return Tree(name, word=_BRACKETS.get(words[0], words[0]))
     if not children:
         if not name:
-            raise ValueError(_pointed(text, begin, "an empty bracket; write a label, as in (NP ...)"))
+            raise ValueError(pointed(text, begin, "an empty bracket; write a label, as in (NP ...)"))
         return Tree(name)
     return Tree(name or "ROOT", tuple(children))
-
-
-def _pointed(text: str, at: int, what: str) -> str:
-    first = max(0, at - 30)
-    shown = text[first : at + 30].replace("\n", " ")
-    return f"{what} (character {at + 1}):\n    {shown}\n    {' ' * (at - first)}^"

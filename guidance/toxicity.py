@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,11 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.reader import Reader
-from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.guidance.highlight import Highlight, finished_text, word_places
+from diffusionlm.guidance.reader_store import reader_from
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.state import GuidanceState
-from diffusionlm.guidance.toxicity_judges import DetoxifyJudge, ReaderJudge, ToxicityJudge, word_places
+from diffusionlm.guidance.toxicity_judges import DetoxifyJudge, ReaderJudge, ToxicityJudge
 from diffusionlm.guidance.word_list import WordList
 from diffusionlm.text import Vocabulary
 
@@ -25,38 +23,6 @@ if TYPE_CHECKING:
     from diffusionlm.text import TextTokenizer
 
 DETOXIFY = "detoxify"
-
-
-@dataclass(frozen=True)
-class Highlight:
-    """How toxic a finished text is, and which of its words are.
-
-    Attributes:
-        text: the text.
-        score: probability that it is toxic.
-        words: (first character, last character, score in [0, 1]) of every word, in order.
-    """
-
-    text: str
-    score: float
-    words: tuple[tuple[int, int, float], ...]
-
-    def characters(self) -> list[float]:
-        """A score for every character; 0 between words."""
-        out = [0.0] * len(self.text)
-        for first, last, score in self.words:
-            out[first:last] = [score] * (last - first)
-        return out
-
-    def segments(self) -> list[tuple[str, float]]:
-        """The text in pieces, words and what stands between them, each with its score: what a page needs to colour it."""
-        found, cursor = [], 0
-        for first, last, score in self.words:
-            if first > cursor:
-                found.append((self.text[cursor:first], 0.0))
-            found.append((self.text[first:last], score))
-            cursor = last
-        return found + ([(self.text[cursor:], 0.0)] if cursor < len(self.text) else [])
 
 
 @register("toxicity")
@@ -130,16 +96,7 @@ class Toxicity(Guidance):
             from diffusionlm.guidance.detoxify import load_detoxify
 
             return DetoxifyJudge(load_detoxify(self.variant, self.checkpoint), vocabulary, self.labels)
-        reader = self.judge
-        if isinstance(reader, str | Path):
-            reader = load_reader(reader, vocabulary)
-        elif callable(reader) and not isinstance(reader, Reader):
-            reader = reader(vocabulary)
-        if not isinstance(reader, Reader):
-            raise ValueError(
-                "judge of Toxicity is 'detoxify', a reader by name or folder, a Reader, or a function that makes one for a "
-                f"vocabulary; got {self.judge!r}."
-            )
+        reader = reader_from(self.judge, vocabulary, "judge of Toxicity is 'detoxify' or")
         if reader.training:
             raise ValueError("The reader is in training mode, where dropout makes it random; call reader.eval() first.")
         return ReaderJudge(reader, vocabulary, self.labels, self.focus)
@@ -159,31 +116,17 @@ class Toxicity(Guidance):
             text: a text, or its token ids.
             tokenizer: of the model that guidance is for, ``pipe.tokenizer``.
         """
-        ids = tokenizer.encode(text) if isinstance(text, str) else [int(i) for i in text]
-        vocabulary = tokenizer.vocabulary
-        ids = [i for i in ids if i not in vocabulary.special_ids]
-        shown, places = token_places(ids, vocabulary)
+        ids, shown, places = finished_text(text, tokenizer)
         if not shown.strip():
             return Highlight(shown, 0.0, ())
         plugin = copy.copy(self)
-        plugin.bind(vocabulary)
+        plugin.bind(tokenizer.vocabulary)
         score, tokens = plugin.bound.read(ids, shown, places)
         words = []
         for first, last in word_places(shown):
             own = [s for (a, b), s in zip(places, tokens, strict=True) if a < last and b > first]
             words.append((first, last, max(own, default=0.0)))
         return Highlight(shown, score, tuple(words))
-
-
-def token_places(ids: Sequence[int], vocabulary: Vocabulary) -> tuple[str, list[tuple[int, int]]]:
-    """The text of tokens, without its leading space, and first and last character of each."""
-    data = b"".join(vocabulary.surfaces[i] for i in ids)
-    lead = 1 if data.startswith(b" ") else 0
-    bounds = [0]
-    for i in ids:
-        bounds.append(bounds[-1] + len(vocabulary.surfaces[i]))
-    at = [max(0, len(data[:byte].decode("utf-8", errors="replace")) - lead) for byte in bounds]
-    return data.decode("utf-8", errors="replace")[lead:], list(pairwise(at))
 
 
 def read_phrases(given: str | Path | Sequence[str]) -> list[str]:

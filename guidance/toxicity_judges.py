@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from diffusionlm.guidance.bridge import VocabularyBridge
 from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.reader import OUTSIDE, Reader
+from diffusionlm.guidance.highlight import word_places
+from diffusionlm.guidance.reader import CLEAN, OUTSIDE, Reader
 from diffusionlm.guidance.soft_text import SoftText, soft_text
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
-CLEAN = -8.0  # noise level of a finished text
 MAX_KNOWN = 4096  # known texts that a judge remembers
 _USUAL = ("toxicity", "toxic")
 
@@ -114,7 +114,7 @@ class ReaderJudge:
         if not length:
             return text.probs.new_zeros(len(text), dtype=torch.float32)
         empty = text.ids[:, :length].masked_fill(~known[:, :length], self.vocabulary.pad_id)
-        logits = self.reader(self._known(empty), CLEAN).sequence_logits[:, self.labels]
+        logits = self.reader(SoftText.known(empty, self.vocabulary), CLEAN).sequence_logits[:, self.labels]
         return F.softplus(logits).sum(-1) * known.any(1)
 
     @torch.no_grad()
@@ -122,7 +122,7 @@ class ReaderJudge:
         """See `ToxicityJudge`; by the token labels, or without them by leaving each token out."""
         device = self.reader.device
         known = torch.tensor([list(ids)], device=device)
-        out = self.reader(self._known(known), CLEAN)
+        out = self.reader(SoftText.known(known, self.vocabulary), CLEAN)
         score = 0.0
         if out.sequence_logits is not None:
             score = float(-torch.expm1(-F.softplus(out.sequence_logits[0, self.labels]).sum()))
@@ -131,17 +131,9 @@ class ReaderJudge:
             return max(score, float(words.amax())) if not self.labels else score, words.tolist()
         rows = known.repeat(len(ids), 1)
         rows.fill_diagonal_(self.vocabulary.pad_id)
-        left = self.reader(self._known(rows), CLEAN).sequence_logits[:, self.labels]
+        left = self.reader(SoftText.known(rows, self.vocabulary), CLEAN).sequence_logits[:, self.labels]
         without = -torch.expm1(-F.softplus(left).sum(-1))
         return score, (score - without).clamp(0, 1).tolist()
-
-    def _known(self, ids: Tensor) -> SoftText:
-        rows, length = ids.shape
-        none = torch.zeros(rows, 0, dtype=torch.long, device=ids.device)
-        mask = torch.ones_like(ids, dtype=torch.bool)
-        at = torch.arange(length, device=ids.device).expand(rows, -1)
-        probs = torch.zeros(rows, 0, self.reader.config.vocab_size, device=ids.device)
-        return SoftText.build(ids, mask, at, none, none.bool(), probs, self.vocabulary.pad_id)
 
 
 class DetoxifyJudge:
@@ -198,10 +190,3 @@ class DetoxifyJudge:
         drop = (p[0] - p[1:]).clamp(0, 1).tolist()
         of_word = {k: value for (first, last), value in zip(words, drop, strict=True) for k in range(first, last)}
         return float(p[0]), [max((of_word.get(k, 0.0) for k in range(*place)), default=0.0) for place in places]
-
-
-def word_places(text: str) -> list[tuple[int, int]]:
-    """First and last character of each word, with the punctuation at it."""
-    import re
-
-    return [match.span() for match in re.finditer(r"\S+", text)]

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diffusionlm.demo.control import Control
 from diffusionlm.demo.limits import LIMITS, Limits, Refused
-from diffusionlm.demo.parameters import Control, Parameters, parameters_of
+from diffusionlm.demo.parameters import Parameters, parameters_of
 from diffusionlm.guidance import Constraint, Guidance
 from diffusionlm.guidance.registry import available, get
 from diffusionlm.guidance.settings import SCHEDULES

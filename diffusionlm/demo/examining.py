@@ -45,7 +45,8 @@ def examine(
         plugins: of the order; they are bound here.
         pipe: that wrote.
     """
-    rules = [p for p in with_companions(plugins) if isinstance(p, Constraint) and p.how.name == "constraint"]
+    judges = with_companions(plugins)
+    rules = [p for p in judges if isinstance(p, Constraint) and p.how.name == "constraint"]
     for rule in rules:
         rule.bind(pipe.tokenizer.vocabulary)
     examined = []
@@ -55,7 +56,7 @@ def examine(
         for j, sample in enumerate(side.result.samples[0]):
             other = sides[1 - k].frames[-1][j] if len(sides) == 2 else None
             changes = [] if other is None else changed_words(sample.text, text_of(other))
-            found = findings(sample.text, plugins, pipe.tokenizer)
+            found = findings(sample.text, judges, pipe.tokenizer)
             goals = [] if trace is None else [goal for goal in trace.goals if goal.sample == j]
             own.append(
                 {

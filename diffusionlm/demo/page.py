@@ -15,10 +15,10 @@ from typing import Any
 import gradio as gr
 
 from diffusionlm.demo.catalogue import PluginCard, cards
+from diffusionlm.demo.control import Control
 from diffusionlm.demo.examples import Example, examples_for
 from diffusionlm.demo.limits import LIMITS, Limits, Refused
 from diffusionlm.demo.order import MAX_SEED, Order, command, python_code
-from diffusionlm.demo.parameters import Control
 from diffusionlm.demo.understanding import understanding
 from diffusionlm.demo.writing import Outcome, carry_out, checkpoints, pipeline
 from diffusionlm.demo.writing_view import done, live, message
@@ -245,7 +245,7 @@ def _control(control: Control) -> Any:
         case "range":
             return gr.Textbox(shown, **common, min_width=120, placeholder="12, or 10-15")
         case _:
-            return gr.Textbox(shown, **common, min_width=150)
+            return gr.Textbox(shown, **common, min_width=150, placeholder=control.example or None)
 
 
 def _short(text: str) -> str | None:

@@ -7,15 +7,14 @@ file or a function does not, by its type, its name, or what its documentation sa
 from __future__ import annotations
 
 import inspect
-import math
 import re
 import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from diffusionlm.demo.limits import LIMITS, Limits, Refused
+from diffusionlm.demo.control import Control
 from diffusionlm.guidance import Guidance
 from diffusionlm.guidance.contract import COMMON
 
@@ -27,117 +26,7 @@ _UNSAFE_HELP = re.compile(
     r"\b(file|files|folder|folders|path|directory|checkpoint|url|download|loaded model|import|callable|from_pretrained|hub)\b",
     re.IGNORECASE,
 )
-_RANGE = re.compile(r"^(\d+)?\s*(?:-|–|\.\.|,|to)\s*(\d+)?$")
-
-
-@dataclass(frozen=True)
-class Control:
-    """One setting that a visitor can change.
-
-    Attributes:
-        name: of the parameter.
-        kind: "switch", "integer", "number", "text", "choice", "lines" (a list of texts, one a line), "range" (a whole
-            number, or least and most), or "pair" (two numbers).
-        default: in the parameter's own form.
-        choices: for "choice".
-        optional: whether it can be left empty, which stands for None.
-        help: what the documentation says of it.
-    """
-
-    name: str
-    kind: str
-    default: Any
-    choices: tuple[str, ...] = ()
-    optional: bool = False
-    help: str = ""
-
-    def shown(self, value: Any) -> Any:
-        """The value as the page shows it: lists one entry a line, ranges as "10-12", None as nothing."""
-        if self.kind == "lines":
-            return "\n".join([value] if isinstance(value, str) else map(str, value or ()))
-        if self.kind == "range":
-            if value is None or isinstance(value, int):
-                return "" if value is None else str(value)
-            return "-".join("" if end is None else str(end) for end in value)
-        if self.kind == "pair":
-            return "" if value is None else ", ".join(f"{number:g}" for number in value)
-        if self.kind == "text":
-            return value or ""
-        return value
-
-    def read(self, given: Any, limits: Limits = LIMITS) -> Any:
-        """What the page sent, in the parameter's own form.
-
-        Raises:
-            Refused: if it is not of the control's kind, or too large.
-        """
-        if self.kind == "switch":
-            if not isinstance(given, bool):
-                raise Refused(f"{self.title} is on or off.")
-            return given
-        if given is None or (isinstance(given, str) and not given.strip()):
-            if self.kind in ("lines", "text") and not self.optional:
-                return [] if self.kind == "lines" else ""
-            if self.optional:
-                return None
-            raise Refused(f"{self.title} is empty; give {_NEEDED[self.kind]}.")
-        if self.kind == "choice":
-            if given not in self.choices:
-                raise Refused(f"{self.title} must be one of {', '.join(self.choices)}.")
-            return given
-        if self.kind in ("integer", "number"):
-            return self._number(given)
-        if not isinstance(given, str):
-            raise Refused(f"{self.title} must be text.")
-        if len(given) > limits.entry * (limits.lines if self.kind == "lines" else 1):
-            raise Refused(f"{self.title} is too long: {len(given):,} characters.")
-        match self.kind:
-            case "lines":
-                return self._lines(given, limits)
-            case "range":
-                return self._range(given.strip())
-            case "pair":
-                parts = given.split(",")
-                if len(parts) != 2:
-                    raise Refused(f"{self.title} must be two numbers with a comma, as in 1, 0.")
-                return tuple(self._number(part) for part in parts)
-            case _:
-                return given
-
-    @property
-    def title(self) -> str:
-        """The name as people read it."""
-        return self.name.replace("_", " ").capitalize()
-
-    def _number(self, given: Any) -> int | float:
-        try:
-            number = float(given)
-        except (TypeError, ValueError, OverflowError):
-            raise Refused(f"{self.title} must be a number, not {str(given)[:40]!r}.") from None
-        if not math.isfinite(number) or abs(number) > 1e6:
-            raise Refused(f"{self.title} must be a number of at most a million, not {str(given)[:40]}.")
-        if self.kind == "integer":
-            if number != int(number):
-                raise Refused(f"{self.title} must be a whole number, not {number:g}.")
-            return int(number)
-        return number
-
-    def _lines(self, given: str, limits: Limits) -> list[str]:
-        lines = [line.rstrip("\r") for line in given.split("\n") if line.strip()]
-        if len(lines) > limits.lines:
-            raise Refused(f"{self.title} has {len(lines)} lines; this page takes {limits.lines}.")
-        return lines
-
-    def _range(self, given: str) -> int | list[int | None]:
-        if given.isdigit() and len(given) < 7:
-            return int(given)
-        found = _RANGE.match(given)
-        if not found or not (found[1] or found[2]) or len(given) > 20:
-            raise Refused(f"{self.title} must be a number such as 12, or a range such as 10-15.")
-        return [None if end is None else int(end) for end in found.groups()]
-
-
-_NEEDED = {"integer": "a whole number", "number": "a number", "range": "a number or a range", "pair": "two numbers"}
+_EXAMPLE = re.compile(r"""``("[^"`]+"|'[^'`]+')``""")
 
 
 @dataclass(frozen=True)
@@ -200,7 +89,12 @@ def control_for(name: str, hint: Any, default: Any, text: str = "") -> Control |
     value = empty if default is MISSING else default
     if value is not None and not _fits(control, choices, value):
         return None
-    return Control(name, control, value, choices, optional or value is None, text)
+    return Control(name, control, value, choices, optional or value is None, text, _example(text))
+
+
+def _example(text: str) -> str:
+    found = _EXAMPLE.search(text)
+    return found[1][1:-1] if found else ""
 
 
 def _shape(hint: Any, default: Any) -> tuple[str, tuple[str, ...], bool, bool] | None:
@@ -233,7 +127,7 @@ def _form(hint: Any) -> tuple[str, tuple[str, ...]] | None:
     """(kind, choices) of a type that is no union."""
     if get_origin(hint) is Literal:
         return ("choice", get_args(hint)) if all(isinstance(value, str) for value in get_args(hint)) else None
-    if _is_list_of(hint, {str}):
+    if _is_list_of(hint, {str}) or _is_list_of_texts_and_lists(hint):
         return "lines", ()
     if _is_list_of(hint, {int, type(None)}):
         return "range", ()
@@ -243,11 +137,28 @@ def _form(hint: Any) -> tuple[str, tuple[str, ...]] | None:
     return (simple[hint], ()) if isinstance(hint, type) and hint in simple else None
 
 
-def _is_plain(hint: Any) -> bool:
-    """Whether values of a type are text, numbers, and lists and mappings of them: data that names nothing by itself."""
+def _is_plain(hint: Any, inside: tuple[Any, ...] = ()) -> bool:
+    """Whether values of a type are text, numbers, and lists, mappings and records of them: data that names nothing by itself.
+
+    Args:
+        hint: the type.
+        inside: records whose fields are being looked at: a tree holds trees.
+    """
     if get_origin(hint) in (dict, Mapping, list, tuple, set, frozenset, Sequence, Iterable, Union, types.UnionType):
-        return all(part is Ellipsis or _is_plain(part) for part in get_args(hint))
+        return all(part is Ellipsis or _is_plain(part, inside) for part in get_args(hint))
+    if isinstance(hint, type) and is_dataclass(hint) and not issubclass(hint, Guidance):
+        own = (*inside, hint)
+        return hint in inside or all(_is_plain(type_of(hint, item.name), own) for item in fields(hint))
     return hint in (str, int, float, bool, type(None))
+
+
+def _is_list_of_texts_and_lists(hint: Any) -> bool:
+    """Whether it is a list whose entries are texts or lists of texts: then a list of texts is one."""
+    if get_origin(hint) not in (list, Sequence, Iterable):
+        return False
+    (entry,) = get_args(hint)
+    parts = set(get_args(entry)) if get_origin(entry) in (Union, types.UnionType) else {entry}
+    return str in parts and all(_is_list_of(part, {str}) for part in parts - {str})
 
 
 def _is_list_of(hint: Any, allowed: set[type]) -> bool:

@@ -25,8 +25,12 @@ def done(outcome: Outcome) -> str:
 
 
 def message(text: str) -> str:
-    """A sentence in place of texts."""
-    return json.dumps({"state": "error", "message": text}, ensure_ascii=False)
+    """A sentence in place of texts, and apart from it what it quotes in indented lines, to point at a character."""
+    lines = text.splitlines()
+    said = " ".join(line for line in lines if not line.startswith("    "))
+    quoted = "\n".join(line[4:] for line in lines if line.startswith("    "))
+    data = {"state": "error", "message": said[:1].upper() + said[1:], "quoted": quoted}
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _pack(data: dict[str, Any]) -> str:

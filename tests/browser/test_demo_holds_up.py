@@ -64,6 +64,17 @@ def test_what_cannot_be_is_said_before_any_work(visit):
     assert "words" in one.page.locator(".dl-message").text_content()
 
 
+def test_a_rule_of_syntax_has_a_box_with_an_example_and_its_errors_point(visit):
+    one = visit()
+    box = one.switch_on("part-of-speech").get_by_label("Tags")
+    assert box.get_attribute("placeholder") == "DET ADJ* NOUN (AUX|VERB) .*"
+    box.fill("DET NUON")
+    one.write()
+    one.state("error")
+    assert "did you mean 'NOUN'" in one.page.locator(".dl-message").text_content()
+    assert one.page.locator(".dl-quoted").text_content() == "DET NUON\n    ^"
+
+
 def test_a_plugin_that_breaks_is_named_and_the_page_lives_on(visit):
     one = visit()
     one.settings(Steps=4)

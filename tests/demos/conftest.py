@@ -1,6 +1,7 @@
 """What the tests of the demo share: a plugin with every kind of setting, and orders that are quick to carry out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,18 @@ import pytest
 from diffusionlm.demo.order import Order
 from diffusionlm.guidance import Guidance, register
 from diffusionlm.guidance.registry import unregister
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A record of plain data."""
+
+    first: int
+    second: str | None = None
+
+
+class Whim:
+    """What a text may stand for, where it is no plain data."""
 
 
 @pytest.fixture
@@ -34,6 +47,9 @@ def whimsy():
             pattern: of what.
             either: this or that.
             judge: who decides.
+            shape: of the text, ``"1 < 2"``; in Python also pairs.
+            names: of the odd, or lists of them.
+            foreign: an object that only its maker knows.
         """
 
         words: Sequence[str] = ("zany",)
@@ -50,6 +66,9 @@ def whimsy():
         judge: Callable[[str], float] | None = None
         table: Mapping[str, float] | None = None
         anything: Any = None
+        shape: str | Pair | Sequence[tuple[int, str]] = "2 < 3"
+        names: Sequence[str | Sequence[str]] = ()
+        foreign: str | Whim = "a"
 
         def energy(self, state):
             return state.probs[..., 5].sum(-1)

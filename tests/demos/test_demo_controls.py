@@ -1,10 +1,15 @@
 """Controls from the parameters of a plugin, whoever wrote it; and what a page never offers."""
 
+import json
+
 import pytest
 
 from diffusionlm.demo.catalogue import cards
+from diffusionlm.demo.control import Control
 from diffusionlm.demo.limits import Refused
-from diffusionlm.demo.parameters import Control, argument_help, parameters_of
+from diffusionlm.demo.parameters import argument_help, parameters_of
+from diffusionlm.demo.writing_view import message
+from diffusionlm.guidance import get
 
 
 def card(name):
@@ -22,11 +27,14 @@ def test_every_plain_parameter_becomes_a_control_of_its_kind(whimsy):
         "size": "range",
         "lists": "lines",
         "pattern": "text",  # as its default is
+        "shape": "text",
+        "names": "lines",
     }
 
 
 def test_files_functions_and_what_has_no_plain_form_are_left_to_python(whimsy):
-    assert parameters_of(whimsy).hidden == ("source", "path_of_words", "either", "judge", "table", "anything")
+    hidden = ("source", "path_of_words", "either", "judge", "table", "anything", "foreign")
+    assert parameters_of(whimsy).hidden == hidden
 
 
 def test_a_text_that_may_name_a_file_is_never_read_as_one(whimsy):
@@ -36,6 +44,50 @@ def test_a_text_that_may_name_a_file_is_never_read_as_one(whimsy):
 
 def test_help_comes_from_the_docstring_over_several_lines(whimsy):
     assert argument_help(whimsy)["share"] == "of the words that must be odd, at least."
+
+
+def test_a_text_that_is_needed_comes_with_an_example(whimsy):
+    control = next(control for control in parameters_of(whimsy).controls if control.name == "shape")
+    assert (control.example, control.default) == ("1 < 2", "2 < 3")
+    with pytest.raises(Refused, match="Shape is empty; give for example 1 < 2"):
+        control.read(" ")
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "example"),
+    [
+        ("part-of-speech", "tags", "DET ADJ* NOUN (AUX|VERB) .*"),
+        ("constituents", "spans", "PP 3-5, NP 0-1"),
+        ("dependencies", "arcs", "nsubj(2, 1), det(1, 0)"),
+    ],
+)
+def test_rules_of_syntax_are_asked_for_in_a_text_box(name, what, example):
+    controls = {control.name: control for control in card(name).controls}
+    assert (controls[what].kind, controls[what].example) == ("text", example)
+    assert example in controls[what].help
+    assert controls["including"].kind == "lines"
+    settings = card(name).settings({what: example, "including": "near the river\nfamily"})
+    plugin = get(name)(**settings)
+    assert plugin.wish
+    assert plugin.including == ["near the river", "family"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said", "quoted"),
+    [
+        ("part-of-speech", {"tags": "DET NUON"}, "'NUON' is no part of speech", "DET NUON\n    ^"),
+        ("constituents", {"spans": "NP 0-1, PQ 2"}, "'PQ' is no constituent", "NP 0-1, PQ 2\n        ^"),
+        ("constituents", {"spans": "(S (NP DET NUN))"}, "'NUN' is no part of speech", "(S (NP DET NUN))\n           ^"),
+        ("constituents", {"spans": "(S (NQ DET NOUN))"}, "'NQ' is no constituent", "(S (NQ DET NOUN))\n    ^"),
+        ("dependencies", {"arcs": "nsubj 2 1"}, "An arc is relation(head, dependent)", "nsubj 2 1\n^"),
+    ],
+)
+def test_errors_in_rules_of_syntax_are_said_in_a_sentence_and_pointed_at(name, settings, said, quoted):
+    with pytest.raises(ValueError, match=r"\(character \d+\)") as caught:
+        get(name)(**card(name).settings(settings))
+    shown = json.loads(message(str(caught.value)))
+    assert said in shown["message"]
+    assert shown["quoted"] == quoted
 
 
 def test_a_foreign_plugin_has_a_card_with_its_own_words(whimsy):

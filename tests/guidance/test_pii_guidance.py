@@ -244,6 +244,54 @@ def test_names_are_a_plugin_beside_the_rule(pipe):
     assert free.texts
 
 
+def reader_of_words(vocabulary, kinds):
+    """A reader that takes certain tokens for certain kinds, wherever they stand, with probability 0.99."""
+    from diffusionlm.guidance.reader import Reader, ReaderConfig
+
+    labels = ["O", *kinds]
+    config = ReaderConfig(len(vocabulary), vocabulary.fingerprint, token_labels=labels, hidden_size=8,
+                          num_hidden_layers=1, num_attention_heads=2)  # fmt: skip
+    reader = Reader(config).eval().requires_grad_(False)
+    for parameter in reader.parameters():
+        parameter.zero_()
+    reader.norm.weight.fill_(1.0)
+    reader.token_head.bias[0] = 4.0
+    signs = torch.tensor([[1, -1] * 4, [1, 1, -1, -1] * 2, [1] * 4 + [-1] * 4]).float()  # of mean 0, orthogonal
+    for label, (tokens, sign) in enumerate(zip(kinds.values(), signs, strict=False), start=1):
+        reader.table[list(tokens)] = sign
+        reader.token_head.weight[label] = sign * 9 / 8
+    return reader
+
+
+def test_names_in_a_text_are_found_with_what_the_reader_takes_them_for(pipe):
+    vocabulary, encode = pipe.tokenizer.vocabulary, pipe.tokenizer.encode
+    text = "The Mill is near Blue Spice, not The Eagle."
+    rest = {*encode("The is near , not The ."), *encode("The is near, not")}
+    kinds = {"HOME_TOWN": set(encode("Mill")) - rest, "PERSON": {*encode("Blue Spice"), *encode("Eagle")} - rest}
+    reader = reader_of_words(vocabulary, kinds)
+    found = PersonalNames(reader).highlight(text, pipe.tokenizer)
+    assert [text[first:last] for first, last, _ in found] == ["Mill", "Blue Spice", "Eagle"]
+    assert [reason for *_, reason in found] == ["home town 0.99", "person 0.99", "person 0.99"]
+    assert PersonalNames(reader).highlight(encode(text), pipe.tokenizer) == found
+    kept = PersonalNames(reader, kinds=["PERSON"], allow=["eagle"]).highlight(text, pipe.tokenizer)
+    assert [text[first:last] for first, last, _ in kept] == ["Blue Spice"]
+    assert PersonalNames(reader, kinds={"PERSON": 0.999}).highlight(text, pipe.tokenizer) == []
+    assert PersonalNames(reader).highlight("", pipe.tokenizer) == []
+
+
+def test_the_studio_marks_names_that_a_rule_brings_along(pipe):
+    from diffusionlm.demo.examining import Side, examine
+    from diffusionlm.results import GenerationResult, Sample
+
+    text = "The Mill is cheap."
+    plugin = PII(
+        names=PersonalNames(reader_of_words(pipe.tokenizer.vocabulary, {"PERSON": pipe.tokenizer.encode("Mill")}))
+    )
+    result = GenerationResult([[Sample(text, text, [], 0, {"no names": True})]], {}, {}, False, None, ())
+    ((examined,),) = examine(None, [Side("Guided", [[[(text, 90)]]], result=result)], [plugin], pipe)
+    assert examined["findings"] == [{"plugin": "personal-names", "reason": "person 0.99", "text": "Mill"}]
+
+
 def test_names_that_may_be_named_cost_nothing(pipe):
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.guidance.tiny_reader import tiny_reader

@@ -9,10 +9,11 @@ import torch
 
 from diffusionlm.guidance import Guidance, Toxicity
 from diffusionlm.guidance.configuration import plugins_from
+from diffusionlm.guidance.highlight import token_places
 from diffusionlm.guidance.reader_store import add_readers
 from diffusionlm.guidance.testing import check_guidance
 from diffusionlm.guidance.tiny_reader import tiny_reader
-from diffusionlm.guidance.toxicity import read_phrases, token_places
+from diffusionlm.guidance.toxicity import read_phrases
 from diffusionlm.guidance.word_list import WordList
 from diffusionlm.training.labelled import Example
 from diffusionlm.training.readers import ReaderSettings, train_reader

@@ -96,7 +96,9 @@ const show = () => {
   stop();
   root.dataset.state = data.state;
   root.setAttribute("aria-busy", data.state === "live");
-  element.querySelector(".dl-message").textContent = data.message || "";
+  const said = element.querySelector(".dl-message");
+  said.textContent = data.message || "";
+  if (data.quoted) said.append(make("pre", "dl-quoted", data.quoted));
   if (data.state === "live") {
     draw(data, data.step);
     if (data.step === 0 && window.innerWidth < 900) root.scrollIntoView({ behavior: still ? "auto" : "smooth" });
