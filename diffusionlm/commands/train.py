@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusionlm.evaluation.energy import EnergyMeter
 
 SUMMARY = "Train a model on the E2E corpus or your own text; resumes by itself"
 HELP = """usage: diffusionlm train [experiment=NAME] [GROUP=CHOICE ...] [KEY=VALUE ...] [--cfg]
@@ -55,15 +58,18 @@ def main(argv: list[str]) -> int:
 def _train(config: dict[str, Any]) -> int:
     from rich.console import Console
 
+    from diffusionlm.commands._training_energy import measured, measured_so_far, told
     from diffusionlm.samplers import make_sampler
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.reporting import RunLog
     from diffusionlm.training.run import build_trainer
 
     check_export_folder(config["export"])
+    meter = _meter(config)
     make_sampler(config["sampler"])  # a mistake in it shows now, not after training
     trainer, tokenizer = build_trainer(config)
     main_process, max_steps = trainer.accelerator.is_main_process, trainer.settings.max_steps
+    folder = Path(config["folder"])
     console = Console(highlight=False, soft_wrap=True, quiet=not main_process)
     trainer.resume()
     try:
@@ -76,16 +82,23 @@ def _train(config: dict[str, Any]) -> int:
                     "samples": write_samples(trainer, tokenizer, config["sampler"], config["samples"], config["seed"])
                 }
             if main_process:
-                with RunLog(Path(config["folder"]), max_steps, trainer.step, config["tensorboard"], console) as log:
+                with (
+                    RunLog(folder, max_steps, trainer.step, config["tensorboard"], console) as log,
+                    measured(trainer, meter, folder),
+                ):
                     trainer.on_log = log
                     trainer.run(resume=False)
             else:
                 trainer.run(resume=False)
         if main_process:
             card = {"name": config["name"], "data": config["data"], "seed": config["seed"]}
+            energy = measured_so_far(folder)
+            if energy:
+                card["energy"] = energy
+                console.print(told(energy), markup=False)
             export_pipeline(trainer, tokenizer, config["export"], config["sampler"], card)
-            folder = config["export"]
-            console.print(f"The pipeline is in {folder}: diffusionlm generate checkpoint={folder}", markup=False)
+            export = config["export"]
+            console.print(f"The pipeline is in {export}: diffusionlm generate checkpoint={export}", markup=False)
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
     except KeyboardInterrupt:
@@ -94,6 +107,15 @@ def _train(config: dict[str, Any]) -> int:
     finally:
         trainer.accelerator.end_training()
     return 0
+
+
+def _meter(config: dict[str, Any]) -> EnergyMeter | None:
+    energy = config["energy"]
+    if not energy["enabled"]:
+        return None
+    from diffusionlm.evaluation.energy import EnergyMeter
+
+    return EnergyMeter(energy["country"], energy["cpu_watts"])
 
 
 def _beginning(config: dict[str, Any], trainer: Any) -> str:
