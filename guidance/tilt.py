@@ -65,7 +65,6 @@ def tilt(
         budget: what all plugins together may spend (B,), mean KL per position in nats.
         mask: (B, L) span positions.
     """
-    possible = torch.isfinite(log_p) & mask[..., None]
     p = log_p.exp()
     rounds = max(plugin.how.inner_steps for plugin in plugins)  # type: ignore[attr-defined]
     tilts: list[Tensor] = [torch.zeros_like(log_p) for _ in plugins]
@@ -83,7 +82,7 @@ def tilt(
             if i == 0:
                 energies.append(energy.detach())
                 weights.append(weigh(k, energy.detach()))
-            direction = _centred(-gradient, p, possible)
+            direction = _direction(gradient, p, mask)
             if plugin.normalise:
                 direction = direction / _length(direction, p, mask)[:, None, None].clamp_min(1e-12)
             tilts[k] = (1 - rate) * tilts[k] + rate * weights[k][:, None, None] * direction
@@ -97,10 +96,11 @@ def tilt(
     )
 
 
-def _centred(direction: Tensor, p: Tensor, possible: Tensor) -> Tensor:
-    """A constant at a position changes nothing in q; without it numbers stay small. 0 where a token is impossible."""
-    direction = torch.where(possible, direction, 0.0)
-    return torch.where(possible, direction - (p * direction).sum(-1, keepdim=True), 0.0)
+def _direction(gradient: Tensor, p: Tensor, mask: Tensor) -> Tensor:
+    """Down the gradient (B, L, V), nothing outside the spans. What is constant at a position changes nothing in q; without it
+    numbers stay small."""
+    mean = torch.linalg.vecdot(p, gradient)
+    return (mean[..., None] - gradient).mul_(mask[..., None])
 
 
 def _length(direction: Tensor, p: Tensor, mask: Tensor) -> Tensor:
@@ -116,21 +116,20 @@ def _combine(
     applied = list(tilts)
     for k, plugin in enumerate(plugins):
         if plugin.budget is not None:
-            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)
+            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)[0]
             applied[k] = applied[k] * factors[k][:, None, None]
     conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])
     applied = conflicts.give_way(applied, p, [plugin.priority for plugin in plugins])
     base: Tensor | None = None
+    cost = torch.zeros_like(budget)
     for level in sorted({plugin.priority for plugin in plugins}, reverse=True):
         members = [k for k, plugin in enumerate(plugins) if plugin.priority == level]
         group = applied[members[0]] if len(members) == 1 else torch.stack([applied[k] for k in members]).sum(0)
-        step = largest_step(log_p, group, budget, mask, base)
+        step, cost = largest_step(log_p, group, budget, mask, base)
         for k in members:
             applied[k] = applied[k] * step[:, None, None]
             factors[k] = factors[k] * step
         group = group * step[:, None, None]
         base = group if base is None else base + group
-    assert base is not None
-    cost = mean_kl(log_p, base, mask)
     costs = [cost] if len(applied) == 1 else [mean_kl(log_p, own, mask) for own in applied]
     return applied, factors, costs, cost, conflicts

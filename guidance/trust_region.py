@@ -54,25 +54,28 @@ def mean_over_spans(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum(-1) / mask.sum(-1).clamp_min(1)
 
 
-def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base: Tensor | None = None) -> Tensor:
+def largest_step(
+    log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The largest factor (B,) in [0, 1] on ``tilt`` that keeps the mean KL from p within the budget.
 
     Args:
-        log_p: log posterior (B, L, V), -inf at forbidden tokens, where the tilts must be 0.
-        tilt: (B, L, V).
+        log_p: log posterior (B, L, V), -inf at forbidden tokens.
+        tilt: (B, L, V), finite.
         budget: (B,), nats per position.
         mask: (B, L) span positions.
         base: a tilt (B, L, V) that is applied already and lies within the budget.
 
     Returns:
-        1 where the whole tilt fits; else a factor that uses at least 98 % of the budget and never more than all of it.
+        1 where the whole tilt fits; else a factor that uses at least 98 % of the budget and never more than all of it (B,).
+        And the mean KL from p that base and tilt cost with that factor (B,).
     """
 
     step = torch.ones_like(budget)
     whole = mean_kl(log_p, tilt if base is None else tilt + base, mask)
     rows = torch.nonzero(whole > budget).flatten()
     if not len(rows):
-        return step
+        return step, whole
     if len(rows) < len(budget):
         log_p, tilt, mask, base = log_p[rows], tilt[rows], mask[rows], None if base is None else base[rows]
     limit = budget[rows]
@@ -81,25 +84,28 @@ def largest_step(log_p: Tensor, tilt: Tensor, budget: Tensor, mask: Tensor, base
     cost, slope, curvature = _expansion(log_p, tilt, low, mask, base)
     room = (target - cost).clamp_min(0.0)
     guess = 2 * room / (slope + (slope.square() + 2 * curvature * room).sqrt()).clamp_min(TINY)  # to second order
-    step[rows] = 0.0
+    step[rows], whole[rows] = 0.0, cost
+    spent = cost
     going = cost < (1 - TOLERANCE) * limit  # the others have nothing left to spend
     for i in range(MAX_EVALUATIONS):
         if not bool(going.any()):
             break
         if not bool(going.all()):
-            rows, limit, target, low, high, guess = (x[going] for x in (rows, limit, target, low, high, guess))
+            kept = (rows, limit, target, low, high, guess, spent)
+            rows, limit, target, low, high, guess, spent = (x[going] for x in kept)
             log_p, tilt, mask, base = log_p[going], tilt[going], mask[going], None if base is None else base[going]
         bisection = torch.where((low > 0) & (high > 4 * low), (low * high).sqrt(), (low + high) / 2)
         factor = torch.where((guess > low) & (guess < high), guess, bisection) if i % 4 < 3 else bisection
         cost, slope, _ = _expansion(log_p, tilt, factor, mask, base)
         fits = cost <= limit
         low, high = torch.where(fits, factor, low), torch.where(fits, high, factor)
-        step[rows] = low.to(step.dtype)
+        spent = torch.where(fits, cost, spent)
+        step[rows], whole[rows] = low.to(step.dtype), spent
         going = ~fits | (cost < (1 - TOLERANCE) * limit)
         # Newton's method for the square root of the cost, which is nearly linear while the tilt is small
         root = cost.clamp_min(TINY).sqrt()
         guess = factor + (target.sqrt() - root) * 2 * root / slope.clamp_min(TINY)
-    return step
+    return step, whole
 
 
 def _expansion(

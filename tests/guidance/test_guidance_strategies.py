@@ -126,8 +126,9 @@ def test_the_step_uses_the_budget_and_never_more():
         mask = torch.rand(16, 6, generator=generator) < 0.8
         mask[:, 0] = True
         budget = torch.rand(16, generator=generator, dtype=torch.float64) + 1e-3
-        step = largest_step(log_p, tilt, budget, mask)
+        step, spent = largest_step(log_p, tilt, budget, mask)
         cost = mean_kl(log_p, tilt * step[:, None, None], mask)
+        torch.testing.assert_close(spent, cost)
         assert (cost <= budget * (1 + 1e-9)).all()
         assert ((step == 1) | (cost >= 0.97 * budget)).all()
         direct = (kl_of(tilted(log_p, tilt * step[:, None, None]), log_p) * mask).sum(-1) / mask.sum(-1)
