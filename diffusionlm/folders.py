@@ -25,7 +25,12 @@ def find_folder(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: if there is none, naming the bundled ones.
+        TypeError: if it is no name.
     """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"A checkpoint is a bundled name, a folder, or owner/name on the Hub; got {name!r}.")
+    if not str(name):
+        raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
     path = Path(name)
     if path.is_dir():
         if not (path / INDEX).is_file():
@@ -43,8 +48,9 @@ def find_folder(name: str | Path) -> Path:
             patterns = ["*.json", "*.safetensors", "*.md"]
             return Path(snapshot_download(str(name), allow_patterns=patterns))
         except Exception as error:
+            reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
             raise FileNotFoundError(
-                f"There is no folder {str(name)!r}, and the Hub gave none: {error}. Bundled checkpoints: {known}."
+                f"There is no folder {str(name)!r}, and the Hub gave none: {reason}. Bundled checkpoints: {known}."
             ) from error
     raise FileNotFoundError(
         f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
@@ -54,6 +60,9 @@ def find_folder(name: str | Path) -> Path:
 def read_index(folder: Path) -> dict[str, Any]:
     """``model_index.json``; raises ValueError if it is damaged."""
     try:
-        return json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder / INDEX} cannot be read: {error}") from error
+    if not isinstance(index, dict):
+        raise ValueError(f"{folder / INDEX} is no JSON object; it was not written by save_pretrained.")
+    return index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import shutil
 import tempfile
@@ -18,6 +19,25 @@ from diffusionlm.folders import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def config_keys() -> list[str]:
+    """Names of the settings of the denoiser that can be replaced where it is loaded."""
+    own = [name for name in inspect.signature(DenoiserConfig.__init__).parameters if name not in ("self", "kwargs")]
+    return [*own, "attn_implementation", "experts_implementation"]
+
+
+def check_placement(dtype: Any, device: Any) -> None:
+    """Raises ValueError unless the network can have this dtype and stand on this device; None stands for the default."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"torch_dtype must be a floating-point dtype such as torch.bfloat16, got {dtype!r}.")
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"The device {str(device)!r} cannot be used here ({reason}); use device='cpu'.") from error
 
 
 def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> SpanDenoiser:
@@ -88,7 +108,12 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Lets ``write`` fill a draft beside ``target``, then puts it in its place: never a half-written folder.
 
     Files of an older ``target`` that the draft does not have (a README, a card) are kept.
+
+    Raises:
+        OSError: if ``target`` is a file, or cannot be written.
     """
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"The pipeline cannot be saved to {target}, which is a file; name a folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

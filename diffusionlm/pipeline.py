@@ -22,8 +22,8 @@ from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.folders import INDEX, find_folder, read_index
 from diffusionlm.guidance.errors import refuse_unknown
-from diffusionlm.loading import load_denoiser, save_denoiser, write_folder
-from diffusionlm.requests import Row, check_settings, read_rows
+from diffusionlm.loading import check_placement, config_keys, load_denoiser, save_denoiser, write_folder
+from diffusionlm.requests import Row, check_count, check_settings, read_rows
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
@@ -91,7 +91,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if schedule is None:
             raise ValueError("The pipeline needs the noise schedule that the denoiser was trained with.")
         self.schedule = schedule if isinstance(schedule, NoiseSchedule) else schedule_from_dict(schedule)
-        self.max_length, self.max_span_length = int(max_length), int(max_span_length)
+        check_settings(1, temperature, 1)
+        check_count("max_length", max_length)
+        check_count("max_span_length", max_span_length)
+        if card is not None and not isinstance(card, dict):
+            raise ValueError(f"card must be a dictionary of facts about the weights, got {card!r}.")
+        self.max_length, self.max_span_length = max_length, max_span_length
         self.temperature = float(temperature)
         self.card = dict(card or {})
 
@@ -117,8 +122,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Raises:
             FileNotFoundError: if the checkpoint or one of its files is missing.
-            ValueError: if a file is damaged or the weights do not fit.
+            ValueError: if a file is damaged, the weights do not fit, or this machine has no such device.
+            TypeError: if the denoiser has no such setting.
         """
+        refuse_unknown("from_pretrained()", config_changes, config_keys())
+        check_placement(torch_dtype, device)
         folder = find_folder(name)
         index = read_index(folder)
         missing = [key for key in ("schedule", "max_length", "max_span_length") if key not in index]
@@ -216,6 +224,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
         refuse_unknown("pipe()", unknown, [*_STREAM_DEFAULTS, "callback_on_step_end", "output_type"])
         if output_type not in ("text", "latents"):
             raise ValueError(f"output_type must be 'text' or 'latents', got {output_type!r}.")
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            raise TypeError(
+                f"callback_on_step_end must be a function of (pipe, step, state), got {callback_on_step_end!r}."
+            )
         settings = {
             "prompt": prompt,
             "num_samples": num_samples,
@@ -361,6 +373,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
             gamma, u = solver.gammas[i].to(device, torch.float32), float(solver.u[i])
             with _timed(timings, "network"):
                 log_probs = posterior(latents, gamma, clean)
+            if bool(log_probs[..., 0].isnan().any()):  # a NaN logit makes its whole row NaN
+                raise FloatingPointError(
+                    f"The denoiser gave NaN at step {i} of {steps}; load it in float32 or bfloat16, and check the weights."
+                )
             if session is not None:
                 with _timed(timings, "guidance"):
                     guided = session.guide(
@@ -381,9 +397,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
             yield state
-        assert clean is not None
-        if not bool(torch.isfinite(clean).all()):
-            raise FloatingPointError("The denoiser gave NaN; load it in float32 or bfloat16, and check the weights.")
         if session is None:
             ids, chosen = log_probs.argmax(-1), list(range(len(batch)))
             certificates: list[dict[str, bool]] = [{} for _ in batch.rows]
@@ -401,13 +414,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     def _lay_out(self, canvas: Canvas, max_span_length: int | None) -> CanvasLayout:
         default = self.max_span_length if max_span_length is None else max_span_length
-        if not isinstance(default, int) or default < 1:
-            raise ValueError(f"max_span_length must be an integer of at least 1, got {default!r}.")
+        check_count("max_span_length", default)
         longest = self.denoiser.config.max_position_embeddings
         for span in canvas.spans:  # before positions are listed one by one
             if (span.length or default) > longest:
                 raise ValueError(
-                    f"The canvas has {span.length or default} to write in a span, the model takes {longest}."
+                    f"The canvas has {span.length or default} tokens to write in a span, the model takes {longest}. Ask "
+                    "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
                 )
         layout = canvas.lay_out(self.tokenizer, default)
         if layout.total > longest:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,17 @@ class Row:
 
 def check_settings(steps: Any, temperature: Any, batch_size: Any) -> None:
     """Raises ValueError for a setting out of range."""
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be an integer of at least 1, got {steps!r}; 16 to 64 are usual.")
-    if not isinstance(temperature, (int, float)) or not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature!r}; 1 samples the model as it is.")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}.")
+    check_count("steps", steps, "; 16 to 64 are usual")
+    number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
+    if not (number and 0 < temperature < math.inf):
+        raise ValueError(f"temperature must be positive and finite, got {temperature!r}; 1 samples the model as it is.")
+    check_count("batch_size", batch_size)
+
+
+def check_count(name: str, value: Any, hint: str = "") -> None:
+    """Raises ValueError unless ``value`` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{hint}.")
 
 
 def read_rows(
@@ -54,9 +61,8 @@ def read_rows(
         ValueError: if something is out of range, empty, or does not fit together.
         TypeError: if a text or a prompt is of the wrong type.
     """
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"num_samples must be an integer of at least 1, got {num_samples!r}.")
-    if not isinstance(max_length, int) or not 1 <= max_length <= longest:
+    check_count("num_samples", num_samples)
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 <= max_length <= longest:
         raise ValueError(f"max_length must lie in 1..{longest}, got {max_length!r}.")
     batched = isinstance(text, (list, tuple)) or isinstance(prompt, (list, tuple))
     texts = list(text) if isinstance(text, (list, tuple)) else [text]
@@ -69,9 +75,7 @@ def read_rows(
             f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each."
         )
     texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
-    first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else int(seed)
-    if first < 0:
-        raise ValueError(f"seed must not be negative, got {seed}.")
+    first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else _read_seed(seed)
     rows = []
     for source, (given, condition) in enumerate(zip(texts, prompts, strict=True)):
         if condition is not None and not isinstance(condition, str):
@@ -79,6 +83,16 @@ def read_rows(
         canvas = _read_canvas(given, max_length)
         rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
     return rows, batched
+
+
+def _read_seed(seed: Any) -> int:
+    try:
+        value = -1 if isinstance(seed, bool) else index(seed)
+    except TypeError:
+        value = -1
+    if value < 0:
+        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}; None draws one.")
+    return value
 
 
 def _read_canvas(given: Any, max_length: int) -> Canvas:

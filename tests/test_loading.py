@@ -120,6 +120,76 @@ def test_a_newer_config_is_refused(folder) -> None:
         DiffusionLMPipeline.from_pretrained(folder)
 
 
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        ("denoiser/config.json", {"config_version": "2"}, "config_version must be an integer up to 1, got '2'"),
+        ("denoiser/config.json", {"rope_parameters": 5}, "rope_parameters must be a dictionary"),
+        ("model_index.json", {"schedule": 5}, "A noise schedule is a dictionary with its kind and settings, got 5"),
+        ("model_index.json", {"schedule": {"kind": "x"}}, "Unknown noise schedule 'x'"),
+        ("model_index.json", {"sampler": "eular"}, "did you mean 'euler'"),
+        ("model_index.json", {"max_length": "x"}, "max_length must be an integer of at least 1, got 'x'"),
+        ("model_index.json", {"max_span_length": -1}, "max_span_length must be an integer of at least 1, got -1"),
+        ("model_index.json", {"temperature": "hot"}, "temperature must be positive and finite, got 'hot'"),
+        ("model_index.json", {"card": 5}, "card must be a dictionary"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(folder, part, changes, words) -> None:
+    _edit(folder / part, **changes)
+    with pytest.raises(ValueError, match=words):
+        DiffusionLMPipeline.from_pretrained(folder)
+
+
+def test_an_index_that_is_no_object_is_refused(folder) -> None:
+    (folder / "model_index.json").write_text("[]")
+    with pytest.raises(ValueError, match="is no JSON object"):
+        DiffusionLMPipeline.from_pretrained(folder)
+
+
+def test_arguments_that_nothing_reads_are_refused(folder) -> None:
+    with pytest.raises(TypeError, match="no argument 'hidden_sizes'; did you mean 'hidden_size'"):
+        DiffusionLMPipeline.from_pretrained(folder, hidden_sizes=3)
+    loaded = DiffusionLMPipeline.from_pretrained(folder, attn_implementation="eager", max_position_embeddings=80)
+    assert loaded.denoiser.config.max_position_embeddings == 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"torch_dtype": "float16"}, "torch_dtype must be a floating-point dtype"),
+        ({"torch_dtype": torch.int8}, "torch_dtype must be a floating-point dtype"),
+        ({"device": "bogus"}, "The device 'bogus' cannot be used here .* use device='cpu'"),
+    ],
+)
+def test_a_dtype_or_device_that_cannot_be_is_refused(folder, arguments, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        DiffusionLMPipeline.from_pretrained(folder, **arguments)
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="A checkpoint is a bundled name, a folder, or owner/name on the Hub; got None"):
+        DiffusionLMPipeline.from_pretrained(None)
+    with pytest.raises(FileNotFoundError, match="name is empty"):
+        DiffusionLMPipeline.from_pretrained("")
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch) -> None:
+    def fail(*args, **kwargs):
+        raise OSError("no network\ncheck the connection.")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(FileNotFoundError, match=r"no folder 'a/b', and the Hub gave none: no network check") as caught:
+        DiffusionLMPipeline.from_pretrained("a/b")
+    assert "\n" not in str(caught.value)
+
+
+def test_saving_to_a_file_is_refused(tiny_pipe, tmp_path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="taken, which is a file; name a folder"):
+        tiny_pipe.save_pretrained(tmp_path / "taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def test_pickles_are_never_read(folder) -> None:
     weights = folder / "denoiser/model.safetensors"
     torch.save({}, weights.with_name("pytorch_model.bin"))

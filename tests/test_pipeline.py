@@ -136,13 +136,22 @@ def test_half_precision(tiny_pipe_parts) -> None:
     [
         ({"steps": 0}, "steps must be"),
         ({"steps": 2.5}, "steps must be"),
+        ({"steps": True}, "steps must be an integer of at least 1, got True"),
         ({"num_samples": 0}, "num_samples"),
+        ({"num_samples": True}, "num_samples"),
         ({"temperature": 0.0}, "temperature must be positive"),
-        ({"seed": -1}, "seed"),
+        ({"temperature": float("nan")}, "temperature must be positive"),
+        ({"temperature": float("inf")}, "temperature must be positive and finite"),
+        ({"seed": -1}, "seed must be an integer that is not negative, got -1"),
+        ({"seed": 1.5}, r"seed must be an integer that is not negative, got 1\.5"),
+        ({"seed": "x"}, "seed must be an integer that is not negative, got 'x'"),
+        ({"seed": True}, "seed"),
         ({"text": ""}, "empty"),
         ({"text": []}, "empty"),
         ({"text": "nothing to fill"}, "no span"),
-        ({"text": "a [SPAN:65]"}, "65 to write"),
+        ({"text": "a [SPAN:65]"}, "65 tokens to write in a span, the model takes 64. Ask for fewer"),
+        ({"text": "a [SPAN]", "max_span_length": 65}, "65 tokens to write"),
+        ({"text": "a [SPAN]", "max_span_length": 0}, "max_span_length"),
         ({"text": "word " * 70 + "[SPAN]"}, "the model takes 64"),
         ({"max_length": 65}, "max_length must lie in 1..64"),
         ({"sampler": "eular"}, "euler"),
@@ -160,12 +169,28 @@ def test_bad_input_is_refused_before_work_starts(tiny_pipe, monkeypatch, argumen
         tiny_pipe(**arguments)
 
 
+@pytest.mark.parametrize("guidance", [None, "pii"])
+def test_a_network_that_gives_nan_is_named_with_the_step(tiny_pipe_parts, guidance) -> None:
+    import copy
+
+    denoiser, tokenizer, schedule = tiny_pipe_parts
+    broken = copy.deepcopy(denoiser)
+    with torch.no_grad():
+        broken.head.bias.fill_(float("nan"))
+    pipe = DiffusionLMPipeline(broken, tokenizer, "euler", schedule, max_length=16)
+    pipe.set_progress_bar_config(disable=True)
+    with pytest.raises(FloatingPointError, match="The denoiser gave NaN at step 0 of 2; load it in float32"):
+        pipe(steps=2, seed=0, guidance=guidance)
+
+
 def test_wrong_types_are_named(tiny_pipe) -> None:
     with pytest.raises(TypeError, match="int"):
         tiny_pipe(5)
     with pytest.raises(TypeError, match="prompt"):
         tiny_pipe(prompt=3)
-    with pytest.raises(ValueError, match="has 99999999999 to write in a span"):
+    with pytest.raises(TypeError, match=r"callback_on_step_end must be a function of \(pipe, step, state\), got 5"):
+        tiny_pipe(callback_on_step_end=5)
+    with pytest.raises(ValueError, match="has 99999999999 tokens to write in a span"):
         tiny_pipe("The [SPAN:99999999999].")
     with pytest.raises(TypeError, match=r"stream\(\) has no argument 'stepz'; did you mean 'steps'\?"):
         next(tiny_pipe.stream(stepz=3))

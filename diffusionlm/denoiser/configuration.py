@@ -68,6 +68,8 @@ class DenoiserConfig(PreTrainedConfig):
         config_version: int = CONFIG_VERSION,
         **kwargs: Any,
     ) -> None:
+        if isinstance(config_version, bool) or not isinstance(config_version, int):
+            raise ValueError(f"config_version must be an integer up to {CONFIG_VERSION}, got {config_version!r}.")
         if config_version > CONFIG_VERSION:
             raise ValueError(
                 f"This checkpoint has config version {config_version}, this library reads up to {CONFIG_VERSION}: "
@@ -96,6 +98,11 @@ class DenoiserConfig(PreTrainedConfig):
             )
         if position_kind not in POSITION_KINDS:
             raise ValueError(f"position_kind must be one of {POSITION_KINDS}, got {position_kind!r}.")
+        if rope_parameters is not None and not isinstance(rope_parameters, dict):
+            raise ValueError(
+                f"rope_parameters must be a dictionary such as {{'rope_type': 'default', 'rope_theta': 10000.0}}, got "
+                f"{rope_parameters!r}."
+            )
         if num_experts and not 1 <= num_experts_per_tok <= num_experts:
             raise ValueError(f"num_experts_per_tok must lie in 1..{num_experts}, got {num_experts_per_tok}.")
         if not 0 <= pad_token_id < vocab_size:

@@ -170,6 +170,8 @@ def schedule_from_dict(data: dict[str, Any]) -> NoiseSchedule:
     Raises:
         ValueError: if the kind or a key is unknown, or a value is out of range.
     """
+    if not isinstance(data, dict):
+        raise ValueError(f"A noise schedule is a dictionary with its kind and settings, got {data!r}.")
     values = dict(data)
     kind = values.pop("kind", None)
     if kind not in SCHEDULES:
