@@ -13,11 +13,13 @@ from torch import Tensor
 
 from diffusionlm.guidance.constraint import Constraint, bind_rules, by_canvas
 from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.syntax_automaton import TagAutomaton, sequence_automaton, wish_automaton
 from diffusionlm.guidance.syntax_chain import WordChain
 from diffusionlm.guidance.syntax_including import including
 from diffusionlm.guidance.syntax_labels import check_label
-from diffusionlm.guidance.syntax_pattern import TagAutomaton, parse_pattern, sequence_automaton, wish_automaton
-from diffusionlm.guidance.syntax_tables import TagTables, TokenRoles, lexicon_tables, load_tables, word_weights
+from diffusionlm.guidance.syntax_pattern import parse_pattern
+from diffusionlm.guidance.syntax_tables import TagTables, lexicon_tables, load_tables
+from diffusionlm.guidance.syntax_weights import TokenRoles, word_weights
 from diffusionlm.guidance.syntax_words import split_words
 
 if TYPE_CHECKING:

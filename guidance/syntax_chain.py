@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automaton_bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint
-from diffusionlm.guidance.syntax_pattern import TagAutomaton, intersect
+from diffusionlm.guidance.syntax_automaton import TagAutomaton, intersect
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.syntax import TagRule
+from diffusionlm.guidance.syntax_automaton import TagAutomaton, intersect, place_automaton, sequence_automaton
 from diffusionlm.guidance.syntax_labels import UPOS, check_label, pointed
-from diffusionlm.guidance.syntax_pattern import TagAutomaton, intersect, place_automaton, sequence_automaton
 from diffusionlm.guidance.syntax_trees import Tree, parse_tree
 from diffusionlm.guidance.syntax_windows import Window, find_windows
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.syntax import TagRule
+from diffusionlm.guidance.syntax_automaton import TagAutomaton, intersect, place_automaton
 from diffusionlm.guidance.syntax_constituents import choose_runs
 from diffusionlm.guidance.syntax_labels import RELATIONS, check_label, pointed
-from diffusionlm.guidance.syntax_pattern import TagAutomaton, intersect, place_automaton
 from diffusionlm.guidance.syntax_windows import WindowTables, find_windows
 
 if TYPE_CHECKING:

@@ -12,24 +12,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.syntax_labels import MARKS, UPOS, check_label
+from diffusionlm.guidance.syntax_labels import UPOS, check_label
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.syntax_pattern import TagAutomaton
     from diffusionlm.text import Vocabulary
 
 CONTEXTS = (*UPOS, "START", "END")
 TRUST = 6.0  # occurrences at which a context counts as much as what is known without it
-GOOD = 10  # the tenth best token for a tag says how sure a tagger can be of it
-BEGUN = 0.5
-FEWEST = 3.0  # a token seen less often in a role cannot play it,
 SHRINK = 20.0  # occurrences of a context at which it counts as much as none at all
 MOST_IDIOMATIC = 30.0
+FEWEST = 3.0  # a token seen less often in a role cannot play it,
 ROLE = 0.02  # nor one that plays it in a smaller share of its occurrences
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
@@ -221,69 +218,6 @@ def _members(tags: Iterable[str]) -> Tensor:
     return own
 
 
-def build_tables(
-    vocabulary: Vocabulary, texts: Iterable[tuple[list[int], list[int], list[Tensor]]], card: dict[str, object]
-) -> TagTables:
-    """Counts of tagged texts.
-
-    Args:
-        vocabulary: of the tokens.
-        texts: for each text its token ids, what each token does (see `token_openings`), and for each word the probabilities
-            of its universal tags (T,).
-        card: what to remember.
-    """
-    opening: dict[tuple[int, ...], float] = {}
-    inside: dict[tuple[int, ...], float] = {}
-    left: dict[tuple[int, ...], float] = {}
-    right: dict[tuple[int, ...], float] = {}
-    broken = torch.zeros(len(vocabulary), dtype=torch.float64)
-    for ids, opened, tags in texts:
-        best = [_AT["START"], *(int(p.argmax()) for p in tags), _AT["END"], _AT["END"]]
-        kept = [[(k, p) for k, p in enumerate(own.tolist()) if p >= 0.02] for own in tags]
-        word = -1
-        key: tuple[int, ...]
-        for token, start, following in zip(ids, opened, [*opened[1:], 0], strict=True):
-            last = int(following != -1)
-            if start <= -2:
-                broken[token] += 1
-                word = -2 - start
-                continue
-            word = start if start >= 0 else word
-            if start >= 0:
-                own = best[word + 1]
-                far = best[word - 1] if word else _AT["START"]
-                key = (token, far, best[word], own)
-                left[key] = left.get(key, 0.0) + 1
-                key = (token, own, best[word + 2], best[word + 3])
-                right[key] = right.get(key, 0.0) + 1
-            for tag, p in kept[word]:
-                if start >= 0:
-                    key = (token, best[word], tag, best[word + 2], last)
-                    opening[key] = opening.get(key, 0.0) + p
-                else:
-                    key = (token, tag, last)
-                    inside[key] = inside.get(key, 0.0) + p
-    opening = {key: min(n, 60_000.0) for key, n in opening.items() if n >= 0.5}
-    return TagTables(
-        vocabulary.fingerprint,
-        len(vocabulary),
-        torch.tensor(list(opening), dtype=torch.long).view(-1, 5),
-        torch.tensor(list(opening.values()), dtype=torch.float64),
-        *_columns(left),
-        *_columns(right),
-        torch.tensor(list(inside), dtype=torch.long).view(-1, 3),
-        torch.tensor([min(n, 60_000.0) for n in inside.values()], dtype=torch.float64),
-        broken,
-        card,
-    )
-
-
-def _columns(counts: dict[tuple[int, ...], float]) -> tuple[Tensor, Tensor]:
-    kept = {key: min(n, 60_000.0) for key, n in counts.items() if n >= 2}
-    rows = torch.tensor(list(kept), dtype=torch.long).view(-1, 4)
-    return rows, torch.tensor(list(kept.values()), dtype=torch.float64)
-
-
 @lru_cache(maxsize=4)
 def load_tables(folder: Path) -> TagTables:
     """Tables from a folder.
@@ -335,92 +269,18 @@ def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]])
         ]
     if not rows:
         raise ValueError(f"No word of the lexicon is a token of this vocabulary: {list(lexicon)[:8]}.")
+
+    def none(columns: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros((0, columns), dtype=torch.long), torch.zeros(0, dtype=torch.float64)
+
     return TagTables(
         vocabulary.fingerprint,
         len(vocabulary),
         torch.tensor(rows),
         torch.full((len(rows),), 10.0, dtype=torch.float64),
-        *_columns({}),
-        *_columns({}),
-        torch.zeros((0, 3), dtype=torch.long),
-        torch.zeros(0, dtype=torch.float64),
+        *none(4),
+        *none(4),
+        *none(3),
         torch.zeros(len(vocabulary), dtype=torch.float64),
         {"data": "a lexicon"},
-    )
-
-
-@dataclass(frozen=True)
-class TokenRoles:
-    """How tokens can stand; (V,) bool each.
-
-    Attributes:
-        spaced: begins with a space.
-        opens: opens a word without one, wherever it stands: marks, clitics such as 's.
-        joins: a mark that stands between words without a space and is one of their letters elsewhere: "-", "/", "'".
-    """
-
-    spaced: Tensor
-    opens: Tensor
-    joins: Tensor
-
-    @classmethod
-    def of(cls, vocabulary: Vocabulary) -> TokenRoles:
-        """Those of a vocabulary."""
-        texts = vocabulary.strings
-        opens = [bool(text) and text[0] != " " and not text[0].isalnum() for text in texts]
-        joins = [own and text[0] not in ".,!?;:" for own, text in zip(opens, texts, strict=True)]
-        return cls(vocabulary.starts_with_space, torch.tensor(opens), torch.tensor(joins))
-
-
-def word_weights(
-    tables: TagTables, automaton: TagAutomaton, roles: TokenRoles, least: float, power: float, idiom: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """(V, 2 K) each, for the states of the automaton once with their word complete (k) and once with it begun (K + k): the
-    probability, to a power, that a token opens the word of a state and ends it or does not; that it goes on with it and
-    ends it or does not. 0 where a token cannot stand (a word is opened by a space, by a mark, or behind one).
-
-    Args:
-        tables: of the tagger.
-        automaton: K states.
-        roles: of the tokens.
-        least: what is below this share of a good token's probability is 0. The `GOOD`-th best token is a good one, so that
-            words a tagger is unsure of are used only for tags of which it is never sure.
-        power: exponent.
-        idiom: exponent of `TagTables.idiom`, by which the weight of a token that opens a word is multiplied.
-    """
-    size = automaton.num_states
-    opening = torch.zeros(tables.num_tokens, 2 * size, dtype=torch.float64)
-    inside = torch.zeros_like(opening)
-    usual = torch.ones(tables.num_tokens, 2 * size, dtype=torch.float64)
-    done: dict[Any, int] = {}
-    for k in range(1, size):
-        tags = automaton.tags[k]
-        key = (
-            tags,
-            automaton.previous[k],
-            automaton.following[k],
-            automaton.previous_is_mark[k],
-            automaton.two_before(k),
-            automaton.two_behind(k),
-        )
-        if key in done:
-            for table in (opening, inside, usual):
-                table[:, [k, size + k]] = table[:, [done[key], size + done[key]]]
-            continue
-        done[key] = k
-        can_open = roles.spaced | roles.opens | automaton.previous_is_mark[k]
-        if ("NUM" in key[1]) != ("NUM" in key[2]):
-            can_open &= ~roles.joins  # "5-star" is one word
-        usual[:, [k, size + k]] = tables.idiom(*key[:3], *key[4:])[:, None] ** idiom
-        for column, ends in ((k, True), (size + k, False)):
-            opening[:, column] = tables.opening_probability(tags, key[1], key[2], ends) * can_open
-            if not tags & MARKS:
-                inside[:, column] = tables.inside_probability(tags, ends) * ~roles.spaced
-    enough = torch.zeros(2 * size, dtype=torch.float64)
-    best = opening[:, :size].topk(min(GOOD, len(opening)), 0).values
-    best = torch.maximum(best[-1], 0.8 * best[0])
-    enough[:size], enough[size:] = least * best, BEGUN * least * best  # of a word begun, more is to be told
-    return (
-        torch.where(opening >= enough, opening**power * usual, 0.0),
-        torch.where(inside >= torch.maximum(BEGUN * enough, enough.new_tensor(0.1 * least)), inside**power, 0.0),
     )

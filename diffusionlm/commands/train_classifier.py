@@ -57,7 +57,9 @@ def _train(config: dict[str, Any]) -> int:
     from diffusionlm.guidance.reader_store import save_reader
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.training.files import atomic_folder
-    from diffusionlm.training.readers import ReaderSettings, evaluate_reader, label_names, train_reader
+    from diffusionlm.training.reader_batches import label_names
+    from diffusionlm.training.reader_settings import ReaderSettings
+    from diffusionlm.training.readers import evaluate_reader, train_reader
 
     settings = ReaderSettings(**config["trainer"], seed=config["seed"])
     target = Path(config["export"])

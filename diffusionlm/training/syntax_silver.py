@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffusionlm.guidance.syntax_labels import UPOS
-from diffusionlm.guidance.syntax_tables import TagTables, build_tables
+from diffusionlm.guidance.syntax_tables import TagTables
 from diffusionlm.guidance.syntax_words import split_words, token_openings
+from diffusionlm.training.syntax_counts import build_tables
 
 if TYPE_CHECKING:
     from diffusionlm.text import TextTokenizer, Vocabulary

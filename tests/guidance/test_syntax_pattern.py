@@ -6,16 +6,11 @@ import re
 import pytest
 import torch
 
+from diffusionlm.guidance.syntax_automaton import intersect, place_automaton, sequence_automaton, wish_automaton
 from diffusionlm.guidance.syntax_chart import best_spans, log_partition, span_marginals
 from diffusionlm.guidance.syntax_constituents import read_spans
 from diffusionlm.guidance.syntax_dependencies import read_arcs
-from diffusionlm.guidance.syntax_pattern import (
-    intersect,
-    parse_pattern,
-    place_automaton,
-    sequence_automaton,
-    wish_automaton,
-)
+from diffusionlm.guidance.syntax_pattern import parse_pattern
 from diffusionlm.guidance.syntax_trees import parse_tree
 from diffusionlm.guidance.syntax_words import split_words, token_openings, words_of
 

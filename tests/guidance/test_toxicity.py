@@ -16,7 +16,8 @@ from diffusionlm.guidance.tiny_reader import tiny_reader
 from diffusionlm.guidance.toxicity import read_phrases
 from diffusionlm.guidance.word_list import WordList
 from diffusionlm.training.labelled import Example
-from diffusionlm.training.readers import ReaderSettings, train_reader
+from diffusionlm.training.reader_settings import ReaderSettings
+from diffusionlm.training.readers import train_reader
 
 RUDE = ["The", "river", "cheap"]
 CIVIL = ["and", "coffee", "is", "a", "shop", "good", "Italian", "food", "city", "rating", "near", "children", "welcome"]

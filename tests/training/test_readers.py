@@ -9,16 +9,9 @@ import torch
 from diffusionlm import cli
 from diffusionlm.guidance.reader_store import load_reader
 from diffusionlm.training.labelled import Example, Fields, read_examples
-from diffusionlm.training.readers import (
-    UNKNOWN,
-    NoisyTexts,
-    ReaderSettings,
-    area_under_curve,
-    evaluate_reader,
-    label_names,
-    token_tags,
-    train_reader,
-)
+from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, label_names, token_tags
+from diffusionlm.training.reader_settings import PLAIN_SIZE, ReaderSettings
+from diffusionlm.training.readers import area_under_curve, evaluate_reader, train_reader
 
 KINDS = ("cheap", "Italian")
 
@@ -100,8 +93,6 @@ def test_posteriors_come_from_every_noise_level_and_batches_are_repeatable(pipe)
 
 
 def test_plain_batches_leave_the_denoiser_out_and_show_more_texts(pipe, monkeypatch):
-    from diffusionlm.training.readers import PLAIN_SIZE
-
     texts = texts_of(pipe, clean_share=0.0, surer_share=0.0, task_weights={"whole": 1.0})
     full = texts.batch(0, u=0.3)
     monkeypatch.setattr(type(pipe.denoiser), "forward", None)
