@@ -206,3 +206,31 @@ def test_an_example_whose_weights_are_not_there_is_left_out():
     from diffusionlm.demo.catalogue import cards
 
     assert "A card number withheld" not in {example.title for example in examples_for(cards(), ["restaurant"])}
+
+
+def test_plugins_that_pull_against_each_other_are_reported_and_others_are_said_to_agree(order):
+    from diffusionlm.guidance import Guidance, register
+    from diffusionlm.guidance.registry import unregister
+
+    for name, sign in (("more-letters", -1), ("fewer-letters", 1)):
+
+        @register(name)
+        class Letters(Guidance):
+            """More or fewer of the first pieces of the vocabulary."""
+
+            weight: float = 5.0
+            pull = sign
+
+            def energy(self, state):
+                return self.pull * state.probs[..., 100:400].sum((-1, -2))
+
+    try:
+        _, outcome = carried_out(order(guidance=[("more-letters", {}), ("fewer-letters", {})]))
+        html = understanding(outcome)
+    finally:
+        unregister("more-letters")
+        unregister("fewer-letters")
+    assert '<ul class="dl-conflicts">' in html
+    assert "pull against each other" in html
+    _, outcome = carried_out(order(guidance=[("phrases", {"include": ["pub"]}), ("length", {"words": [2, 20]})]))
+    assert "No two plugins pulled against each other" in understanding(outcome)
