@@ -4,11 +4,11 @@
     python -m benchmarks.bench_throughput --shape medium --batch 256 --length 256 --device cuda --precisions float32 bfloat16 \
         --backends eager sdpa flash_attention_2 --compile
 
-A row is one configuration; each is timed by itself after a warm-up, since compiled graphs and memory of one would stand in the
-way of the next (compiling takes minutes on a CPU). Time is wall time of a step, the median over rounds. Operations are counted
-by PyTorch on the eager network with `eager` attention (matrix products, a multiply-add as two): the same for every backend of one
-shape. The share is that of the rate which one large matrix product reaches on this machine at this precision, measured
-beforehand in this very run: the processor's or GPU's peak as a program can have it, not that of a data sheet. Weights are random.
+A row is one configuration; each is timed by itself after a warm-up, since compiled graphs and memory of one would stand in
+the way of the next (compiling takes minutes on a CPU). Time is wall time of a step, the median over rounds. Operations are
+counted by PyTorch on the eager network with `eager` attention (matrix products, a multiply-add as two): the same for every
+backend of one shape. The share is that of the rate which one large matrix product reaches on this machine at this precision,
+measured beforehand in this very run: the peak as a program can have it, not that of a data sheet. Weights are random.
 
 Precision is autocast, as in training (`trainer.precision=bf16`); sampling in one dtype is `bench_speed --dtype`.
 """

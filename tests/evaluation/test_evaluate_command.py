@@ -126,6 +126,17 @@ def test_mistakes_end_with_one_sentence_and_code_2(bench, capsys, given, words):
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("task", ["toxicity", "pii"])
+@pytest.mark.parametrize(("content", "words"), [("\n", "is empty"), ("So I\nThe man\nSo I\n", "the prompt of line 1")])
+def test_files_of_prompts_that_mislead_are_refused_before_any_work(bench, capsys, task, content, words):
+    (bench / "prompts.txt").write_text(content)
+    assert main(arguments(bench, f"tasks=[{task}]", f"task.{task}.prompts={bench / 'prompts.txt'}")) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    assert not (bench / "out" / "samples").exists()
+
+
 def test_a_missing_judge_names_what_installs_it(bench, capsys, monkeypatch):
     from diffusionlm.evaluation import judge
 
