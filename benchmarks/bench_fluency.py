@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "sampler": sampler,
                 "steps": steps,
                 "count": options.count,
-                "temperature": pipe.temperature if options.temperature is None else options.temperature,
+                "temperature": pipe.temperature_at(steps) if options.temperature is None else options.temperature,
                 "seed": options.seed,
                 "dtype": options.dtype,
             }

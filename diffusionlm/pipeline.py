@@ -23,13 +23,13 @@ from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.folders import INDEX, find_folder, read_index
 from diffusionlm.guidance.errors import refuse_unknown
 from diffusionlm.loading import check_placement, config_keys, load_denoiser, save_denoiser, write_folder
-from diffusionlm.requests import Row, check_count, check_settings, read_rows
+from diffusionlm.requests import Row, check_count, check_settings, interpolate, read_rows, read_temperatures
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusionlm.spans import Canvas, CanvasLayout
 
@@ -54,7 +54,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: positions that a whole text or a continuation may use.
         max_span_length: positions that a span without a length may use.
         card: facts about the weights (data, licence, figures), as shown by ``diffusionlm info``.
-        temperature: the default of ``__call__``.
+        temperature: the default of ``__call__``, a number, or a mapping from numbers of steps to the temperature that suits
+            each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
 
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
@@ -79,7 +80,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: int = 64,
         max_span_length: int = 16,
         card: dict[str, Any] | None = None,
-        temperature: float = 1.0,
+        temperature: float | Mapping[int, float] = 1.0,
     ) -> None:
         super().__init__()
         if tokenizer.vocab_size != denoiser.config.vocab_size:
@@ -91,14 +92,29 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if schedule is None:
             raise ValueError("The pipeline needs the noise schedule that the denoiser was trained with.")
         self.schedule = schedule if isinstance(schedule, NoiseSchedule) else schedule_from_dict(schedule)
-        check_settings(1, temperature, 1)
         check_count("max_length", max_length)
         check_count("max_span_length", max_span_length)
         if card is not None and not isinstance(card, dict):
             raise ValueError(f"card must be a dictionary of facts about the weights, got {card!r}.")
         self.max_length, self.max_span_length = max_length, max_span_length
-        self.temperature = float(temperature)
+        self.temperature = temperature
         self.card = dict(card or {})
+
+    # ---- the default temperature ------------------------------------------------------------------------------------
+
+    @property
+    def temperature(self) -> float:
+        """The default temperature at 32 steps. May be set, to a number or a mapping as in the constructor."""
+        return self.temperature_at(32)
+
+    @temperature.setter
+    def temperature(self, value: float | Mapping[int, float]) -> None:
+        self._temperatures = read_temperatures(value)
+
+    def temperature_at(self, steps: int) -> float:
+        """The default temperature of a call with so many steps: linear in log(steps) between those that were given, constant
+        outside."""
+        return interpolate(self._temperatures, steps)
 
     # ---- files ------------------------------------------------------------------------------------------------------
 
@@ -165,7 +181,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "schedule": self.schedule.to_dict(),
                 "max_length": self.max_length,
                 "max_span_length": self.max_span_length,
-                "temperature": self.temperature,
+                "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
                 "sha256": checksum,
                 "card": self.card,
             }
@@ -203,7 +219,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             steps: denoising steps; 16 to 64 are usual.
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
             temperature: below 1 the choice among words is surer and less varied; when a text ends is left as it was. None
-                takes the checkpoint's own.
+                takes the checkpoint's own for this number of steps.
             seed: of the first sample; sample j has seed + j. A random one if None. The same seed gives the same noise,
                 whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.
@@ -283,8 +299,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int,
     ) -> Iterator[StepState | GenerationResult]:
         began = time.perf_counter()
-        temperature = self.temperature if temperature is None else temperature
         check_settings(steps, temperature, batch_size)
+        temperature = self.temperature_at(steps) if temperature is None else temperature
         longest = self.denoiser.config.max_position_embeddings
         whole = self.max_length if max_length is None else max_length
         rows, batched = read_rows(text, prompt, num_samples, seed, whole, longest)
@@ -397,6 +413,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
             yield state
+        assert clean is not None
         if session is None:
             ids, chosen = log_probs.argmax(-1), list(range(len(batch)))
             certificates: list[dict[str, bool]] = [{} for _ in batch.rows]

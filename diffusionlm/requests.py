@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
 from typing import Any
@@ -32,10 +33,41 @@ class Row:
 def check_settings(steps: Any, temperature: Any, batch_size: Any) -> None:
     """Raises ValueError for a setting out of range."""
     check_count("steps", steps, "; 16 to 64 are usual")
-    number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
-    if not (number and 0 < temperature < math.inf):
-        raise ValueError(f"temperature must be positive and finite, got {temperature!r}; 1 samples the model as it is.")
+    if temperature is not None:
+        _check_temperature(temperature)
     check_count("batch_size", batch_size)
+
+
+def _check_temperature(value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and 0 < value < math.inf):
+        raise ValueError(f"temperature must be positive and finite, got {value!r}; 1 samples the model as it is.")
+
+
+def read_temperatures(value: Any) -> dict[int, float]:
+    """Temperatures by number of steps, from a number or a mapping (with strings for keys where it comes from JSON).
+
+    Raises:
+        ValueError: for anything but positive, finite temperatures of whole numbers of steps.
+    """
+    if not isinstance(value, Mapping):
+        _check_temperature(value)
+        return {32: float(value)}
+    found = {}
+    for steps, temperature in value.items():
+        _check_temperature(temperature)
+        if not str(steps).isdecimal() or int(steps) < 1:
+            raise ValueError(f"temperature maps numbers of steps, such as 16, to temperatures; got the key {steps!r}.")
+        found[int(steps)] = float(temperature)
+    if not found:
+        raise ValueError("temperature is an empty mapping; give a number, or at least one number of steps.")
+    return found
+
+
+def interpolate(temperatures: Mapping[int, float], steps: int) -> float:
+    """The temperature for a number of steps: linear in log(steps) between those given, constant outside."""
+    known = sorted(temperatures)
+    return float(np.interp(math.log(steps), [math.log(n) for n in known], [temperatures[n] for n in known]))
 
 
 def check_count(name: str, value: Any, hint: str = "") -> None:

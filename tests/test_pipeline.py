@@ -74,6 +74,22 @@ def test_prompt_and_context_reach_the_span(tiny_pipe) -> None:
     assert not torch.allclose(plain, clean("[SPAN:8] river"), atol=1e-6)
 
 
+def test_the_default_temperature_depends_on_the_steps(tiny_pipe, tmp_path) -> None:
+    own = {"denoiser": tiny_pipe.denoiser, "tokenizer": tiny_pipe.tokenizer, "schedule": tiny_pipe.schedule}
+    pipe = DiffusionLMPipeline(**own, temperature={32: 0.8, 8: 0.6})
+    assert [round(pipe.temperature_at(n), 9) for n in (1, 8, 16, 32, 128)] == [0.6, 0.6, 0.7, 0.8, 0.8]
+    assert pipe.temperature == 0.8
+    assert pipe(steps=8, seed=0).settings["temperature"] == pytest.approx(0.6)
+    pipe.save_pretrained(tmp_path / "saved")
+    loaded = DiffusionLMPipeline.from_pretrained(tmp_path / "saved")
+    assert loaded.temperature_at(16) == pytest.approx(0.7)
+    loaded.temperature = 0.5  # one for all
+    assert loaded.temperature_at(8) == loaded.temperature_at(64) == 0.5
+    for wrong in ({}, {"many": 0.5}, {0: 0.5}, {16: -1.0}, "warm"):
+        with pytest.raises(ValueError, match="temperature"):
+            DiffusionLMPipeline(**own, temperature=wrong)
+
+
 def test_low_temperature_is_surer(tiny_pipe) -> None:
     def entropy(temperature: float) -> float:
         seen = []

@@ -185,19 +185,25 @@ def _write(weights: list[str], limits: Limits) -> list[Any]:
             samples = gr.Slider(1, limits.samples, value=2, step=1, label="Texts", min_width=140)
             steps = gr.Slider(4, limits.steps, value=STEPS, step=1, label="Steps", min_width=140)
         with gr.Row():
-            temperature = gr.Slider(0.3, 1.5, value=first.temperature, step=0.01, label="Temperature", min_width=140)
+            temperature = gr.Slider(0.3, 1.5, value=first.temperature_at(STEPS), step=0.01, label="Temperature", min_width=140)
             seed = gr.Number(
                 0, label="Seed, or nothing to draw one", precision=0, minimum=0, maximum=MAX_SEED, min_width=140
             )
         own = sampler_to_dict(first.sampler)["name"]
         sampler = gr.Dropdown([(f"the model's own ({own})", ""), *SAMPLERS], value="", label="Sampler")
 
-    def temperature_of(name: str) -> float:
-        return pipeline(name).temperature if name in weights else first.temperature
+    def temperature_of(name: str, steps: float) -> float:
+        return (pipeline(name) if name in weights else first).temperature_at(max(1, int(steps)))
 
-    checkpoint.input(
-        temperature_of, checkpoint, temperature, queue=False, show_progress="hidden", api_visibility="private"
-    )
+    for changed in (checkpoint.input, steps.release):
+        changed(
+            temperature_of,
+            [checkpoint, steps],
+            temperature,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     return [checkpoint, text, prompt, samples, steps, temperature, seed, sampler]
 
 
@@ -273,7 +279,7 @@ def _fill(example: Example, weights: list[str], switches: list[Switch]) -> list[
     """Values of all inputs, for an example; the order of the components in `build`."""
     checkpoint = next((name for name in (*example.checkpoints, *weights) if name in weights), weights[0])
     found: list[Any] = [checkpoint, example.text, example.prompt, example.num_samples, STEPS]
-    found += [pipeline(checkpoint).temperature, example.seed, ""]
+    found += [pipeline(checkpoint).temperature_at(STEPS), example.seed, ""]
     for switch in switches:
         given = example.plugins.get(switch.card.name)
         found.append(given is not None)

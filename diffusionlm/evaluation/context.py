@@ -64,7 +64,7 @@ class Context:
     @property
     def settings(self) -> dict[str, Any]:
         """What all samples have in common."""
-        temperature = self.pipe.temperature if self.temperature is None else self.temperature
+        temperature = self.pipe.temperature_at(self.steps) if self.temperature is None else self.temperature
         return {**self.facts, "steps": self.steps, "temperature": temperature, "dtype": self.dtype}
 
     @cached_property
