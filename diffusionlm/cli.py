@@ -97,7 +97,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\ndiffusionlm {name}: interrupted.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except Exception as error:
         sentence = _sentence(error, name)
         if sentence is None:  # not the user's doing: a mistake of ours keeps its traceback
             raise
@@ -108,11 +108,17 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _sentence(error: Exception, command: str) -> str | None:
+    """What to tell the user; ``None`` for a mistake of ours."""
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(error, command)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {os.fsdecode(error.filename)}"
-    return str(error).strip() or None
+    guidance = sys.modules.get("diffusionlm.guidance.errors")  # imported if a plugin ran at all
+    of_plugins = isinstance(error, guidance.GuidanceError) if guidance else False
+    by_us = isinstance(error, ImportError) and error.name is None  # Python's own says what could not be imported
+    if of_plugins or by_us or isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return " ".join(str(error).split()) or None
+    return None
 
 
 def _missing_module(error: ModuleNotFoundError, command: str) -> str | None:

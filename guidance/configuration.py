@@ -40,12 +40,20 @@ def plugins_from(given: Any) -> list[Guidance]:
         data = dict(given.items())
         if "name" in data or "_target_" in data:
             return [from_mapping(data)]
-        return [from_mapping({"name": name, **dict(settings or {})}) for name, settings in data.items()]
+        return [from_mapping({"name": name, **_settings(name, given)}) for name, given in data.items()]
     if callable(given) and not isinstance(given, type):
         return [FunctionGuidance(given)]
     raise TypeError(
         "guidance is a name, a Guidance, a function of the state, a mapping {name: {setting: value}}, or a list of these; "
         f"got {given!r}."
+    )
+
+
+def _settings(name: str, given: Any) -> dict[str, Any]:
+    if given is None or isinstance(given, Mapping) or hasattr(given, "items"):
+        return dict(given or {})
+    raise ValueError(
+        f"The settings of the plugin {name!r} must be a mapping, as in {{{name}: {{weight: 2.0}}}}; got {given!r}."
     )
 
 

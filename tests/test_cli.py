@@ -93,6 +93,16 @@ def test_unknown_commands_and_options_get_a_hint(command, capsys, given, hint):
     [
         ("raise ValueError('steps is 0; give 1 or more.')", "steps is 0; give 1 or more."),
         ("raise OSError('There is no checkpoint x.')", "There is no checkpoint x."),
+        ("raise FloatingPointError('The gradient is not finite.')", "The gradient is not finite."),
+        (
+            "raise ImportError('Plugin x cannot be imported.')",
+            "Plugin x cannot be imported.",
+        ),
+        ("raise ValueError('first line\\n  second line')", "first line second line"),
+        (
+            "from diffusionlm.guidance import GuidanceError; raise GuidanceError('Plugin x fell.')",
+            "Plugin x fell.",
+        ),
         ("open('/nowhere/at/all')", "No such file or directory: /nowhere/at/all"),
     ],
 )
@@ -124,6 +134,12 @@ def test_a_missing_extra_says_what_to_install(command, capsys, monkeypatch):
     command("fail", "raise ModuleNotFoundError(\"No module named 'flash_attn'\", name='flash_attn.layers')")
     assert cli.main(["fail"]) == 2
     assert "run: pip install 'diffusionlm-toolkit[flash]'" in capsys.readouterr().err
+
+
+def test_a_name_that_cannot_be_imported_is_our_mistake(command):
+    command("fail", "from diffusionlm.folders import nothing_of_that_name")
+    with pytest.raises(ImportError, match="nothing_of_that_name"):
+        cli.main(["fail"])
 
 
 def test_a_missing_module_of_no_extra_is_our_mistake(command):

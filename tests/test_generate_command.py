@@ -62,6 +62,15 @@ def test_guidance_as_group_or_mapping(checkpoint, capsys, choice) -> None:
         (["--steps", "3"], "key=value"),
         (["format=xml"], "format must be"),
         (["dtype=int8"], "dtype must be"),
+        (["seed=abc"], "seed must be an integer that is not negative, got 'abc'"),
+        (["device=bogus"], "The device 'bogus' cannot be used here"),
+        (["+step=3"], "There is no setting 'step'; did you mean 'steps'?"),
+        (["guidance={length: 5}"], "The settings of the plugin 'length' must be a mapping"),
+        (["guidance=[{length: {words: 5}}]"], "guidance takes a name, names in [], or a mapping"),
+        (["guidance=length", "guidance.wrods=5"], "has no setting 'wrods'; did you mean 'words'?"),
+        (["guidance=length", "guidance.words=2", "guidance.weight=abc"], "weight of 'length' must be a finite number"),
+        (["guidance=classifier"], "guidance.model is not set; give guidance.model=..."),
+        (["guidance={phrases: {include: [pub], exclude: [pub]}}"], "cannot be satisfied"),
         (["no span here"], "no span"),
     ],
 )
@@ -73,9 +82,49 @@ def test_mistakes_end_with_one_sentence_and_code_2(checkpoint, capsys, arguments
     assert len(captured.err.strip().splitlines()) == 1
 
 
-def test_unknown_checkpoint(capsys) -> None:
-    assert main(["generate", "checkpoint=restorant"]) == 2
-    assert "Bundled checkpoints" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["restorant", "", "null", "5"])
+def test_unknown_checkpoint(capsys, name) -> None:
+    assert main(["generate", f"checkpoint={name}"]) == 2
+    assert "undled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prompt", ["name[The Mill], food[Italian]", "'name[The Mill], food[Italian]'"])
+def test_a_prompt_is_taken_as_it_is_with_or_without_quotes(checkpoint, capsys, prompt, tiny_pipe) -> None:
+    assert main(["generate", checkpoint, f"prompt={prompt}", "num_samples=1", "steps=2", "seed=0", "format=json"]) == 0
+    text = json.loads(capsys.readouterr().out)["samples"][0][0]["text"]
+    assert text == tiny_pipe(prompt="name[The Mill], food[Italian]", steps=2, seed=0).texts[0]
+
+
+def test_quotes_and_backslashes_in_a_prompt(checkpoint, monkeypatch, capsys) -> None:
+    from diffusionlm.pipeline import DiffusionLMPipeline
+
+    seen = []
+    call = DiffusionLMPipeline.__call__
+    monkeypatch.setattr(
+        DiffusionLMPipeline, "__call__", lambda self, *a, **k: seen.append(k["prompt"]) or call(self, *a, **k)
+    )
+    for prompt in ("name[Zizzi's]", r"a\b", r"a\'b", "5"):
+        assert main(["generate", checkpoint, f"prompt={prompt}", "num_samples=1", "steps=1"]) == 0
+    assert seen == ["name[Zizzi's]", r"a\b", r"a\'b", "5"]
+
+
+PLUGIN = """
+from diffusionlm.guidance import Guidance
+
+class Breaks(Guidance):
+    def energy(self, state):
+        raise KeyError("no such thing")
+"""
+
+
+def test_a_plugin_that_raises_in_the_middle_is_one_sentence(checkpoint, capsys, tmp_path, monkeypatch) -> None:
+    (tmp_path / "breaking_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["generate", checkpoint, "guidance={_target_: breaking_plugin.Breaks}", "steps=2"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("diffusionlm generate: The guidance plugin 'Breaks' (")
+    assert "at step 0 of 2 (u = 1.000), raised KeyError: 'no such thing'" in error
+    assert error.count("\n") == 1
 
 
 def test_info(tiny_pipe, checkpoint, capsys) -> None:

@@ -31,9 +31,11 @@ def compose_config(name: str, overrides: list[str]) -> dict[str, Any]:
             config = compose(name, overrides=overrides)
             return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException) as error:
-            message = str(error).split("\n")[0]
+            said = [str(part).split("\n")[0].rstrip(".") for part in (error, error.__cause__) if part]
             plain = OmegaConf.to_container(_with_groups(compose, name, overrides), resolve=False)
-    raise ValueError(f"{message.rstrip('.')}. {_suggestion(name, plain, overrides)}")
+    hint = _suggestion(name, plain, overrides)
+    said = said[:1] if hint else said  # the cause names the key within a value
+    raise ValueError(". ".join([*said, hint or f"See 'diffusionlm {name} --help'."]))
 
 
 def _with_groups(compose: Any, name: str, overrides: list[str]) -> Any:
@@ -63,7 +65,7 @@ def _suggestion(name: str, config: Any, overrides: list[str]) -> str:
             if hint:
                 return f"Did you mean {hint[0]}=... instead of {key}=...?"
             return f"There is no key {key!r}; the top level has {', '.join(sorted(config))}."
-    return f"See 'diffusionlm {name} --help'."
+    return ""
 
 
 def _groups() -> list[Path]:

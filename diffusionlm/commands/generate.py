@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
+SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
+OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format")
 CONFIGS = Path(__file__).parent.parent / "configs"
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
 HELP = """usage: diffusionlm generate [key=value ...] [TEXT ...] [-- TEXT ...]
@@ -14,7 +18,7 @@ behind -- is a TEXT even where it looks like a setting.
 
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
-  diffusionlm generate prompt="'name[The Mill], food[Italian], area[riverside]'"
+  diffusionlm generate prompt="name[The Mill], food[Italian], area[riverside]"
   diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
   diffusionlm generate steps=16 sampler=euler format=json
@@ -42,12 +46,9 @@ def main(argv: list[str]) -> int:
             f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
         )
     texts += plain
-    config = compose_config("generate", [_named(override) for override in overrides])
-    if config["format"] not in ("text", "json"):
-        raise ValueError(f"format must be 'text' or 'json', got {config['format']!r}.")
-    dtypes = ("float32", "bfloat16", "float16")
-    if config["dtype"] not in dtypes:
-        raise ValueError(f"dtype must be one of {', '.join(dtypes)}, got {config['dtype']!r}.")
+    chosen = any(override.startswith("guidance=") for override in overrides)
+    config = compose_config("generate", [_named(override, chosen) for override in overrides])
+    _check(config)
 
     from diffusionlm.folders import find_folder
 
@@ -62,8 +63,7 @@ def main(argv: list[str]) -> int:
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
     )
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    names = ("prompt", "num_samples", "steps", "temperature", "seed")
-    settings = {name: config[name] for name in (*names, "max_length", "max_span_length", "batch_size")}
+    settings = {name: config[name] for name in SETTINGS}
     settings["sampler"] = config.get("sampler")
     if config.get("guidance"):
         from diffusionlm.guidance import from_config
@@ -83,13 +83,48 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _named(override: str) -> str:
-    """``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, several of them."""
+def _check(config: dict[str, Any]) -> None:
+    """Raises ValueError for a setting that nothing reads, is missing, or of the wrong kind."""
+    from diffusionlm.guidance.errors import suggestion
+
+    for key in config:
+        if key not in (*SETTINGS, *OTHERS):
+            raise ValueError(f"There is no setting {key!r}; {suggestion(key, (*SETTINGS, *OTHERS))}")
+    if not isinstance(config["checkpoint"], str):
+        raise ValueError(
+            f"checkpoint must be a bundled name, a folder, or owner/name on the Hub, got {config['checkpoint']!r}."
+        )
+    for key, allowed in {"format": ("text", "json"), "dtype": ("float32", "bfloat16", "float16")}.items():
+        if config[key] not in allowed:
+            raise ValueError(f"{key} must be one of {', '.join(allowed)}, got {config[key]!r}.")
+    if isinstance(config.get("guidance"), dict):
+        for key, value in config["guidance"].items():
+            if value == "???":
+                raise ValueError(f"guidance.{key} is not set; give guidance.{key}=...")
+
+
+def _named(override: str, guided: bool) -> str:
+    """An override as Hydra wants it.
+
+    ``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, several of them; a plugin's
+    settings (``guided``: there is a plugin) may be others than its file lists. A prompt is a text, not a value to parse.
+    """
     key, _, value = override.partition("=")
+    if key == "prompt" and value not in ("", "null") and value[0] not in "'\"[":
+        # Hydra reads a backslash as one but before a quote and at the end
+        quoted = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
+        return f"prompt='{quoted}'"
+    if key.startswith("guidance.") and guided:
+        return f"++{override}"
     if key not in ("sampler", "guidance") or not value or value == "null":
         return override
     if value.startswith("{"):
         return f"+{override}"
+    if "{" in value:
+        raise ValueError(
+            f"{key} takes a name, names in [], or a mapping {{name: {{setting: value}}, ...}} in one pair of braces; got "
+            f"{value!r}."
+        )
     names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
     if len(names) == 1 and (CONFIGS / key / f"{names[0]}.yaml").is_file():
         return f"{key}={names[0]}"

@@ -101,7 +101,11 @@ def _plugins_of_file(path: Path) -> list[type]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where a plugin's own functions and classes are looked up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     found = [
         item
         for item in vars(module).values()

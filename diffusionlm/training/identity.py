@@ -38,15 +38,25 @@ def run_identity(config: dict[str, Any], sources: Sequence[TextSource], tokenize
     )
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a run in this folder got as far as having everything it needs."""
+    return (folder / RUN_FILE).is_file() or (folder / "checkpoints").is_dir()
+
+
+def write_identity(folder: Path, identity: dict[str, Any]) -> None:
+    """Marks the run as begun, once everything that it needs could be made: a mistake in the settings begins none."""
+    if not (folder / RUN_FILE).is_file():
+        write_text(folder / RUN_FILE, json.dumps(identity, indent=2) + "\n")
+
+
 def check_identity(folder: Path, identity: dict[str, Any]) -> None:
-    """Compares with the identity that the run was begun with; writes it where there is none.
+    """Compares with the identity that the run was begun with, if it was.
 
     Raises:
         ValueError: naming what differs.
     """
     path = folder / RUN_FILE
     if not path.is_file():
-        write_text(path, json.dumps(identity, indent=2) + "\n")
         return
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.folders import find_folder, read_index
 from diffusionlm.loading import load_denoiser
@@ -19,7 +20,7 @@ from diffusionlm.text.corpora import TextSource, parse_sources
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.files import atomic_folder
-from diffusionlm.training.identity import check_identity, run_identity
+from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
 from diffusionlm.training.trainer import Trainer
@@ -79,11 +80,16 @@ def check_config(config: dict[str, Any]) -> None:
     own = [entry.name for entry in fields(TrainerSettings) if entry.name not in ("folder", "optimizer", "seed")]
     check_keys("trainer", config["trainer"], (*own, "attention"))
     schedule_from_dict(config["schedule"])
+    try:
+        check_backend(config["trainer"].get("attention", "sdpa"), config["model"].get("position_kind", "rope"))
+    except (RuntimeError, ImportError) as error:  # no GPU, or no package for it
+        raise ValueError(f"trainer.attention: {error}") from error
     trainer_settings(config)
     if not isinstance(data["max_length"], int) or data["max_length"] < 1:
         raise ValueError(f"data.max_length must be a positive integer, got {data['max_length']!r}.")
     if max(data["limits"], default=0) > data["max_length"]:
         raise ValueError(f"data.limits {data['limits']} must not go beyond data.max_length, {data['max_length']}.")
+    DenoiserConfig(vocab_size=2, max_position_embeddings=data["max_length"], **config["model"])  # raises what is wrong
     if not 0 <= data.get("holdout", 0.0) < 1:
         raise ValueError(f"data.holdout must lie in [0, 1), got {data['holdout']}.")
 
@@ -120,9 +126,13 @@ def build_trainer(
     for given in (*train_sources, *valid_sources):
         given.check()
     start = find_folder(config["init"]) if config.get("init") else None
-    with PartialState(cpu=trains_on_cpu()).main_process_first():  # the others then find tokenizer and cache
-        tokenizer = _tokenizer(folder, train_sources, data["tokenizer"], start)
-        check_identity(folder, run_identity(config, train_sources, tokenizer))
+    processes = PartialState(cpu=trains_on_cpu())
+    with processes.main_process_first():  # the others then find tokenizer and cache
+        if processes.is_main_process:
+            _make_tokenizer(folder, train_sources, data["tokenizer"], start)
+        tokenizer = TextTokenizer.from_pretrained(folder / "tokenizer")
+        identity = run_identity(config, train_sources, tokenizer)
+        check_identity(folder, identity)
         train_corpus = _corpus(train_sources, tokenizer, config)
         valid_corpus = _corpus(valid_sources, tokenizer, config) if valid_sources else None
     if valid_corpus is None and data.get("holdout"):
@@ -157,6 +167,8 @@ def build_trainer(
     if start is not None:
         schedule = _start_from(start, denoiser, tokenizer, schedule)
     trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
+    if processes.is_main_process:
+        write_identity(folder, identity)
     return trainer, tokenizer
 
 
@@ -171,20 +183,19 @@ def _start_from(
     return found if type(found) is type(schedule) else schedule
 
 
-def _tokenizer(
-    folder: Path, sources: Sequence[TextSource], settings: dict[str, Any], start: Path | None
-) -> TextTokenizer:
+def _make_tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[str, Any], start: Path | None) -> None:
+    """Trains the tokenizer of a run that has not begun; what an attempt with wrong settings left is replaced."""
     place = folder / "tokenizer"
-    if not place.is_dir():
-        if settings.get("kind") == "init":
-            if start is None:
-                raise ValueError("data.tokenizer.kind=init takes the tokenizer of a checkpoint: give init=NAME too.")
-            tokenizer = TextTokenizer.from_pretrained(start / "tokenizer")
-        else:
-            tokenizer = train_tokenizer(sources, settings)
-        with atomic_folder(place) as draft:
-            tokenizer.save_pretrained(draft)
-    return TextTokenizer.from_pretrained(place)
+    if place.is_dir() and has_begun(folder):
+        return
+    if settings.get("kind") == "init":
+        if start is None:
+            raise ValueError("data.tokenizer.kind=init takes the tokenizer of a checkpoint: give init=NAME too.")
+        tokenizer = TextTokenizer.from_pretrained(start / "tokenizer")
+    else:
+        tokenizer = train_tokenizer(sources, settings)
+    with atomic_folder(place) as draft:
+        tokenizer.save_pretrained(draft)
 
 
 def _corpus(sources: Sequence[TextSource], tokenizer: TextTokenizer, config: dict[str, Any]) -> TokenCorpus:

@@ -61,6 +61,18 @@ def test_check_fails_for_a_plugin_that_does_not_conform(tmp_path, capsys):
     assert main(["guidance", "check", "nothing"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"), [("raise RuntimeError('at import')", "RuntimeError: at import"), ("def x(:", "SyntaxError: ")]
+)
+def test_a_file_that_cannot_be_imported_is_one_sentence(tmp_path, capsys, source, reason):
+    (tmp_path / "broken_file.py").write_text(source + "\n")
+    assert main(["guidance", "check", str(tmp_path / "broken_file.py")]) == 2
+    error = capsys.readouterr().err
+    assert f"broken_file.py cannot be imported: {reason}" in error
+    assert error.count("\n") == 1
+    assert "broken_file" not in sys.modules
+
+
 def test_the_demo_package_is_installed_found_and_used(root, tmp_path):
     """Into a fresh folder, from a copy: building leaves files behind."""
     source, target = tmp_path / "source", tmp_path / "site"

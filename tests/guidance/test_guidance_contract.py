@@ -163,6 +163,7 @@ def test_a_function_of_the_state_is_a_plugin():
         ({"_target_": "pathlib.Path"}, "is no plugin class"),
         ({"text-scorer": {}}, "needs settings that were not given: missing.*function"),
         ("regex", "Regex needs a pattern"),
+        ({"length": 5}, r"settings of the plugin 'length' must be a mapping, as in \{length: \{weight: 2.0\}\}; got 5"),
     ],
 )
 def test_what_names_no_plugin_is_answered_with_the_nearest(given, message):

@@ -80,3 +80,29 @@ def test_an_unreadable_identity_is_no_leave_to_go_on(begun, tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run.json cannot be read .* delete it if you know"):
         build_trainer(begun())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model__hidden_size": 33},
+        {"optimizer__name": "sgd"},
+        {"data__prompt_share": 3.0},
+        {"data__limits": [16], "data__limit_weights": [1.0, 2.0]},
+    ],
+    ids=str,
+)
+def test_a_mistake_in_the_settings_begins_no_run(tmp_path, texts, changes):
+    with pytest.raises(ValueError, match=r"\w"):
+        build_trainer(make_config(tmp_path / "run", texts, data__tokenizer__min_count=3, **changes))
+    assert not (tmp_path / "run" / "run.json").exists()
+    _, tokenizer = build_trainer(make_config(tmp_path / "run", texts))  # corrected, with another tokenizer
+    _, fresh = build_trainer(make_config(tmp_path / "fresh", texts))
+    assert tokenizer.vocabulary.surfaces == fresh.vocabulary.surfaces
+
+
+def test_a_run_with_checkpoints_keeps_its_tokenizer(begun, tmp_path):
+    (tmp_path / "run" / "run.json").unlink()
+    (tmp_path / "run" / "checkpoints").mkdir()
+    TextTokenizer.bytes().save_pretrained(tmp_path / "run" / "tokenizer")
+    assert build_trainer(begun())[1].kind == "byte"

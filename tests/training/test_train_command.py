@@ -113,6 +113,9 @@ def test_the_help_names_every_group_choice_and_setting(train, root):
         (["trainer.max_steps=many"], "trainer.max_steps must be of type int, got 'many'"),
         (["model.hidden_size=33"], "hidden_size (33)"),
         (["sampler.eta=7"], "eta"),
+        (["trainer.attention=flash_attention_9"], "allowed are sdpa, eager"),
+        (["trainer.attention=flash_attention_2", "model.position_kind=alibi"], "cannot add ALiBi's bias"),
+        (["data.task_weights={wholee: 1}"], "Key 'wholee' is not in struct"),
     ],
 )
 def test_mistakes_end_with_exit_code_2_and_the_nearest_valid_name(train, tmp_path, arguments, hint):
