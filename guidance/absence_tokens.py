@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffusionlm.guidance.automaton_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automaton_occurrences import Absence
-from diffusionlm.guidance.token_automaton import TokenAutomaton, TokenSurfaces, token_maps
+from diffusionlm.guidance.token_automaton import TokenAutomaton, TokenSurfaces, only_bytes, over_tokens
 
 MAX_CACHED = 64
 _cache: OrderedDict[tuple[str, str], TokenAutomaton] = OrderedDict()
@@ -38,21 +38,9 @@ def compile_absence(absence: Absence, vocabulary: TokenSurfaces) -> TokenAutomat
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
-    reader, known = to_bytes(absence.generated), to_bytes(absence.known)
-    single = max((len(surface) for surface in vocabulary.surfaces), default=0) <= 1
-    states = len(reader.accepting) if single else reader.inner
-    delta, token_class = token_maps(reader, vocabulary.surfaces, states, absence.name)
-    compiled = TokenAutomaton(
-        absence.name,
-        delta,
-        token_class,
-        vocabulary.pad_id,
-        reader.start,
-        reader.dead,
-        reader.accepting[:states],
-        _KnownText(**vars(known), states=states),
-        key=absence.key,
-    )
+    generated = over_tokens(to_bytes(absence.generated), vocabulary, absence.name, only_bytes(vocabulary))
+    known = _KnownText(**vars(to_bytes(absence.known)), states=generated.num_states)
+    compiled = replace(generated, reader=known, key=absence.key)
     _cache[key] = compiled
     while len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 READER = "part-of-speech"
+SMALL_LEXICON = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
 CERTIFIED = 0.02  # probability of a tag, in the context that suits it best, with which a word can have it
 
 
@@ -146,8 +147,7 @@ class PartOfSpeech(TagRule):
     @classmethod
     def example(cls) -> PartOfSpeech:
         """Three words of a small lexicon."""
-        words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls(tags="DET ADJ? NOUN (VERB NOUN)?", lexicon=words)
+        return cls(tags="DET ADJ? NOUN (VERB NOUN)?", lexicon=SMALL_LEXICON)
 
     @property
     def wish(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.registry import register
-from diffusionlm.guidance.syntax import TagRule
+from diffusionlm.guidance.syntax import SMALL_LEXICON, TagRule
 from diffusionlm.guidance.syntax_automaton import TagAutomaton, intersect, place_automaton, sequence_automaton
 from diffusionlm.guidance.syntax_labels import UPOS, check_label, pointed
 from diffusionlm.guidance.syntax_trees import Tree, parse_tree
@@ -89,8 +89,7 @@ class Constituents(TagRule):
     @classmethod
     def example(cls) -> Constituents:
         """A noun phrase of a small grammar."""
-        words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls(spans="NP 0-1", grammar={"NP": ["DET NOUN"]}, lexicon=words)
+        return cls(spans="NP 0-1", grammar={"NP": ["DET NOUN"]}, lexicon=SMALL_LEXICON)
 
     @property
     def wish(self) -> str:

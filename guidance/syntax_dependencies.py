@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.registry import register
-from diffusionlm.guidance.syntax import TagRule
+from diffusionlm.guidance.syntax import SMALL_LEXICON, TagRule
 from diffusionlm.guidance.syntax_automaton import TagAutomaton, intersect, place_automaton
 from diffusionlm.guidance.syntax_constituents import choose_runs
 from diffusionlm.guidance.syntax_labels import RELATIONS, check_label, pointed
@@ -67,8 +67,7 @@ class Dependencies(TagRule):
     @classmethod
     def example(cls) -> Dependencies:
         """A determiner of a small grammar."""
-        words = {"the": ["DET"], "a": ["DET"], "good": ["ADJ"], "pub": ["NOUN"], "food": ["NOUN"], "serves": ["VERB"]}
-        return cls(arcs="det(1, 0)", grammar={"det>": ["DET NOUN"]}, lexicon=words)
+        return cls(arcs="det(1, 0)", grammar={"det>": ["DET NOUN"]}, lexicon=SMALL_LEXICON)
 
     @property
     def wish(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffusionlm.guidance.automata import TokenAutomaton
+from diffusionlm.guidance.syntax_words import longest_first
 
 if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
@@ -25,13 +26,11 @@ def cut(text: str, vocabulary: Vocabulary) -> list[int]:
         ValueError: if the vocabulary cannot spell it.
     """
     surfaces = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
-    rest, tokens = b" " + text.strip().encode(), []
-    while rest:
-        size = next((n for n in range(len(rest), 0, -1) if rest[:n] in surfaces), 0)
-        if not size:
+    tokens = []
+    for token in longest_first(b" " + text.strip().encode(), surfaces):
+        if token is None:
             raise ValueError(f"The vocabulary cannot spell {text!r}.")
-        tokens.append(surfaces[rest[:size]])
-        rest = rest[size:]
+        tokens.append(token)
     return tokens
 
 

@@ -7,7 +7,6 @@ ends with v. Counts are those of an ensemble of taggers, so they say how sure ta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +17,8 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.syntax_labels import UPOS, check_label
+from diffusionlm.guidance.syntax_store import load_counts, save_counts
+from diffusionlm.guidance.syntax_words import longest_first
 
 if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
@@ -28,8 +29,10 @@ SHRINK = 20.0  # occurrences of a context at which it counts as much as none at 
 MOST_IDIOMATIC = 30.0
 FEWEST = 3.0  # a token seen less often in a role cannot play it,
 ROLE = 0.02  # nor one that plays it in a smaller share of its occurrences
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}
+_TENSORS = (
+    "opening", "opening_count", "left", "left_count", "right", "right_count", "inside", "inside_count", "broken",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +69,13 @@ class TagTables:
 
     def save(self, folder: str | Path) -> None:
         """Writes a folder that `load_tables` and `find_reader` know."""
-        from safetensors.torch import save_file
-
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            "opening": self.opening.to(torch.int16),
-            "opening_count": self.opening_count.half(),
-            "left": self.left.to(torch.int16),
-            "left_count": self.left_count.half(),
-            "right": self.right.to(torch.int16),
-            "right_count": self.right_count.half(),
-            "inside": self.inside.to(torch.int16),
-            "inside_count": self.inside_count.half(),
-            "broken": self.broken.half(),
-        }
-        save_file(tensors, target / WEIGHTS)
         config = {
             "model_type": "diffusionlm_tag_tables",
             "vocab_size": self.num_tokens,
             "vocabulary_fingerprint": self.fingerprint,
             "card": self.card,
         }
-        (target / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_counts(folder, {name: getattr(self, name) for name in _TENSORS}, config)
 
     def opening_probability(
         self, tags: Iterable[str], before: Iterable[str], behind: Iterable[str], ends: bool
@@ -180,13 +167,10 @@ class TagTables:
             spaced = first == 0 or text[first - 1] == " "
             rest = (b" " if spaced else b"") + text[first:last].encode()
             own: set[str] | None = None
-            while rest:
-                size = next((n for n in range(len(rest), 0, -1) if rest[:n] in surfaces), 1)
-                token = surfaces.get(rest[:size], 0)
+            for token in longest_first(rest, surfaces):
                 table = self._by_token[0 if own is None else 1]
-                tags = {UPOS[t] for t in torch.nonzero(table[token] >= least).flatten().tolist()}
+                tags = {UPOS[t] for t in torch.nonzero(table[token or 0] >= least).flatten().tolist()}
                 own = tags if own is None else own & tags
-                rest = rest[size:]
             found.append(own or set())
         return found
 
@@ -225,30 +209,16 @@ def load_tables(folder: Path) -> TagTables:
     Raises:
         ValueError: if a file is damaged.
     """
-    from safetensors.torch import load_file
-
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data = {
-            key: value.long() if value.dtype == torch.int16 else value.double()
-            for key, value in load_file(folder / WEIGHTS).items()
-        }
-        return TagTables(
+    return load_counts(
+        folder,
+        "tag tables",
+        lambda config, data: TagTables(
             config["vocabulary_fingerprint"],
             config["vocab_size"],
-            data["opening"],
-            data["opening_count"],
-            data["left"],
-            data["left_count"],
-            data["right"],
-            data["right_count"],
-            data["inside"],
-            data["inside_count"],
-            data["broken"],
-            config["card"],
-        )
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"The tag tables in {folder} cannot be read: {error}") from error
+            **{name: data[name] for name in _TENSORS},
+            card=config["card"],
+        ),
+    )
 
 
 def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]]) -> TagTables:

@@ -8,7 +8,6 @@ runs that mostly are what is asked for.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.syntax_tables import CONFIG, CONTEXTS, WEIGHTS
+from diffusionlm.guidance.syntax_store import load_counts, save_counts
+from diffusionlm.guidance.syntax_tables import CONTEXTS
 
 if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
@@ -116,28 +116,23 @@ class WindowTables:
 
     def save(self, folder: str | Path, fingerprint: str) -> None:
         """Writes a folder that `find_windows` finds for models of the vocabulary with this fingerprint."""
-        from safetensors.torch import save_file
-
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
         tensors = {
-            "label": self.label.to(torch.int16),
+            "label": self.label,
             "tags": self.tags.to(torch.int8),
-            "count": self.count.half(),
-            "share": self.share.half(),
-            "edge_label": self.edge_label.to(torch.int16),
+            "count": self.count,
+            "share": self.share,
+            "edge_label": self.edge_label,
             "edges": self.edges.to(torch.int8),
-            "edge_count": self.edge_count.half(),
-            "edge_share": self.edge_share.half(),
+            "edge_count": self.edge_count,
+            "edge_share": self.edge_share,
         }
-        save_file(tensors, target / WEIGHTS)
         config = {
             "model_type": "diffusionlm_window_tables",
             "vocabulary_fingerprint": fingerprint,
             "labels": self.labels,
             "card": self.card,
         }
-        (target / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_counts(folder, tensors, config)
 
 
 def build_windows(
@@ -227,25 +222,14 @@ def load_windows(folder: Path) -> WindowTables:
     Raises:
         ValueError: if a file is damaged.
     """
-    from safetensors.torch import load_file
-
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data = load_file(folder / WEIGHTS)
-        return WindowTables(
-            tuple(config["labels"]),
-            data["label"].long(),
-            data["tags"].long(),
-            data["count"].double(),
-            data["share"].double(),
-            data["edge_label"].long(),
-            data["edges"].long(),
-            data["edge_count"].double(),
-            data["edge_share"].double(),
-            config["card"],
-        )
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"The tables in {folder} cannot be read: {error}") from error
+    names = ("label", "tags", "count", "share", "edge_label", "edges", "edge_count", "edge_share")
+    return load_counts(
+        folder,
+        "tables",
+        lambda config, data: WindowTables(
+            tuple(config["labels"]), **{name: data[name] for name in names}, card=config["card"]
+        ),
+    )
 
 
 def find_windows(name: str, vocabulary: Vocabulary, folder: str | Path | None) -> WindowTables:

@@ -7,7 +7,7 @@ between letters) this follows spaCy and UD: "kid-friendly" is three words.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 # Abbreviations that keep their stop.
 _ABBREVIATIONS = "Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|Co|Inc|Ltd|vs|etc|e\\.g|i\\.e|a\\.m|p\\.m|U\\.S|No|approx"
@@ -65,3 +65,11 @@ def token_openings(text: str, places: Sequence[tuple[int, int]], words: Sequence
         else:
             found.append(-2 - starts[inside[-1]])
     return found
+
+
+def longest_first(data: bytes, tokens: Mapping[bytes, int]) -> Iterator[int | None]:
+    """Tokens of some bytes from the left, the longest first, as byte-level BPE mostly cuts; None for a byte that none has."""
+    while data:
+        size = next((n for n in range(len(data), 0, -1) if data[:n] in tokens), 1)
+        yield tokens.get(data[:size])
+        data = data[size:]

@@ -101,29 +101,33 @@ def compile_language(
         AutomatonTooLarge: more than 150 million transitions (states x classes of tokens).
     """
     if partial_characters is None:
-        partial_characters = max((len(surface) for surface in vocabulary.surfaces), default=0) <= 1
+        partial_characters = only_bytes(vocabulary)
     key = (language.key, vocabulary.fingerprint, partial_characters)
     if key in _cache:
         _cache.move_to_end(key)
         return replace(_cache[key], name=language.name, language=language)
-    reader = to_bytes(language)
-    states = len(reader.accepting) if partial_characters else reader.inner
-    delta, token_class = token_maps(reader, vocabulary.surfaces, states, language.name)
-    compiled = TokenAutomaton(
-        language.name,
-        delta,
-        token_class,
-        vocabulary.pad_id,
-        reader.start,
-        reader.dead,
-        reader.accepting[:states],
-        reader,
-        language,
+    compiled = replace(
+        over_tokens(to_bytes(language), vocabulary, language.name, partial_characters), language=language
     )
     _cache[key] = compiled
     while len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)
     return compiled
+
+
+def only_bytes(vocabulary: TokenSurfaces) -> bool:
+    """Whether all tokens are single bytes."""
+    return max((len(surface) for surface in vocabulary.surfaces), default=0) <= 1
+
+
+def over_tokens(
+    reader: ByteAutomaton, vocabulary: TokenSurfaces, name: str, partial_characters: bool
+) -> TokenAutomaton:
+    """An automaton over bytes, over tokens; it also reads known text. See `compile_language`."""
+    states = len(reader.accepting) if partial_characters else reader.inner
+    delta, token_class = token_maps(reader, vocabulary.surfaces, states, name)
+    accepting = reader.accepting[:states]
+    return TokenAutomaton(name, delta, token_class, vocabulary.pad_id, reader.start, reader.dead, accepting, reader)
 
 
 def token_maps(

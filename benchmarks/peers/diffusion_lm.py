@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.peers.noisy_classifier import LatentClassifier
+from benchmarks.peers.noisy_classifier import LatentClassifier, train_latent_classifier
 from benchmarks.peers.short_training import Goal, Trained, decoded, endless, padded, train_for
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
@@ -70,19 +70,13 @@ class DiffusionLM:
         self, texts: list[str], goal: Goal, seconds: float, seed: int = 0
     ) -> tuple[LatentClassifier, Trained]:
         """On latents of all noise levels of labelled texts."""
-        torch.manual_seed(seed)
-        model = LatentClassifier(EMBEDDING, LENGTH)
 
-        def loss_of(part: list[tuple[str, int]]) -> Tensor:
-            with torch.no_grad():
-                clean = self.denoiser.embed(padded([text for text, _ in part], self.tokenizer, LENGTH))
-                gamma = self.schedule.gamma(torch.rand(len(part)))
-                latents = diffuse(clean, torch.randn_like(clean), gamma)
-            target = torch.tensor([float(label) for _, label in part])
-            return F.binary_cross_entropy_with_logits(model(latents, gamma), target)
+        def noised(texts: list[str]) -> tuple[Tensor, Tensor]:
+            clean = self.denoiser.embed(padded(texts, self.tokenizer, LENGTH))
+            gamma = self.schedule.gamma(torch.rand(len(texts)))
+            return diffuse(clean, torch.randn_like(clean), gamma), gamma
 
-        trained = train_for(seconds, loss_of, model.parameters(), endless(goal.balanced(texts, seed), 32, seed))
-        return model.eval().requires_grad_(False), trained
+        return train_latent_classifier(texts, goal, noised, EMBEDDING, LENGTH, seconds, seed)
 
     @torch.no_grad()
     def sample(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.peers.noisy_classifier import LatentClassifier
+from benchmarks.peers.noisy_classifier import LatentClassifier, train_latent_classifier
 from benchmarks.peers.short_training import Goal, Trained, decoded, endless, padded, train_for
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.text.tokenizer import TextTokenizer
@@ -66,19 +66,13 @@ class MaskedDiffusion:
         self, texts: list[str], goal: Goal, seconds: float, seed: int = 0
     ) -> tuple[LatentClassifier, Trained]:
         """On partly masked, labelled texts."""
-        torch.manual_seed(seed)
-        model = LatentClassifier(self.denoiser.config.embedding_size, LENGTH)
 
-        def loss_of(part: list[tuple[str, int]]) -> Tensor:
-            with torch.no_grad():
-                rows = padded([text for text, _ in part], self.tokenizer, LENGTH)
-                t = torch.rand(len(rows), 1)
-                latents = self._latents(rows, torch.rand(rows.shape) < t)
-            target = torch.tensor([float(label) for _, label in part])
-            return F.binary_cross_entropy_with_logits(model(latents, t[:, 0]), target)
+        def masked(texts: list[str]) -> tuple[Tensor, Tensor]:
+            rows = padded(texts, self.tokenizer, LENGTH)
+            t = torch.rand(len(rows), 1)
+            return self._latents(rows, torch.rand(rows.shape) < t), t[:, 0]
 
-        trained = train_for(seconds, loss_of, model.parameters(), endless(goal.balanced(texts, seed), 32, seed))
-        return model.eval().requires_grad_(False), trained
+        return train_latent_classifier(texts, goal, masked, self.denoiser.config.embedding_size, LENGTH, seconds, seed)
 
     @torch.no_grad()
     def sample(

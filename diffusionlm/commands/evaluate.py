@@ -34,26 +34,10 @@ def main(argv: list[str]) -> int:
     """Composes ``configs/evaluate.yaml`` with the ``key=value`` arguments and runs the tasks; or compares two runs."""
     if argv and argv[0] in ("compare", "report", "tasks"):
         return {"compare": _compare, "report": _report, "tasks": _tasks}[argv[0]](argv[1:])
-    from diffusionlm.commands._compose import compose_config, split_overrides
+    from diffusionlm.commands._settings import read_settings
 
-    overrides, options = split_overrides(argv)
-    if any(option in ("-h", "--help") for option in options):
-        from importlib.resources import files
-
-        listing = (files("diffusionlm.configs") / "evaluate.yaml").read_text().split("\n", 1)[1]
-        print(HELP + "\n".join("  " + line for line in listing.splitlines()))
-        return 0
-    unknown = [option for option in options if option != "--cfg"]
-    if unknown:
-        raise ValueError(
-            f"Settings are written key=value, got {unknown[0]!r}; besides there are compare, report and tasks. See "
-            "'diffusionlm evaluate --help'."
-        )
-    config = compose_config("evaluate", [_opened(override) for override in overrides])
-    if options:
-        import yaml
-
-        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+    config = read_settings(argv, "evaluate", HELP, "besides there are compare, report and tasks; ", _opened)
+    if config is None:
         return 0
     return _evaluate(config)
 

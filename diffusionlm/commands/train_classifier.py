@@ -28,25 +28,10 @@ settings (key=value) and their defaults:
 
 def main(argv: list[str]) -> int:
     """Composes ``configs/train_classifier.yaml`` with the ``key=value`` arguments, trains, evaluates, writes."""
-    from diffusionlm.commands._compose import compose_config, split_overrides
+    from diffusionlm.commands._settings import read_settings
 
-    overrides, options = split_overrides(argv)
-    if any(option in ("-h", "--help") for option in options):
-        from importlib.resources import files
-
-        listing = (files("diffusionlm.configs") / "train_classifier.yaml").read_text().split("\n", 1)[1]
-        print(HELP + "\n".join("  " + line for line in listing.splitlines()))
-        return 0
-    unknown = [option for option in options if option != "--cfg"]
-    if unknown:
-        raise ValueError(
-            f"Settings are written key=value, got {unknown[0]!r}; see 'diffusionlm train-classifier --help'."
-        )
-    config = compose_config("train_classifier", overrides)
-    if options:
-        import yaml
-
-        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+    config = read_settings(argv, "train-classifier", HELP)
+    if config is None:
         return 0
     if config["data"]["train"] == "???":
         raise ValueError("data.train is not set; give data.train=FILE, see 'diffusionlm train-classifier --help'.")

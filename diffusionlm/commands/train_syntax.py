@@ -21,23 +21,10 @@ settings (key=value) and their defaults:
 
 def main(argv: list[str]) -> int:
     """Composes ``configs/train_syntax.yaml`` with the ``key=value`` arguments, trains, counts, writes."""
-    from diffusionlm.commands._compose import compose_config, split_overrides
+    from diffusionlm.commands._settings import read_settings
 
-    overrides, options = split_overrides(argv)
-    if any(option in ("-h", "--help") for option in options):
-        from importlib.resources import files
-
-        listing = (files("diffusionlm.configs") / "train_syntax.yaml").read_text().split("\n", 1)[1]
-        print(HELP + "\n".join("  " + line for line in listing.splitlines()))
-        return 0
-    unknown = [option for option in options if option != "--cfg"]
-    if unknown:
-        raise ValueError(f"Settings are written key=value, got {unknown[0]!r}; see 'diffusionlm train-syntax --help'.")
-    config = compose_config("train_syntax", overrides)
-    if options:
-        import yaml
-
-        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+    config = read_settings(argv, "train-syntax", HELP)
+    if config is None:
         return 0
     return _train(config)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from diffusionlm.guidance.syntax_chart import best_spans, span_marginals
-from diffusionlm.training.syntax_tagger import WordTagger, features
+from diffusionlm.training.syntax_tagger import WordTagger, features, sentence_batches
 from diffusionlm.training.syntax_treebanks import Sentence
 
 NONE = 0  # the label of what is no constituent
@@ -176,7 +176,7 @@ def train_parser(
             data.append((torch.tensor(features(s.words, known)), target, chance))
         for _ in range(epochs):
             parser.train()
-            for batch in _by_length(data, words_a_batch, generator):
+            for batch in sentence_batches(data, words_a_batch, generator):
                 lengths = torch.tensor([len(r) for r, _, _ in batch])
                 n = int(lengths.max())
                 rows = [
@@ -194,14 +194,3 @@ def train_parser(
                 optimizer.step()
                 scheduler.step()
     return parser.eval()
-
-
-def _by_length(data: Sequence[Any], words: int, generator: random.Random) -> list[list[Any]]:
-    order = sorted(range(len(data)), key=lambda i: len(data[i][0]) + 4 * generator.random())
-    batches: list[list[Any]] = [[]]
-    for i in order:
-        if sum(len(x[0]) for x in batches[-1]) >= words:
-            batches.append([])
-        batches[-1].append(data[i])
-    generator.shuffle(batches)
-    return batches

@@ -116,7 +116,7 @@ def train_tagger(
             data.append((own, gold, chance))
         for _ in range(epochs):
             tagger.train()
-            for batch in _batches(data, words_a_batch, generator):
+            for batch in sentence_batches(data, words_a_batch, generator):
                 rows = [
                     torch.where((torch.rand(len(c)) < c)[:, None] & (torch.arange(5) == 0), 0, r) for r, _, c in batch
                 ]
@@ -137,7 +137,7 @@ def train_tagger(
     return tagger.eval()
 
 
-def _batches(data: Sequence[Any], words: int, generator: random.Random) -> Iterator[list[Any]]:
+def sentence_batches(data: Sequence[Any], words: int, generator: random.Random) -> Iterator[list[Any]]:
     """Batches of about ``words`` words, of sentences of like length, in random order."""
     order = sorted(range(len(data)), key=lambda i: len(data[i][0]) + 4 * generator.random())
     batches: list[list[Any]] = [[]]
