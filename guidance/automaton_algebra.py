@@ -46,12 +46,14 @@ class Budget:
             raise AutomatonTooLarge(
                 f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). Counted repeats "
                 "after an open choice, as in (a|b)*a(a|b){20}, double the states with every repeat: shorten the "
-                "repeat, anchor the pattern, split it into several constraints, or raise the cap (max_states)."
+                "repeat, anchor the pattern, split it into several constraints, or raise max_states where you make "
+                "the automaton yourself."
             )
         if time.monotonic() - self.started > self.seconds:
             raise AutomatonTooLarge(
                 f"{self.what} took longer than {self.seconds:g} s to turn into an automaton ({states:,} states so "
-                "far). Simplify the pattern, split it into several constraints, or raise the cap (max_seconds)."
+                "far). Simplify the pattern, split it into several constraints, or raise max_seconds where you "
+                "make the automaton yourself."
             )
 
 

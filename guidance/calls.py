@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from diffusionlm.guidance.errors import GuidanceError
 if TYPE_CHECKING:
     from diffusionlm.guidance.contract import Guidance
     from diffusionlm.guidance.state import GuidanceState
+
+
+_compared: WeakSet[Guidance] = WeakSet()
 
 
 def place(plugin: Guidance, state: GuidanceState) -> str:
@@ -33,6 +37,8 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
         "embeddings": state.embeddings,
     }
     before = {name: tensor._version for name, tensor in watched.items()}
+    # a version does not tell of what goes through .data or numpy(): the first call of each plugin is compared by value
+    kept = {} if plugin in _compared else {name: tensor.detach().clone() for name, tensor in watched.items()}
     try:
         energy = plugin.energy(state)
     except GuidanceError:
@@ -43,6 +49,8 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
             hint = " A plugin may not change the state; work on a clone."
         raise GuidanceError(f"{place(plugin, state)}, raised {type(error).__name__}: {error}{hint}") from error
     changed = [name for name, tensor in watched.items() if tensor._version != before[name]]
+    changed += [name for name, value in kept.items() if not torch.equal(watched[name].detach(), value)]
+    _compared.add(plugin)
     if changed:
         raise GuidanceError(
             f"{place(plugin, state)}, changed state.{changed[0]} in place; the state belongs to all plugins: work on a clone."
@@ -66,6 +74,11 @@ def check_numbers(plugin: Guidance, state: GuidanceState, value: Any, what: str)
         )
     if not value.is_floating_point():
         raise GuidanceError(f"{place(plugin, state)}, returned the {what} in {value.dtype}; it must be floating point.")
+    if value.device != state.device:
+        raise GuidanceError(
+            f"{place(plugin, state)}, returned the {what} on {value.device}, and the state is on {state.device}; move what "
+            "bind stores to state.device."
+        )
     finite = torch.isfinite(value.detach())
     if not bool(finite.all()):
         rows = torch.nonzero(~finite).flatten().tolist()

@@ -31,6 +31,7 @@ class Classifier(Guidance):
         avoid: lower the probability instead; implied by ``below``.
 
     Raises:
+        OSError: if there is no model of that name, or it cannot be fetched.
         ValueError: if the label is unknown, a loaded model comes without tokenizer, or is in training mode.
     """
 
@@ -114,6 +115,13 @@ class Classifier(Guidance):
 def _load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    model = AutoModelForSequenceClassification.from_pretrained(name).eval()
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(name).eval()
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"There is no sequence classifier {name!r}: {' '.join(str(error).split())} Give a folder with its config.json, "
+            "weights and tokenizer, or owner/name on the Hub."
+        ) from error
     model.requires_grad_(False)
-    return model, AutoTokenizer.from_pretrained(name)
+    return model, tokenizer

@@ -83,6 +83,7 @@ class Steering:
             check_settings(plugin)
             if plugin.weight == 0:
                 continue
+            spaces = vocabulary.starts_with_space.clone()
             try:
                 plugin.bind(vocabulary)
             except (ValueError, ImportError, OSError):  # the plugin's own sentence about its settings
@@ -92,6 +93,12 @@ class Steering:
                     f"The guidance plugin {plugin.title!r} ({plugin.origin}) raised {type(error).__name__} in bind: "
                     f"{error}"
                 ) from error
+            if not torch.equal(vocabulary.starts_with_space, spaces):
+                vocabulary.starts_with_space.copy_(spaces)  # it is the pipeline's own
+                raise GuidanceError(
+                    f"The guidance plugin {plugin.title!r} ({plugin.origin}) changed vocabulary.starts_with_space in bind; "
+                    "the vocabulary belongs to the pipeline: work on a clone."
+                )
             self.plugins.append(plugin)
         self.names: list[str] = []
         for plugin in self.plugins:

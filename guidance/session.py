@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from diffusionlm.guidance.calls import check_numbers, energy_of
 from diffusionlm.guidance.conflicts import Conflicts
+from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached
 from diffusionlm.guidance.latent import latent_step
 from diffusionlm.guidance.lazy_constraint import joint_constraint, written_ranges
@@ -275,7 +276,14 @@ class GuidanceSession:
     # ---- the record -------------------------------------------------------------------------------------------------
 
     def _record(self, step: int, name: str, plugin: Guidance, energy: Tensor, weight: Tensor, kl: Tensor) -> None:
-        self._batch.add_plugin(step, name, energy=energy, measure=plugin.measure(energy.detach()), weight=weight, kl=kl)
+        measure = plugin.measure(energy.detach())
+        if not isinstance(measure, Tensor) or measure.shape != energy.shape:
+            shape = tuple(measure.shape) if isinstance(measure, Tensor) else type(measure).__name__
+            raise GuidanceError(
+                f"The guidance plugin {plugin.title!r} ({plugin.origin}), at step {step} of {self.num_steps}, made of "
+                f"energies {tuple(energy.shape)} the measure {shape}; measure(energy) must keep the shape."
+            )
+        self._batch.add_plugin(step, name, energy=energy, measure=measure, weight=weight, kl=kl)
 
     def _note(self, conflicts: Conflicts) -> None:
         self._batch.cosines += [(pair, cosine.cpu().numpy()) for pair, cosine in conflicts.cosines.items()]

@@ -188,6 +188,20 @@ def mutates_the_posterior(state):
     return state.probs.sum((1, 2))
 
 
+def mutates_through_data(state):
+    state.latents.data.add_(1.0)
+    return state.probs[..., 3].sum(-1)
+
+
+def mutates_through_numpy(state):
+    state.probs.detach().numpy()[..., 0] = 0.5
+    return state.probs[..., 3].sum(-1)
+
+
+def on_another_device(state):
+    return state.probs[..., 3].sum(-1).to("meta")
+
+
 def infinite_gradient(state):
     return (state.probs[..., 0] * 0.0).sqrt().sum(-1)
 
@@ -209,6 +223,9 @@ def raises_late(state):
         (detached, "does not depend differentiably"),
         (mutates, "changed state.latents in place"),
         (mutates_the_posterior, "may not change the state"),
+        (mutates_through_data, "changed state.latents in place"),
+        (mutates_through_numpy, "changed state.probs in place"),
+        (on_another_device, "returned the energy on meta, and the state is on cpu"),
         (infinite_gradient, "gradient is NaN or infinite"),
         (raises_late, "at step 2 of 4 .* raised KeyError: 'lexicon'"),
     ],
@@ -235,6 +252,43 @@ def test_a_plugin_that_fails_to_bind_is_named(pipe):
 
     with pytest.raises(GuidanceError, match="'Unbindable' .* raised AttributeError in bind"):
         pipe(TEXT, guidance=Unbindable(), **FAST)
+
+
+def test_a_plugin_that_changes_the_vocabulary_is_named_and_it_is_put_back(pipe):
+    class Rewrites(Guidance):
+        """Thinks that no token opens a word."""
+
+        def bind(self, vocabulary):
+            vocabulary.starts_with_space[:] = False
+
+        def energy(self, state):
+            return state.probs[..., 3].sum(-1)
+
+    before = pipe("The [SPAN:3] pub", **FAST).texts
+    with pytest.raises(GuidanceError, match=r"'Rewrites' .* changed vocabulary.starts_with_space in bind"):
+        pipe(TEXT, guidance=Rewrites(), **FAST)
+    assert pipe("The [SPAN:3] pub", **FAST).texts == before
+
+
+def test_a_measure_of_the_wrong_shape_is_named(pipe):
+    class Averages(Guidance):
+        """Measures the whole batch."""
+
+        def measure(self, energy):
+            return energy.mean()
+
+        def energy(self, state):
+            return state.probs[..., 3].sum(-1)
+
+    with pytest.raises(GuidanceError, match=r"'Averages' .*the measure \(\); measure\(energy\) must keep the shape"):
+        pipe(TEXT, guidance=Averages(), **FAST)
+
+
+@pytest.mark.parametrize("name", ["nowhere/none", "/no/such/folder"])
+def test_a_classifier_that_is_not_there_is_one_sentence(pipe, name):
+    with pytest.raises(OSError, match=f"There is no sequence classifier '{name}': .* Give a folder") as caught:
+        pipe(TEXT, guidance=Classifier(name), **FAST)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_scorer_that_gives_nonsense_is_named(pipe):
