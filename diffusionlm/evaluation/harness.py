@@ -212,6 +212,7 @@ def _results(records: Sequence[TaskRecord], context: Context, seconds: float, co
     found = environment(context.pipe.denoiser.device)
     found["versions"]["diffusionlm"] = diffusionlm.__version__
     energies = [record.energy for record in records if record.energy]
+    said = {name: "; ".join(dict.fromkeys(energy[name] for energy in energies)) for name in ("how", "country")}
     total = {
         name: sum(energy[name] for energy in energies) for name in ("wh", "cpu_wh", "memory_wh", "gpu_wh", "co2_grams")
     }
@@ -233,7 +234,7 @@ def _results(records: Sequence[TaskRecord], context: Context, seconds: float, co
         "wall_seconds": round(sum(record.wall_seconds for record in records), 2),
         "wall_seconds_of_this_call": round(seconds, 2),
         "cpu_seconds": round(sum(record.cpu_seconds for record in records), 2),
-        "energy": {**total, "how": energies[0]["how"], "country": energies[0]["country"]} if energies else None,
+        "energy": {**total, **said} if energies else None,
         "tasks": {record.name: record.to_dict() for record in records},
     }
 

@@ -46,6 +46,20 @@ def test_the_report_says_how_much_whose_and_how_it_was_estimated(bench, capsys):
     assert again["energy"] == other["energy"]
 
 
+def test_tasks_of_two_countries_are_not_said_to_be_of_one(bench):
+    evaluate(bench, "energy.country=FRA")
+    length = ["tasks=[control/length,likelihood]", "task.likelihood.count=2", "task.likelihood.levels=2"]
+    data = f"data.root={bench / 'e2e'}"
+    assert evaluate(bench, *length, data, "energy.country=POL")["energy"]["country"] == "POL"
+    record = evaluate(bench, *length, data, "energy.enabled=false")  # what is kept has its own
+    assert record["energy"]["country"] == "POL"
+    for file in (bench / "out" / "tasks").glob("likelihood-*.json"):
+        kept = json.loads(file.read_text())
+        kept["energy"]["country"] = "FRA"
+        file.write_text(json.dumps(kept))
+    assert evaluate(bench, *length, data, "energy.enabled=false")["energy"]["country"] == "FRA; POL"
+
+
 def test_what_was_written_without_a_meter_is_written_again_with_one(bench):
     assert evaluate(bench, "energy.enabled=false")["energy"] is None
     record = evaluate(bench, "energy.country=FRA")
