@@ -94,6 +94,11 @@ class Trace:
 
     Attributes:
         batches: the traces of the batches.
+
+    Example:
+        >>> trace = pipe(guidance=Toxicity(below=0.1)).trace  # doctest: +SKIP
+        >>> trace.records()[0]["plugin"], trace.unmet  # doctest: +SKIP
+        ('toxicity', [])
     """
 
     def __init__(self, batches: Sequence[BatchTrace]) -> None:
@@ -144,8 +149,17 @@ class Trace:
         return rows
 
     def to_pandas(self) -> Any:
-        """`records` as a data frame. Needs pandas."""
-        import pandas
+        """`records` as a data frame.
+
+        Raises:
+            ImportError: if pandas is not installed, saying how to install it.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "The trace as a data frame needs pandas: pip install 'diffusionlm-toolkit[plots]', or use records()."
+            ) from error
 
         return pandas.DataFrame(self.records())
 

@@ -18,8 +18,15 @@ PANELS = (
 
 
 def plot(trace: Trace) -> Any:
-    """Four panels over the steps; one line for each plugin, shaded between the 10th and 90th percentile of the samples."""
-    from matplotlib.figure import Figure
+    """Four panels over the steps; one line for each plugin, shaded between the 10th and 90th percentile of the samples.
+
+    Raises:
+        ImportError: if matplotlib is not installed, saying how to install it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError("The plot of a trace needs matplotlib: pip install 'diffusionlm-toolkit[plots]'.") from error
 
     records = trace.records()
     figure = Figure(figsize=(11, 7), layout="constrained")

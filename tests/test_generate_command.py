@@ -127,6 +127,27 @@ def test_a_plugin_that_raises_in_the_middle_is_one_sentence(checkpoint, capsys, 
     assert error.count("\n") == 1
 
 
+def test_info_on_a_damaged_checkpoint_is_one_sentence(checkpoint, capsys) -> None:
+    from pathlib import Path
+
+    folder = Path(checkpoint.partition("=")[2])
+    damages = {
+        "denoiser/config.json": ["{", None],
+        "model_index.json": ["{", "[]"],
+        "denoiser/model.safetensors": ["short", None],
+    }
+    for name, contents in damages.items():
+        whole = (folder / name).read_bytes()
+        for content in contents:
+            (folder / name).unlink() if content is None else (folder / name).write_text(content)
+            assert main(["info", str(folder)]) == 2
+            error = capsys.readouterr().err
+            assert Path(name).name in error
+            assert error.count("\n") == 1
+            (folder / name).write_bytes(whole)
+    assert main(["info", str(folder)]) == 0
+
+
 def test_info(tiny_pipe, checkpoint, capsys) -> None:
     folder = checkpoint.partition("=")[2]
     assert main(["info", folder, "--json"]) == 0

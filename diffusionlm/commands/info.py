@@ -63,7 +63,13 @@ def describe(name: str) -> dict:
                 parameters += size
     except SafetensorError as error:
         raise ValueError(f"The weights {weights} are damaged ({error}); fetch or train them again.") from error
-    config = json.loads((folder / "denoiser" / "config.json").read_text())
+    config_file = folder / "denoiser" / "config.json"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"The checkpoint has no {config_file}.")
+    try:
+        config = json.loads(config_file.read_text())
+    except ValueError as error:
+        raise ValueError(f"The configuration {config_file} cannot be read: {error}") from error
     shape = ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_experts")
     return {
         "folder": str(folder),

@@ -58,6 +58,17 @@ def test_the_plot_draws_every_plugin(result, tmp_path):
     assert labels == {"few_pads", "phrases"}
 
 
+@pytest.mark.parametrize(("view", "package"), [("plot", "matplotlib"), ("to_pandas", "pandas")])
+def test_views_name_the_extra_that_they_need(result, monkeypatch, view, package):
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    with pytest.raises(ImportError, match=rf"needs {package}: pip install 'diffusionlm-toolkit\[plots\]'"):
+        getattr(result.trace, view)()
+
+
 def test_a_replay_follows_the_particle_that_was_chosen(pipe):
     guided = pipe(TEXT, num_samples=3, steps=4, seed=0, guidance=TextScorer(len, strategy=Particles(count=3)))
     for sample, text in enumerate(guided.texts):
