@@ -113,8 +113,20 @@ def read_rows(
         if condition is not None and not isinstance(condition, str):
             raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
         canvas = _read_canvas(given, max_length)
+        for part in (condition or "", *canvas.literals):
+            _check_characters(part)
         rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
     return rows, batched
+
+
+def _check_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The text has {text[error.start]!r} at character {error.start}, half of a character (a lone surrogate): read it "
+            "with its right encoding, or replace what is broken."
+        ) from error
 
 
 def _read_seed(seed: Any) -> int:

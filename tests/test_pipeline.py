@@ -164,6 +164,8 @@ def test_half_precision(tiny_pipe_parts) -> None:
         ({"seed": True}, "seed"),
         ({"text": ""}, "empty"),
         ({"text": []}, "empty"),
+        ({"text": "a \ud800 [SPAN]"}, r"has '\\ud800' at character 2, half of a character"),
+        ({"prompt": "name[\udcff]"}, r"has '\\udcff' at character 5"),
         ({"text": "nothing to fill"}, "no span"),
         ({"text": "a [SPAN:65]"}, "65 tokens to write in a span, the model takes 64. Ask for fewer"),
         ({"text": "a [SPAN]", "max_span_length": 65}, "65 tokens to write"),
