@@ -22,7 +22,14 @@ Metastate = TypeVar("Metastate", bound=Hashable)
 
 
 class AutomatonTooLarge(ValueError):
-    """A pattern or a combination of patterns needs more states or time than the cap allows."""
+    """A pattern or a combination of patterns needs more states or time than the cap allows.
+
+    Example:
+        >>> from diffusionlm.guidance.toy import toy_vocabulary
+        >>> Regex(match="(a|b)*a(a|b){20}").bind(toy_vocabulary())  # doctest: +SKIP
+        Traceback (most recent call last):
+        diffusionlm.guidance.automaton_algebra.AutomatonTooLarge: ...
+    """
 
 
 @dataclass

@@ -14,7 +14,13 @@ from diffusionlm.guidance.token_automaton import TokenAutomaton
 
 
 class UnsatisfiableConstraint(ValueError):
-    """No text on the canvas (or none of positive probability) satisfies the constraints."""
+    """No text on the canvas (or none of positive probability) satisfies the constraints.
+
+    Example:
+        >>> pipe("One two [SPAN:1].", guidance=Length(words=9))  # doctest: +SKIP
+        Traceback (most recent call last):
+        diffusionlm.guidance.automaton_bound.UnsatisfiableConstraint: ...
+    """
 
 
 class Conditioned(NamedTuple):

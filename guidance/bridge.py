@@ -62,6 +62,12 @@ class VocabularyBridge:
 
     Raises:
         ValueError: if the tokenizer gives no offsets or does not fit the embeddings.
+
+    Example:
+        >>> bridge = VocabularyBridge(  # in a plugin's bind  # doctest: +SKIP
+        ...     vocabulary, tokenizer, model.get_input_embeddings().weight
+        ... )
+        >>> model(**bridge(state).to_model()).logits  # in its energy  # doctest: +SKIP
     """
 
     def __init__(

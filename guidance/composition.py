@@ -60,6 +60,11 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
     Raises:
         ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
         TypeError: if something is no plugin, or off the contract.
+
+    Example:
+        >>> from diffusionlm.guidance.toy import toy_vocabulary
+        >>> compose({"length": {"words": 3}}, toy_vocabulary()).names
+        ['length']
     """
     return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
 

@@ -58,7 +58,13 @@ def _settings(name: str, given: Any) -> dict[str, Any]:
 
 
 def from_config(given: Any) -> list[Guidance]:
-    """`plugins_from`, for what a configuration file holds."""
+    """`plugins_from`, for what a configuration file holds.
+
+    Example:
+        >>> [plugin] = from_config({"phrases": {"include": ["pub"]}})
+        >>> plugin.include
+        ['pub']
+    """
     return plugins_from(given)
 
 

@@ -7,11 +7,24 @@ from difflib import get_close_matches
 
 
 class GuidanceError(RuntimeError):
-    """A plugin did not do what the contract asks, while text was being written; names plugin, place and step."""
+    """A plugin did not do what the contract asks, while text was being written; names plugin, place and step.
+
+    Example:
+        >>> try:  # doctest: +SKIP
+        ...     pipe(guidance=my_plugin)
+        ... except GuidanceError as error:
+        ...     print(error)
+    """
 
 
 class UnknownPlugin(ValueError):
-    """No plugin of that name."""
+    """No plugin of that name; the message has the nearest.
+
+    Example:
+        >>> get("phrase")
+        Traceback (most recent call last):
+        diffusionlm.guidance.errors.UnknownPlugin: There is no guidance plugin 'phrase'; did you mean 'phrases'?
+    """
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

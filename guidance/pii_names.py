@@ -46,6 +46,11 @@ class PersonalNames(Guidance):
     Raises:
         ValueError: if a kind is unknown or a threshold out of range.
         FileNotFoundError: if there is no such reader; the message says how to train one.
+
+    Example:
+        >>> names = PersonalNames(kinds={"PERSON": 0.2}, allow=["Marie Curie"])
+        >>> names.highlight("Ask for Jane Doe.", pipe.tokenizer)  # doctest: +SKIP
+        [(8, 16, 'person 0.98')]
     """
 
     reference = "Dathathri et al. 2020, Plug and play language models"

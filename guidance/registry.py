@@ -206,7 +206,12 @@ def _candidates() -> dict[str, list[Entry]]:
 
 
 def available() -> dict[str, Entry]:
-    """Every known plugin by name, in alphabetical order; nothing is imported. See `problems` for names given twice."""
+    """Every known plugin by name, in alphabetical order; nothing is imported. See `problems` for names given twice.
+
+    Example:
+        >>> "phrases" in available()
+        True
+    """
     return {name: entries[0] for name, entries in _candidates().items()}
 
 
@@ -217,6 +222,10 @@ def get(name: str) -> type[Guidance]:
         UnknownPlugin: if there is none, with the nearest name.
         ImportError: if the file or package that has it fails to import, naming it and why.
         ValueError: if two places give the name, naming both.
+
+    Example:
+        >>> get("length")(words=12).words
+        12
     """
     known = _candidates()
     if name not in known:

@@ -29,6 +29,10 @@ class GuidanceState:
         span_mask: (B, L) bool, positions in use; the others hold the pad token.
         vocabulary: surfaces of the tokens.
         embeddings: unit embeddings of all tokens (V, D).
+
+    Example:
+        >>> def energy(self, state):  # of a plugin that wants few of some tokens
+        ...     return state.probs[..., self.tokens].sum((1, 2))
     """
 
     def __init__(

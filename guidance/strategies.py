@@ -113,7 +113,12 @@ class Particles(Strategy):
 
 @dataclass(frozen=True)
 class Exact(Strategy):
-    """Automaton constraint that always holds; see `diffusionlm.guidance.constraint`."""
+    """Automaton constraint that always holds; see `diffusionlm.guidance.constraint`.
+
+    Example:
+        >>> Phrases(include=["pub"]).how
+        Exact()
+    """
 
     name: ClassVar[str] = "constraint"
     reference: ClassVar[str] = (

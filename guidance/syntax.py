@@ -114,12 +114,15 @@ class TagRule(Constraint):
 class PartOfSpeech(TagRule):
     """The parts of speech of the words, as a pattern, a sequence, or wishes for single words.
 
-    See `TagRule` for how it acts and what holds.
+    The text is drawn from the model's own probability times, for each word, that of its tag to the power ``weight``: exact at
+    every step, and no word is used that a tagger would hardly give the tag asked for. The certificate is read off the finished
+    text.
 
     Args:
-        tags: a regular expression over universal tags, ``"DET ADJ* NOUN (AUX|VERB) .*"`` (see `parse_pattern`); in Python
-            also exactly these, ``["DET", "NOUN"]``, or wishes for words counted from 0, ``{3: "NOUN"}``. Words are cut as in
-            treebanks: marks, "n't" and "'s" are words of their own.
+        tags: a regular expression over universal tags, ``"DET ADJ* NOUN (AUX|VERB) .*"``: a dot is any word or mark,
+            [ADJ NOUN] one of several, [^PUNCT] all but these, {2,4} a number of times. In Python also exactly these,
+            ``["DET", "NOUN"]``, or wishes for words counted from 0, ``{3: "NOUN"}``. Words are cut as in treebanks: marks,
+            "n't" and "'s" are words of their own.
         least: a word cannot be used if its tag is less probable than this share of what the tagger says of a sure word.
         tables: folder of the tagger's tables; None takes those that belong to the model.
         lexicon: instead of tables, the words that may be used and their tags, ``{"pub": ["NOUN"], ...}``.

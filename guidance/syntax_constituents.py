@@ -46,7 +46,7 @@ class Constituents(TagRule):
 
     A span becomes an automaton over the parts of speech inside and beside it: all runs of tags that a parser mostly takes
     for such a constituent (marginals of its chart over our corpus), anything before and behind. A tree whose leaves are
-    parts of speech becomes their sequence. See `TagRule` for how it acts.
+    parts of speech becomes their sequence. How tags act on words, and what holds, is as for `PartOfSpeech`.
 
     Args:
         spans: ``"PP 3-5, NP 0-1"``, labels and their words, counted from 0, the last one included; or a tree,

@@ -31,7 +31,7 @@ class Dependencies(TagRule):
 
     An arc becomes an automaton over the parts of speech from one of its words to the other and beside them: all runs of tags
     whose ends a treebank mostly joins by this relation. What stands further away is not looked at, so arcs across many words
-    are surer to be refused than short ones. See `TagRule` for how it acts.
+    are surer to be refused than short ones. How tags act on words, and what holds, is as for `PartOfSpeech`.
 
     Args:
         arcs: ``"nsubj(2, 1), det(1, 0)"``, relation(head, dependent), words counted from 0; ``*`` for any relation, or for

@@ -46,6 +46,11 @@ class Toxicity(Guidance):
     Raises:
         ValueError: if a setting is out of range, or the judge does not fit the model.
         FileNotFoundError: if there is no such judge or file; the message says how to get it.
+
+    Example:
+        >>> Toxicity(below=0.05, exclude=["damn"]).companions()
+        [WordList(words=['damn'])]
+        >>> pipe("The staff were [SPAN].", guidance=Toxicity(below=0.05)).texts  # doctest: +SKIP
     """
 
     weight_range = (
