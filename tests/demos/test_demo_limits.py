@@ -29,6 +29,17 @@ def test_an_order_that_takes_too_long_ends_with_a_sentence():
     assert json.loads(last[0])["state"] == "done"
 
 
+def test_the_page_on_the_demo_states_the_limits_that_hold(root):
+    page = (root / "docs" / "demo.md").read_text()
+    limits = Limits()
+    for stated in (
+        f"{limits.characters} characters, {limits.spans} spans, {limits.tokens} tokens in a span",
+        f"{limits.samples} texts, {limits.steps} steps, {limits.plugins} plugins, {limits.seconds:.0f} seconds",
+        f"{limits.running} order at work, {limits.waiting} waiting",
+    ):
+        assert stated in page
+
+
 @pytest.fixture
 def crowded(monkeypatch):
     """A server that works on one order, lets one wait, and begins none before it is told to."""
