@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,19 +81,12 @@ class CausalJudge:
             TypeError: `texts` is one string.
             ValueError: no texts, an empty text, or one longer than the judge can read.
         """
-        if isinstance(texts, str):
-            raise TypeError("score reads a list of texts, got one string: wrap it in a list")
-        if not texts:
-            raise ValueError("there is no text to score: give at least one")
-        ids = [self._encode(text, index) for index, text in enumerate(texts)]
-        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        ids = self._read(texts, "score", "score")
         nats = [0.0] * len(ids)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} tokens"))
         with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
             task = bar.add_task(f"judge {self.name}", total=sum(map(len, ids)))
-            while order:
-                size = max(1, tokens_per_batch // len(ids[order[0]]))
-                batch, order = order[:size], order[size:]
+            for batch in _batches(ids, tokens_per_batch):
                 for index, value in zip(batch, self._batch_nats([ids[index] for index in batch]), strict=True):
                     nats[index] = value
                 bar.advance(task, sum(len(ids[index]) for index in batch))
@@ -107,16 +100,9 @@ class CausalJudge:
             TypeError: `texts` is one string.
             ValueError: no texts, an empty text, or one longer than the judge can read.
         """
-        if isinstance(texts, str):
-            raise TypeError("features reads a list of texts, got one string: wrap it in a list")
-        if not texts:
-            raise ValueError("there is no text to encode: give at least one")
-        ids = [self._encode(text, index) for index, text in enumerate(texts)]
-        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        ids = self._read(texts, "features", "encode")
         rows: dict[int, np.ndarray] = {}
-        while order:
-            size = max(1, tokens_per_batch // len(ids[order[0]]))
-            batch, order = order[:size], order[size:]
+        for batch in _batches(ids, tokens_per_batch):
             padded = torch.full((len(batch), len(ids[batch[0]]) + 1), self._start_id)
             for row, index in zip(padded, batch, strict=True):
                 row[1 : len(ids[index]) + 1] = torch.tensor(ids[index])
@@ -124,6 +110,14 @@ class CausalJudge:
             for state, index in zip(states, batch, strict=True):
                 rows[index] = state[len(ids[index])].float().cpu().numpy()
         return np.stack([rows[index] for index in range(len(ids))])
+
+    def _read(self, texts: Sequence[str], method: str, what: str) -> list[list[int]]:
+        """Token ids of a list of texts that a method was given, to score or encode."""
+        if isinstance(texts, str):
+            raise TypeError(f"{method} reads a list of texts, got one string: wrap it in a list")
+        if not texts:
+            raise ValueError(f"there is no text to {what}: give at least one")
+        return [self._encode(text, index) for index, text in enumerate(texts)]
 
     def _encode(self, text: str, index: int) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
@@ -148,6 +142,15 @@ class CausalJudge:
         logits = self.model(input_ids=rows[:, :-1].to(device), use_cache=False).logits.float()
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device), reduction="none", ignore_index=-100)
         return [float(value) for value in nats.view_as(targets).double().sum(-1)]
+
+
+def _batches(ids: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
+    """Numbers of texts of like length, the longest first; at most so many tokens in a batch of more than one text."""
+    order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+    while order:
+        size = max(1, tokens // len(ids[order[0]]))
+        yield order[:size]
+        order = order[size:]
 
 
 def load_judge(

@@ -50,3 +50,14 @@ def pipe(tokenizer):
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@pytest.fixture
+def clean_registry():
+    """What a test registers is forgotten after it."""
+    from diffusionlm.guidance import registry
+
+    before = dict(registry._registered)
+    yield
+    registry._registered.clear()
+    registry._registered.update(before)

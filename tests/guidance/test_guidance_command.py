@@ -9,13 +9,7 @@ import pytest
 from diffusionlm.cli import main
 from diffusionlm.guidance import registry
 
-
-@pytest.fixture(autouse=True)
-def _clean_registry():
-    before = dict(registry._registered)
-    yield
-    registry._registered.clear()
-    registry._registered.update(before)
+pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
 def test_list_shows_every_plugin_with_its_summary_and_origin(capsys):

@@ -9,13 +9,7 @@ import pytest
 from diffusionlm.guidance import Guidance, Phrases, UnknownPlugin, get, register
 from diffusionlm.guidance import registry as plugins
 
-
-@pytest.fixture(autouse=True)
-def _clean_registry():
-    before = dict(plugins._registered)
-    yield
-    plugins._registered.clear()
-    plugins._registered.update(before)
+pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
 @pytest.fixture

@@ -8,6 +8,14 @@ from pathlib import Path
 
 WORDS = ["the", "a", "pub", "mill", "near", "river", "cheap", "food", "good", "is", "in", "and"]
 
+SMALL_MODEL = (  # settings of ``diffusionlm train``
+    "experiment=tiny",
+    "data.tokenizer={kind: word, min_count: 1}",
+    "data.max_length=16",
+    "data.limits=[8,16]",
+    "data.tokens_per_batch=128",
+)
+
 
 def write_texts(path, count=200, seed=0):
     """A file of short texts, one a line."""

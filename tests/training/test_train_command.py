@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from miniature_run import SMALL_MODEL
 
 from diffusionlm import DiffusionLMPipeline, cli
 
@@ -24,11 +25,7 @@ def train(tmp_path, texts, monkeypatch, capfd):
 
 
 SMALL = (
-    "experiment=tiny",
-    "data.tokenizer={kind: word, min_count: 1}",
-    "data.max_length=16",
-    "data.limits=[8,16]",
-    "data.tokens_per_batch=128",
+    *SMALL_MODEL,
     "trainer.max_steps=6",
     "trainer.log_every=2",
     "trainer.save_every=3",

@@ -3,17 +3,14 @@
 import json
 
 import pytest
+from miniature_run import SMALL_MODEL
 
 from diffusionlm import DiffusionLMPipeline, cli
 from diffusionlm.commands._training_energy import ENERGY_FILE, measured_so_far, told
 
 pytest.importorskip("codecarbon")
 SMALL = (
-    "experiment=tiny",
-    "data.tokenizer={kind: word, min_count: 1}",
-    "data.max_length=16",
-    "data.limits=[8,16]",
-    "data.tokens_per_batch=128",
+    *SMALL_MODEL,
     "trainer.save_every=2",
     "trainer.valid_every=4",
     "samples=0",
