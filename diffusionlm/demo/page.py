@@ -185,7 +185,9 @@ def _write(weights: list[str], limits: Limits) -> list[Any]:
             samples = gr.Slider(1, limits.samples, value=2, step=1, label="Texts", min_width=140)
             steps = gr.Slider(4, limits.steps, value=STEPS, step=1, label="Steps", min_width=140)
         with gr.Row():
-            temperature = gr.Slider(0.3, 1.5, value=first.temperature_at(STEPS), step=0.01, label="Temperature", min_width=140)
+            temperature = gr.Slider(
+                0.3, 1.5, value=first.temperature_at(STEPS), step=0.01, label="Temperature", min_width=140
+            )
             seed = gr.Number(
                 0, label="Seed, or nothing to draw one", precision=0, minimum=0, maximum=MAX_SEED, min_width=140
             )
