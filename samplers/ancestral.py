@@ -17,7 +17,8 @@ class AncestralSampler(Sampler):
     x) of DDPM (Ho et al. 2020, eq. 6 and 7), eta = 0 is Euler's method.
 
     Args:
-        eta: share of fresh noise, 0 to 1; 0.3 to 0.7 are usual at few steps.
+        eta: share of fresh noise, 0 to 1. With 16 and 32 steps 1 wrote better text than 0.8 and 0.6 at the same diversity
+            (bundled weights, validation split); with 8 steps 0.8 did.
     """
 
     order = 1
@@ -28,7 +29,7 @@ class AncestralSampler(Sampler):
     )
 
     @register_to_config
-    def __init__(self, *, eta: float = 0.5) -> None:
+    def __init__(self, *, eta: float = 1.0) -> None:
         if not 0 <= eta <= 1:
             raise ValueError(f"eta must lie in [0, 1], got {eta}; 0 is deterministic, 1 is DDPM.")
         self._eta, self.stochastic = eta, eta > 0

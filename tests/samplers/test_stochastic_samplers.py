@@ -43,7 +43,7 @@ def test_marginals_are_kept_and_their_error_falls_with_the_steps(name, config, g
 def test_samples_have_the_mean_and_variance_of_the_data(name, walk, gaussian, linear):
     generator = torch.Generator().manual_seed(5)
     start = torch.randn(20, 500, 4, generator=generator)
-    end = walk(make_sampler(name), linear(-7.0, 6.0), 100, start, generator)
+    end = walk(make_sampler(name), linear(-7.0, 6.0), 300, start, generator)
     count = start.numel()  # 40,000: standard errors 0.003 and 0.0025; discretisation adds below 0.01
     assert float(end.mean()) == pytest.approx(gaussian.mean, abs=0.01 + 4 * gaussian.std / count**0.5)
     assert float(end.var()) == pytest.approx(gaussian.std**2, abs=0.01 + 4 * gaussian.std**2 * (2 / count) ** 0.5)
