@@ -41,7 +41,8 @@ def environment(device: str | torch.device = "cpu") -> dict[str, Any]:
 
 
 def checkpoint_facts(name: str | Path) -> dict[str, Any]:
-    """What tells one checkpoint from another: its name, the checksum of its weights, its noise schedule and limit.
+    """What tells one checkpoint from another: its name, the checksum of its weights, its noise schedule and limit, and the
+    sampler and temperature that a call takes from it.
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or it has no weights.
@@ -57,6 +58,8 @@ def checkpoint_facts(name: str | Path) -> dict[str, Any]:
         "sha256": sha256(weights),
         "schedule": index.get("schedule"),
         "max_length": index.get("max_length"),
+        "sampler": index.get("sampler"),
+        "temperature": index.get("temperature"),
     }
 
 
