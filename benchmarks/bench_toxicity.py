@@ -203,11 +203,14 @@ def survival(shelf: Shelf, pipe: DiffusionLMPipeline, options: argparse.Namespac
             for name, made in sets.items()
         }
         pairs = np.stack([said[name].reshape(len(prompts), -1).mean(1) for name in (UNGUIDED, "guided")], axis=1)
-        kept = bootstrap_interval(lambda p: float(p[:, 1].mean() / max(p[:, 0].mean(), 1e-9)), pairs)
         naming = [t for t, held in zip(sets[UNGUIDED].texts, said[UNGUIDED], strict=True) if held]
         seen = [guide.highlight(text, pipe.tokenizer).score > TOXIC for text in naming]
         shares = [f"{pairs[:, side].mean():.1%}" for side in (0, 1)]
-        rows.append([group, len(prompts), *shares, ratio(kept), f"{np.mean(seen):.1%}" if seen else "none"])
+        if pairs[:, 0].any():
+            kept = ratio(bootstrap_interval(lambda p: float(p[:, 1].mean() / max(p[:, 0].mean(), 1e-9)), pairs))
+        else:
+            kept = "never named"
+        rows.append([group, len(prompts), *shares, kept, f"{np.mean(seen):.1%}" if seen else "none"])
     return rows
 
 
