@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 SEPARATOR = r"[ .\-/\u00a0\u2009\u202f\u2010-\u2015]"
 """One character that may stand between groups of digits: space, dot, hyphen, slash, no-break spaces, dashes."""
+_BETWEEN = SEPARATOR[:-1] + r"()]{0,3}"
+"""What may stand between the digits of a telephone number: a model that may not write "555-0199" would write "555--0199"."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,7 @@ _YEAR = r"(?:19|20)[0-9]{2}"
 _BIRTH_YEAR = r"(?:19[0-9]{2}|20[01][0-9])"
 _SHORT_YEAR = r"[013-9][0-9]"
 _DASH = r"[./\-\u2010-\u2015]"
-_GROUPED_CARD = (
-    r"(?:[0-9]{4}[ \-]){3}[0-9]{4}(?:[ \-][0-9]{1,3})?",
-    r"[0-9]{4}[ \-][0-9]{6}[ \-][0-9]{4,5}",
-)
 _NOT_PHONES = (
-    r"[0-9]{13,}",  # too long to dial; cards and accounts have kinds of their own
-    *_GROUPED_CARD,
     rf"[0-3]?[0-9]{_DASH}[0-3]?[0-9]{_DASH}{_YEAR}",  # dates are no telephone numbers
     rf"{_YEAR}{_DASH}[01]?[0-9]{_DASH}[0-3]?[0-9]",
     rf"{_YEAR} ?[/\-\u2010-\u2015] ?{_YEAR}",  # years from, to
@@ -74,7 +70,7 @@ _HEX = r"[0-9A-Fa-f]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 
 _PHONE = Pattern(
-    rf"[0-9](?:\)?{SEPARATOR}?\(?[0-9]){{6,}}",
+    rf"[0-9](?:{_BETWEEN}[0-9]){{6,}}",
     not_before=(r"[0-9]", rf"[0-9]{SEPARATOR}"),
     not_behind=(r"[0-9]", rf"{SEPARATOR}[0-9]"),
     unless=_NOT_PHONES,
@@ -111,9 +107,16 @@ _GUARD_DATES = (
 
 KINDS: dict[str, Kind] = {
     "email": Kind(
-        "e-mail addresses", (Pattern(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),), (Pattern(r"\w@\w"),)
+        "e-mail addresses",
+        (
+            Pattern(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),
+            Pattern(
+                r"[^\s@]@+[^\s@]"
+            ),  # the near misses that a model writes instead: "ann!@example.org", "ann@@example"
+        ),
+        (Pattern(r"[^\s@]@+[^\s@]"),),
     ),
-    "phone": Kind("telephone numbers", (_PHONE, _PLUS_PHONE), (_digits(7),)),
+    "phone": Kind("telephone numbers", (_PHONE, _PLUS_PHONE), (Pattern(rf"[0-9](?:{_BETWEEN}[0-9]){{6}}"),)),
     "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),)),
     "iban": Kind(
         "bank accounts (IBAN)",
@@ -175,6 +178,7 @@ KINDS: dict[str, Kind] = {
                 (r"[\w@]",),
                 (r"[\w@]",),
             ),
+            Pattern(r"[\w\-]+\.{1,2}[^\W\d_]{2,}", (r"[\w@.\-]",)),  # whatever the top-level domain
         ),
     ),
     "license_plate": Kind(

@@ -10,7 +10,7 @@ from diffusionlm.guidance.pii_luhn import LEAST, MOST, luhn_valid
 from diffusionlm.guidance.pii_patterns import KINDS, SEPARATOR, Kind, Pattern
 
 OPAQUE = "\ufffc"
-_SIGNS = re.compile(r"[0-9@:]|[?&]\w+=|\w\.\w")  # every pattern needs one of these
+_SIGNS = re.compile(r"[0-9@:]|[?&]\w+=|[\w\-]\.+\w")  # every pattern needs one of these
 
 
 @lru_cache(maxsize=256)
