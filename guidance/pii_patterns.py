@@ -178,7 +178,7 @@ KINDS: dict[str, Kind] = {
                 (r"[\w@]",),
                 (r"[\w@]",),
             ),
-            Pattern(r"[\w\-]+\.{1,2}[^\W\d_]{2,}", (r"[\w@.\-]",)),  # whatever the top-level domain
+            Pattern(r"[\w\-]+\.+[^\W\d_]{2,}", (r"[\w@\-]",)),  # whatever the top-level domain
         ),
     ),
     "license_plate": Kind(
