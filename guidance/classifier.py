@@ -56,6 +56,9 @@ class Classifier(Guidance):
 
     def bind(self, vocabulary: Vocabulary) -> None:
         """Loads the model and aligns the vocabularies."""
+        for name, goal in (("below", self.below), ("above", self.above)):
+            if goal is not None and not 0 < goal < 1:
+                raise ValueError(f"{name} of Classifier is a probability between 0 and 1, such as 0.9; got {goal!r}.")
         if isinstance(self.model, str):
             self.network, tokenizer = _load(self.model)
             tokenizer = self.tokenizer or tokenizer

@@ -12,7 +12,7 @@ from diffusionlm.guidance import Guidance, register
 
 @register("{name}")
 class {class_name}(Guidance):
-    """Lower the expected share of tokens that contain a letter.
+    """Lower the expected number of tokens that contain a letter.
 
     Args:
         letter: the letter to avoid.
@@ -26,9 +26,8 @@ class {class_name}(Guidance):
         self.tokens = vocabulary.where(lambda text: self.letter in text.lower())
 
     def energy(self, state):
-        """Expected share (B,): lower is better. state.probs is (B, L, V)."""
-        hits = state.probs[..., self.tokens.to(state.device)].sum(-1) * state.span_mask
-        return hits.sum(-1) / state.span_mask.sum(-1)
+        """Expected number (B,): lower is better. state.probs is (B, L, V)."""
+        return (state.probs[..., self.tokens.to(state.device)].sum(-1) * state.span_mask).sum(-1)
 '''
 
 _TEST = '''"""The plugin keeps the contract: diffusionlm's conformance kit, one test for each check."""
@@ -73,7 +72,7 @@ A guidance plugin for [diffusionlm](https://pypi.org/project/diffusionlm-toolkit
     diffusionlm guidance show {name}
     pip install pytest && pytest          # the conformance kit
 
-    pipe("The [SPAN:8].", guidance=["{name}"])
+    pipe(seed=0, guidance={{"{name}": {{"weight": 4.0}}}})     # and again without guidance, to compare
 """
 
 

@@ -77,6 +77,8 @@ class Toxicity(Guidance):
             raise ValueError(
                 f"checkpoint is for judge='detoxify'; to use the reader in a folder, write judge={str(self.checkpoint)!r}."
             )
+        if self.below is not None and not 0 < self.below < 1:
+            raise ValueError(f"below of Toxicity is a probability between 0 and 1, such as 0.05; got {self.below!r}.")
         if self.above is not None:
             raise ValueError("Toxicity only lowers toxicity: give a goal as below=..., not above=....")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 
 SUMMARY = "Open the page to write, steer, understand and take away"
 
@@ -16,6 +17,14 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.threads < 1 or not 0 < arguments.port < 65536:
         raise ValueError("--threads must be at least 1 and --port must lie in 1..65535.")
+    with socket.socket() as probe:  # before the long imports
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((arguments.host, arguments.port))
+        except OSError as error:
+            raise ValueError(
+                f"Nothing can be served at {arguments.host}:{arguments.port} ({error.strerror}); give another with --port."
+            ) from error
 
     import gradio  # noqa: F401  (named first, so that its absence names the extra to install)
 
