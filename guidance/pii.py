@@ -21,7 +21,7 @@ from diffusionlm.guidance.errors import suggestion
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
 from diffusionlm.guidance.pii_automaton import guard_absence, kind_absence, sum_absence
 from diffusionlm.guidance.pii_names import PersonalNames
-from diffusionlm.guidance.pii_patterns import ANY_CARD, KINDS, Kind
+from diffusionlm.guidance.pii_patterns import ANY_CARD, KINDS, WIDE, Kind
 from diffusionlm.guidance.pii_search import OPAQUE, allowed_expression, breaks, find_kind, touches
 from diffusionlm.guidance.pii_secrets import SecretFinder, read_secrets, secret_absence
 from diffusionlm.guidance.registry import register
@@ -134,7 +134,7 @@ class PII(LazyConstraint):
         if self._finder is not None:
             places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
         found: list[tuple[int, int, str]] = []
-        for start, end, name in sorted(places, key=lambda place: (place[0], -place[1])):
+        for start, end, name in sorted(places, key=lambda place: (place[0], -place[1], place[2] in WIDE)):
             if not found or start >= found[-1][1]:
                 found.append((start, end, name.replace("_", " ")))
         return found

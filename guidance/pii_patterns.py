@@ -212,3 +212,6 @@ KINDS: dict[str, Kind] = {
     ),
 }
 """Every kind, by name."""
+
+WIDE = ("phone", "web")
+"""Kinds that other kinds are special cases of: a place of both is called by the other's name."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from diffusionlm.guidance.pii_luhn import LEAST, MOST, luhn_valid
-from diffusionlm.guidance.pii_patterns import KINDS, SEPARATOR, Kind, Pattern
+from diffusionlm.guidance.pii_patterns import KINDS, SEPARATOR, WIDE, Kind, Pattern
 
 OPAQUE = "\ufffc"
 _SIGNS = re.compile(r"[0-9@:]|[?&]\w+=|[\w\-]\.+\w")  # every pattern needs one of these
@@ -86,6 +86,10 @@ def find_personal_data(text: str, kinds: Sequence[str] | None = None) -> list[tu
             if start >= end:
                 found.append((name, start, until))
                 end = until
+    special = [(start, end) for name, start, end in found if name not in WIDE]
+    found = [
+        item for item in found if item[0] not in WIDE or not any(a <= item[1] and item[2] <= b for a, b in special)
+    ]
     return sorted(found, key=lambda item: item[1:])
 
 
