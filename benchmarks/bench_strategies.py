@@ -66,8 +66,9 @@ def ways(
 
     def with_guide(**settings: Any) -> Callable[[str], Any]:
         def guidance(name: str) -> Any:
-            plugin = Classifier(model, name, tokenizer, **settings)
-            return plugin if budget is None else Composition(plugin, budget=budget)
+            if budget is None:
+                return Classifier(model, name, tokenizer, **settings)
+            return Composition(Classifier(model, name, tokenizer, **settings, budget=None), budget=budget)
 
         return guidance
 

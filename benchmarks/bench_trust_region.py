@@ -30,7 +30,8 @@ def way_of(budget: float, model: Any, tokenizer: Any, weight: float) -> Way:
         return Way("unguided")
 
     def guidance(name: str) -> Composition:
-        return Composition(Classifier(model, name, tokenizer, weight=weight), budget=budget, total=None)
+        plugin = Classifier(model, name, tokenizer, weight=weight, budget=None)
+        return Composition(plugin, budget=budget, total=None)
 
     return Way(f"budget {budget:g}, w = {weight:g}", guidance)
 
