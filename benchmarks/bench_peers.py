@@ -1,184 +1,234 @@
-"""Controlled writing beside the peers: seconds a sample at the same goal, a value that is mentioned.
+"""Controlled writing beside the peers: success, perplexity and time at the same goals, on the same data and machine.
 
-    python -m benchmarks.bench_peers --model restaurant --data E2E --peer peer --value Italian --train-seconds 120
+    python -m benchmarks.bench_peers --data E2E --peer peer --tasks content length pos --treebanks TREEBANKS
 
-Ours: the phrase as an exact rule. Peers: the autoregressive model plain, best of n, with FUDGE, with PPLM, with masked
-tokens; Diffusion-LM's recipe (200 steps, three Adagrad steps each) and masked diffusion with classifier guidance, both with the
-network of our model. Every classifier and both diffusion peers are trained here, for --train-seconds of processor time
-each, which is enough to time them and far too little to judge their texts: the success of the peers that were trained so is
-shown for completeness, and the table says how long each was trained. The autoregressive peer comes trained (--peer).
+    content       a value is mentioned word for word (targets of Diffusion-LM); judged by `re`
+    length        exactly so many words, 10 to 40; judged by `str.split`
+    pos           the parts of speech of all words (targets of Diffusion-LM): share of tags that are right; judged by spaCy
 
-Times are by the processor's clock (and by wall time in the record), --count texts in one batch. Success: the value stands
-in the text as whole words, read by Python's `re`. Texts and times are kept; an interrupted run goes on.
+Ours: the goal as an exact rule. Peers: the autoregressive model plain, best of n, with FUDGE, with PPLM, with masked tokens;
+Diffusion-LM's recipe (200 steps, three Adagrad steps each) and masked diffusion with classifier guidance, both with the
+network of our model, beginning with its blocks (--from-scratch: with none). What the peers need is trained here for so many
+seconds of processor time and kept in --out: called again with more, the training goes on. The autoregressive peer comes
+trained (--peer). Controllers rank and classify by what they were taught, never by the judge; --train-only stops after that.
+
+Times are by the processor's clock (wall time in the record), compiling of rules included; --count texts of each target,
+those of --slow-count for PPLM and the recipe. Perplexity beside that of held-out text. Texts and times are kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commandline import add_data, load_pipeline, make_parser
-from benchmarks.peers import fudge, pplm, token_masking
+import numpy as np
+
+from benchmarks.commandline import add_data, held_out_texts, load_pipeline, make_parser
 from benchmarks.peers.autoregressive import Peer
-from benchmarks.peers.diffusion_lm import DiffusionLM
-from benchmarks.peers.masked_diffusion import MaskedDiffusion
-from benchmarks.peers.short_training import Goal, Trained
-from diffusionlm import DiffusionLMPipeline
+from benchmarks.peers.e2e_sentences import tagged, words_as_given
+from benchmarks.peers.goals import CONTENT, LENGTH, POS, ExactLength, Goal, Mention, Sentence, Tags
+from benchmarks.peers.short_training import Trained
+from benchmarks.peers.ways import RECIPE, Call, Ways
+from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, settings_key, write_json, write_text
 from diffusionlm.evaluation.sample_sets import Shelf, table
-from diffusionlm.guidance import Phrases, automata
+from diffusionlm.evaluation.tasks.control_semantic import SAYABLE, read_values, said_shares
 from diffusionlm.text.e2e import read_e2e
 
-OURS = "ours, exact phrase"
-Maker = Callable[[], tuple[Callable[[], list[str]], dict[str, Trained]]]
+TASKS = (CONTENT, LENGTH, POS)
+UNITS = {CONTENT: "texts with the value", LENGTH: "texts of the length", POS: "tags right"}
+NO_WORDS = ("START", "END", "\n")
+REAL = 100  # held-out sentences whose perplexity stands beside
 
 
-def makers(options: argparse.Namespace, pipe: DiffusionLMPipeline, peer: Peer, texts: list[str]) -> dict[str, Maker]:
-    """For each way to write: a function that trains what it needs and gives the call that is timed."""
-    goal, count, seconds, seed = Goal(options.value), options.count, options.train_seconds, options.seed
-
-    def ours(steps: int) -> Maker:
-        rule = Phrases(include=[options.value])
-
-        def make() -> tuple[Callable[[], list[str]], dict[str, Trained]]:
-            pipe(num_samples=1, steps=1, seed=seed, guidance=rule)  # compiles the rule, as others train: once
-            return lambda: pipe(num_samples=count, steps=steps, seed=seed, guidance=rule).texts, {}
-
-        return make
-
-    def best_of(n: int) -> Callable[[], list[str]]:
-        def call() -> list[str]:
-            written = fudge.sample(peer, None, count * n, seed=seed)
-            groups = [written[i * n : (i + 1) * n] for i in range(count)]
-            return [next((text for text in group if goal.holds(text)), group[0]) for group in groups]
-
-        return call
-
-    def with_fudge() -> tuple[Callable[[], list[str]], dict[str, Trained]]:
-        classifier, trained = fudge.train_classifier(peer, texts, goal, seconds, seed)
-        call = lambda: fudge.sample(peer, classifier, count, strength=options.strength, seed=seed)  # noqa: E731
-        return call, {"classifier": trained}
-
-    def with_pplm() -> tuple[Callable[[], list[str]], dict[str, Trained]]:
-        head, trained = pplm.train_discriminator(peer, texts, goal, seconds, seed)
-        return lambda: pplm.sample(peer, head, count, seed=seed), {"classifier": trained}
-
-    def diffusion(kind: Any, **settings: Any) -> Maker:
-        def make() -> tuple[Callable[[], list[str]], dict[str, Trained]]:
-            model = kind.create(pipe.denoiser.config, pipe.tokenizer, seed)
-            trained = {"network": model.train(texts, seconds, seed=seed)}
-            classifier, trained["classifier"] = model.train_classifier(texts, goal, seconds, seed)
-            return lambda: model.sample(count, classifier, seed=seed, **settings), trained
-
-        return make
-
-    language = automata.contains_any([options.value], whole_words=True)
-    return {
-        OURS: ours(options.steps),
-        "ours, exact phrase, half the steps": ours(max(1, options.steps // 2)),
-        "autoregressive, plain": lambda: (lambda: fudge.sample(peer, None, count, seed=seed), {}),
-        "autoregressive, best of 8": lambda: (best_of(8), {}),
-        "autoregressive, FUDGE": with_fudge,
-        "autoregressive, PPLM": with_pplm,
-        "autoregressive, masked tokens": lambda: (lambda: token_masking.sample(peer, language, count, seed=seed), {}),
-        "masked diffusion, classifier": diffusion(MaskedDiffusion, steps=options.steps),
-        "Diffusion-LM's recipe": diffusion(DiffusionLM, steps=options.recipe_steps),
-    }
-
-
-def timed(make: Maker, goal: Goal, rounds: int) -> dict[str, Any]:
-    """Texts, success and times of one way to write."""
-    call, trained = make()
+def timed(call: Call, trained: dict[str, Trained], targets: list[Any], seed: int, rounds: int) -> dict[str, Any]:
+    """Texts and times of one way to write; the quickest of the rounds."""
     times = []
     for _ in range(rounds):
         wall, cpu = time.perf_counter(), time.process_time()
-        texts = [" ".join(text.split()) for text in call()]
+        texts = [" ".join(text.split()) for text in call(targets, seed)]
         times.append((time.process_time() - cpu, time.perf_counter() - wall))
     cpu, wall = min(times)
     return {
+        "targets": targets,
         "texts": texts,
-        "success": sum(map(goal.holds, texts)) / len(texts),
         "cpu_seconds_per_sample": cpu / len(texts),
         "wall_seconds_per_sample": wall / len(texts),
         "trained": {name: asdict(facts) for name, facts in trained.items()},
     }
 
 
-def to_markdown(rows: dict[str, dict[str, Any]], perplexities: dict[str, float]) -> str:
-    head = ("way to write", "success", "perplexity", "processor s a sample", "÷ ours", "trained here, s (last loss)")
-    base = rows[OURS]["cpu_seconds_per_sample"]
+def measured(row: dict[str, Any], goal: Goal, shelf: Shelf | None) -> dict[str, Any]:
+    """Success with its interval, empty texts and perplexity of a way's texts."""
+    targets = [tuple(target) if isinstance(target, list) else target for target in row["targets"]]
+    pairs = list(zip(targets, row["texts"], strict=True))
+    scores = np.array([goal.judged(target, text) for target, text in pairs])
+    share = bootstrap_interval(lambda own: float(own.mean()), scores, seed=0)
+    found: dict[str, Any] = {"success": asdict(share), "empty": sum(not text for text in row["texts"])}
+    if isinstance(goal, ExactLength):
+        found["close"] = float(np.mean([goal.close(target, text) for target, text in pairs]))
+    written = [text for text in row["texts"] if text]
+    if shelf is not None and written:
+        nats, tokens = shelf.score(written).sum(0)
+        found["perplexity"] = math.exp(nats / tokens)
+    return found
+
+
+def to_markdown(goal: Goal, rows: dict[str, dict[str, Any]], real: float | None, left_out: dict[str, str]) -> str:
+    """The table of a goal."""
+    base = next(iter(rows.values()))["cpu_seconds_per_sample"]
+    head = ["way to write", UNITS[goal.name], *(["within 2"] if goal.name == LENGTH else []), "perplexity", "÷ real text",
+            "texts", "processor s a sample", "÷ ours", "trained here, s (last loss)"]  # fmt: skip
     lines = []
     for name, row in rows.items():
+        interval = row["success"]
         trained = "; ".join(f"{what} {t['seconds']:.0f} ({t['last_loss']:.3g})" for what, t in row["trained"].items())
-        seconds = row["cpu_seconds_per_sample"]
-        shown = f"{perplexities[name]:.0f}" if name in perplexities else ""
-        lines.append([name, f"{row['success']:.0%}", shown, f"{seconds:.3f}", f"{seconds / base:.2f}", trained or "-"])
+        perplexity = row.get("perplexity")
+        lines.append([
+            name, f"{interval['value']:.1%} ({interval['low']:.0%} to {interval['high']:.0%})",
+            *([f"{row['close']:.0%}"] if goal.name == LENGTH else []),
+            "-" if perplexity is None else f"{perplexity:.0f}",
+            "-" if perplexity is None or real is None else f"{perplexity / real:.2f}",
+            len(row["texts"]), f"{row['cpu_seconds_per_sample']:.3f}",
+            f"{row['cpu_seconds_per_sample'] / base:.2f}", trained or "-",
+        ])  # fmt: skip
+    lines += [[name, f"none: {why}", *["-"] * (len(head) - 2)] for name, why in left_out.items()]
     return table(head, lines)
+
+
+def verdicts(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """For each of our rows: is it above every peer that reads at least as well?"""
+    mine = {name: row for name, row in rows.items() if name.startswith("ours")}
+    peers = {name: row for name, row in rows.items() if name not in mine}
+    lines = []
+    for name, row in mine.items():
+        beaten = [
+            other
+            for other, peer in peers.items()
+            if peer["success"]["value"] >= row["success"]["value"]
+            and peer.get("perplexity", math.inf) <= row.get("perplexity", math.inf)
+        ]
+        lines.append(
+            f"{name}: "
+            + (f"no better than {', '.join(beaten)}" if beaten else "no peer does as well at its perplexity")
+        )
+        recipe = peers.get(RECIPE)
+        if recipe:
+            times = recipe["cpu_seconds_per_sample"] / row["cpu_seconds_per_sample"]
+            better = row["success"]["value"] >= recipe["success"]["value"]
+            lines.append(
+                f"{name}: {times:.0f} samples in the time of one of the recipe, success {'≥' if better else '<'}"
+            )
+    return lines
+
+
+def goal_of(name: str, options: argparse.Namespace, limit: int) -> tuple[Goal, list[Sentence]]:
+    """A goal with its targets, and the sentences that classifiers of it learn from."""
+    pairs = read_e2e(options.data / "train.txt")
+    given = options.data / "control_targets"
+    if name == CONTENT:
+        values = options.value or _values(given / "attribute.jsonl", pairs)
+        return Mention(_spread(values, options.targets)), words_as_given(options.data / "train.txt")
+    if name == LENGTH:
+        return ExactLength(_spread(range(10, 41), options.targets)), words_as_given(options.data / "train.txt")
+    sentences, tag = tagged(options.data / "train.txt", options.treebanks, options.out / "peers" / "trained")
+    rows = [json.loads(line) for line in (given / "pos.jsonl").read_text(encoding="utf-8").splitlines() if line]
+    sequences = [[t for t, w in zip(r["pos"], r["words_"], strict=True) if w not in NO_WORDS] for r in rows]
+    return Tags([own for own in sequences if 0 < len(own) <= limit - 4][: options.targets], tag), sentences
+
+
+def _values(file: Path, pairs: list[tuple[str, str]]) -> list[str]:
+    found = read_values(file)
+    said = zip(found, said_shares(found, pairs), strict=True)
+    return list(dict.fromkeys(value for (_, value), share in said if share >= SAYABLE))
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    """At most `count`, evenly spread."""
+    count = min(count, len(items))
+    return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_arguments(arguments)
     watch = Stopwatch()
-    pipe = load_pipeline(options)
-    peer = Peer.load(options.peer, options.device)
-    texts = [text for _, text in read_e2e(options.data / "train.txt")]
-    goal = Goal(options.value)
+    pipe, peer = load_pipeline(options), Peer.load(options.peer, options.device)
     facts = checkpoint_facts(options.model)
-    names = (
-        "value",
-        "count",
-        "steps",
-        "recipe_steps",
-        "strength",
-        "train_seconds",
-        "rounds",
-        "seed",
-        "dtype",
-        "threads",
-    )
+    names = ("value", "targets", "steps", "recipe_steps", "strength", "train_seconds", "classifier_seconds", "rounds",
+             "seed", "dtype", "threads", "count", "slow_count", "from_scratch")  # fmt: skip
     settings = {**facts, **{name: getattr(options, name) for name in names}, "peer": options.peer.name}
-    folder = options.out / "peers" / f"{facts['model']}-{facts['sha256'][:8]}-{settings_key(settings)}"
-    rows: dict[str, dict[str, Any]] = {}
-    for number, (name, make) in enumerate(makers(options, pipe, peer, texts).items()):
-        if options.only and number not in options.only and name != OURS:
+    folder = options.out / "peers" / f"{facts['model']}-{facts['sha256'][:8]}"
+    shelf = Shelf(folder, {}, options.judge) if options.judge else None
+    real = None
+    if shelf is not None:
+        nats, tokens = shelf.score(held_out_texts(options)[:REAL]).sum(0)
+        real = math.exp(nats / tokens)
+    report = []
+    for task in options.tasks:
+        goal, sentences = goal_of(task, options, pipe.max_length)
+        ways, rows, left_out = Ways(options, pipe, peer, goal, sentences), {}, {}
+        for number, (name, (slow, make)) in enumerate(ways.all().items()):
+            if options.only and number not in options.only and number:
+                continue
+            each = options.slow_count or options.count if slow else options.count
+            file = folder / f"{task}-{number:02d}-{settings_key({**settings, 'name': name, 'each': each})}.json"
+            if options.train_only or not file.is_file():
+                made = make()
+                if made is None:
+                    left_out[name] = "no controller of this kind for the goal"
+                    continue
+                if options.train_only:
+                    print(
+                        f"{task}, {name}: {', '.join(f'{k} {t}' for k, t in made[1].items()) or 'nothing'}", flush=True
+                    )
+                    continue
+                targets = [target for target in goal.targets for _ in range(each)]
+                write_json(file, timed(*made, targets, options.seed, 1 if slow else options.rounds))
+            rows[name] = json.loads(file.read_text(encoding="utf-8"))
+            rows[name] |= measured(rows[name], goal, shelf)
+            row = rows[name]
+            print(
+                f"{task}, {name}: {row['cpu_seconds_per_sample']:.3f} s a sample, {row['success']['value']:.1%}",
+                flush=True,
+            )
+        if not rows:
             continue
-        file = folder / f"{number:02d}-{settings_key({'name': name})}.json"
-        if not file.is_file():
-            write_json(file, timed(make, goal, options.rounds))
-        rows[name] = json.loads(file.read_text(encoding="utf-8"))
-        print(f"{name}: {rows[name]['cpu_seconds_per_sample']:.3f} s a sample, {rows[name]['success']:.0%}", flush=True)
-    perplexities = {}
-    if options.judge:
-        shelf = Shelf(folder, {}, options.judge)
-        for name, row in rows.items():
-            written = [text for text in row["texts"] if text]
-            if written:
-                nats, tokens = shelf.score(written).sum(0)
-                perplexities[name] = float(2.718281828459045 ** (nats / tokens))
-    text = to_markdown(rows, perplexities)
-    print("", text, sep="\n")
-    write_json(folder / "table.json", watch.record("peers", settings, {"rows": rows, "perplexity": perplexities}))
-    write_text(folder / "table.md", text + "\n")
-    print(f"Samples and records: {folder}")
+        text = "\n".join([f"**{task}**, {len(goal.targets)} targets" + (f"; real text: perplexity {real:.0f}" if real else ""),
+                          "", to_markdown(goal, rows, real, left_out), "", *verdicts(rows)])  # fmt: skip
+        print("", text, "", sep="\n")
+        report.append(text)
+        write_json(folder / f"{task}.json", watch.record("peers", settings, {"rows": rows, "real_perplexity": real}))
+    if report:
+        write_text(folder / "table.md", "\n\n".join(report) + "\n")
+        print(f"Samples and records: {folder}")
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_data(parser)
     parser.add_argument("--peer", type=Path, required=True, help="folder written by benchmarks.autoregressive train")
-    parser.add_argument("--value", default="Italian", help="what the texts shall mention (default: Italian)")
-    parser.add_argument("--count", type=int, default=8, help="texts, in one batch (default: 8)")
-    parser.add_argument("--steps", type=int, default=32, help="of ours and of masked diffusion (default: 32)")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[CONTENT], help="(default: content)")
+    parser.add_argument("--treebanks", type=Path, default=Path("data/treebanks"), help="with ewt-train.conllu, for pos")
+    parser.add_argument(
+        "--value", nargs="+", help="what the texts shall mention (default: values of the data's targets)"
+    )
+    parser.add_argument("--targets", type=int, default=8, help="targets of each task (default: 8)")
+    parser.add_argument("--count", type=int, default=4, help="texts of each target (default: 4)")
+    parser.add_argument("--slow-count", type=int, help="the same for PPLM and the recipe (default: --count)")
+    parser.add_argument("--steps", type=int, nargs="+", default=[16, 8, 32], help="of ours; ratios are to the first")
     parser.add_argument("--recipe-steps", type=int, default=200, help="of Diffusion-LM's recipe (default: 200)")
     parser.add_argument("--strength", type=float, default=1.0, help="of FUDGE; 1 is Bayes' rule")
-    parser.add_argument(
-        "--train-seconds", type=float, default=60.0, help="of processor time, for each part (default: 60)"
-    )
+    parser.add_argument("--train-seconds", type=float, default=60.0, help="of each diffusion peer (default: 60)")
+    parser.add_argument("--classifier-seconds", type=float, default=30.0, help="of each classifier (default: 30)")
+    parser.add_argument("--train-bfloat16", action="store_true", help="train in bfloat16, on processors that have it")
+    parser.add_argument("--from-scratch", action="store_true", help="diffusion peers do not begin with our blocks")
+    parser.add_argument("--train-only", action="store_true", help="train what the tasks need, write nothing")
     parser.add_argument("--rounds", type=int, default=2, help="the quickest counts (default: 2)")
     parser.add_argument("--only", type=int, nargs="+", help="numbers of the ways to write, from 0 (default: all)")
     parser.add_argument("--judge", help="smollm2, or a folder or hub name: perplexity of the texts")

@@ -1,31 +1,36 @@
 """Diffusion-LM's recipe with our network: square-root schedule, D = 16, 200 steps, three Adagrad steps on every latent.
 
 Li et al. 2022, "Diffusion-LM Improves Controllable Text Generation". Training (eq. 2): the squared distance between the
-predicted and the true embeddings, and the cross-entropy of rounding, on one joint set of embeddings. Decoding (section
-4.2): 200 of the steps, the clamping trick (the prediction is set to the nearest token's embedding). Control (section 5.1):
-after every step, three Adagrad updates of the latent on lambda log p(x_t-1 | x_t) + log p(c | x_t-1), with a classifier that
-was trained on noisy latents; no gradient goes through the denoiser. Minimum Bayes risk decoding, which multiplies the cost by
-the number of candidates, is left out.
+predicted and the true embeddings, and the cross-entropy of rounding, on one joint set of embeddings of words. Decoding
+(section 4.2): 200 of the steps, the clamping trick (the prediction is set to the nearest token's embedding). Control (section
+5.1): after every step, three Adagrad updates of the latent on lambda log p(x_t-1 | x_t) + log p(c | x_t-1), with a classifier
+that was trained on noisy latents; no gradient goes through the denoiser. A length is known, not guided: its pad positions are
+set at every step, as in infilling. Minimum Bayes risk decoding, which multiplies the cost by the number of candidates, is
+left out.
 
-What differs from the original: our network (blocks, rotary positions, self-conditioning input left at zero), 64 positions.
+What differs from the original: our network (blocks, rotary positions, self-conditioning input left at zero), which may begin
+with the blocks of our weights (`words.start_from`); 64 positions; no token is drawn that stands for unknown words.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.peers.noisy_classifier import LatentClassifier, train_latent_classifier
-from benchmarks.peers.short_training import Goal, Trained, decoded, endless, padded, train_for
+from benchmarks.peers.goals import Sentence
+from benchmarks.peers.noisy_classifier import Guide
+from benchmarks.peers.short_training import Trained, endless, train_for
+from benchmarks.peers.words import WordCode
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.diffusion.process import alpha_sigma, diffuse
-from diffusionlm.text.tokenizer import TextTokenizer
 
 EMBEDDING = 16
 LENGTH = 64
@@ -33,56 +38,51 @@ LENGTH = 64
 
 @dataclass
 class DiffusionLM:
-    """The peer: network, tokenizer and schedule."""
+    """The peer: network, words and schedule."""
 
     denoiser: SpanDenoiser
-    tokenizer: TextTokenizer
+    code: WordCode
     schedule: NoiseSchedule
+    size = EMBEDDING
 
     @classmethod
-    def create(cls, like: DenoiserConfig, tokenizer: TextTokenizer, seed: int = 0) -> DiffusionLM:
+    def create(cls, like: DenoiserConfig, code: WordCode, seed: int = 0) -> DiffusionLM:
         """A network of the same blocks as `like`, with embeddings of 16 numbers."""
-        torch.manual_seed(seed)
-        settings = {k: v for k, v in like.to_dict().items() if k not in ("architectures", "transformers_version")}
-        denoiser = SpanDenoiser(
-            DenoiserConfig(**settings | {"embedding_size": EMBEDDING, "vocab_size": tokenizer.vocab_size})
-        )
-        return cls(denoiser, tokenizer, schedule_from_dict({"kind": "square_root"}))
+        return cls(network(like, code, EMBEDDING, seed), code, schedule_from_dict({"kind": "square_root"}))
 
-    def train(self, texts: list[str], seconds: float, batch: int = 32, seed: int = 0) -> Trained:
+    def shown(self, sentences: list[Sentence]) -> tuple[Tensor, Tensor]:
+        """Latents of sentences at noise levels of all kinds, and these levels."""
+        clean = self.denoiser.embed(self.code.rows(sentences, LENGTH))
+        gamma = self.schedule.gamma(torch.rand(len(sentences)))
+        return diffuse(clean, torch.randn_like(clean), gamma), gamma
+
+    def train(
+        self,
+        sentences: list[Sentence],
+        seconds: float,
+        batch: int = 32,
+        seed: int = 0,
+        keep: Path | None = None,
+        bfloat16: bool = False,
+    ) -> Trained:
         """Simple loss and rounding, for so many seconds."""
 
-        def loss_of(part: list[str]) -> Tensor:
-            rows = padded(part, self.tokenizer, LENGTH)
+        def loss_of(part: list[Sentence]) -> Tensor:
+            rows = self.code.rows(part, LENGTH)
             clean = self.denoiser.embed(rows)
             gamma = self.schedule.gamma(torch.rand(len(rows)))
             logits = self.denoiser(diffuse(clean, torch.randn_like(clean), gamma), gamma).logits
             distance = (self.denoiser.clean_estimate(logits.softmax(-1)) - clean).square().sum(-1).mean()
             return distance + F.cross_entropy(logits.flatten(0, 1), rows.flatten())
 
-        self.denoiser.train()
-        torch.manual_seed(seed)
-        trained = train_for(seconds, loss_of, self.denoiser.parameters(), endless(texts, batch, seed))
-        self.denoiser.eval()
-        return trained
-
-    def train_classifier(
-        self, texts: list[str], goal: Goal, seconds: float, seed: int = 0
-    ) -> tuple[LatentClassifier, Trained]:
-        """On latents of all noise levels of labelled texts."""
-
-        def noised(texts: list[str]) -> tuple[Tensor, Tensor]:
-            clean = self.denoiser.embed(padded(texts, self.tokenizer, LENGTH))
-            gamma = self.schedule.gamma(torch.rand(len(texts)))
-            return diffuse(clean, torch.randn_like(clean), gamma), gamma
-
-        return train_latent_classifier(texts, goal, noised, EMBEDDING, LENGTH, seconds, seed)
+        return train_denoiser(self.denoiser, loss_of, sentences, seconds, batch, seed, keep, bfloat16)
 
     @torch.no_grad()
     def sample(
         self,
         count: int,
-        classifier: LatentClassifier | None = None,
+        guide: Guide | None = None,
+        ends: Tensor | None = None,
         *,
         steps: int = 200,
         updates: int = 3,
@@ -94,7 +94,8 @@ class DiffusionLM:
 
         Args:
             count: texts.
-            classifier: of noisy latents, or None.
+            guide: log-probability of what is asked, from noisy latents; or None.
+            ends: (count, 64) bool, positions known to be pad; all others are none. Or None.
             steps: of decoding.
             updates: Adagrad steps after each.
             step_size: of Adagrad.
@@ -108,12 +109,47 @@ class DiffusionLM:
         table = self.denoiser.unit_embeddings()
         ids = torch.zeros(shape[:2], dtype=torch.long)
         for now, after in itertools.pairwise(gammas):
-            ids = self.denoiser(latents, now).logits.argmax(-1)
+            ids = allowed(self.denoiser(latents, now).logits, self.code, ends).argmax(-1)
             mean, deviation = posterior(latents, table[ids], now, after)  # clamped
             latents = mean + deviation * torch.randn(shape, generator=draw)
-            if classifier is not None:
-                latents = _controlled(latents, mean, deviation, classifier, after, updates, step_size, fluency)
-        return decoded(ids, self.tokenizer)
+            if guide is not None:
+                latents = _controlled(latents, mean, deviation, guide, after, updates, step_size, fluency)
+        return self.code.texts(ids)
+
+
+def network(like: DenoiserConfig, code: WordCode, embedding: int, seed: int) -> SpanDenoiser:
+    """A fresh network of the same blocks as `like`, for a vocabulary of words."""
+    torch.manual_seed(seed)
+    settings = {k: v for k, v in like.to_dict().items() if k not in ("architectures", "transformers_version")}
+    own = {"embedding_size": embedding, "vocab_size": code.size, "pad_token_id": code.pad}
+    return SpanDenoiser(DenoiserConfig(**settings | own))
+
+
+def allowed(logits: Tensor, code: WordCode, ends: Tensor | None) -> Tensor:
+    """Logits (B, L, V) without the unknown word; pad where the text is known to have ended and nowhere else."""
+    logits = logits.clone()
+    logits[..., code.unknown] = -torch.inf
+    if ends is not None:
+        pad = torch.arange(logits.shape[-1]) == code.pad
+        logits = logits.masked_fill(ends[..., None] != pad, -torch.inf)
+    return logits
+
+
+def train_denoiser(
+    denoiser: SpanDenoiser,
+    loss_of: Callable[[list[Sentence]], Tensor],
+    sentences: list[Sentence],
+    seconds: float,
+    batch: int,
+    seed: int,
+    keep: Path | None,
+    bfloat16: bool,
+) -> Trained:
+    denoiser.train()
+    torch.manual_seed(seed)
+    trained = train_for(seconds, loss_of, denoiser, endless(sentences, batch, seed), keep=keep, bfloat16=bfloat16)
+    denoiser.eval()
+    return trained
 
 
 def posterior(latents: Tensor, clean: Tensor, now: Tensor, after: Tensor) -> tuple[Tensor, float]:
@@ -130,7 +166,7 @@ def _controlled(
     latents: Tensor,
     mean: Tensor,
     deviation: float,
-    classifier: LatentClassifier,
+    guide: Guide,
     gamma: Tensor,
     updates: int,
     step_size: float,
@@ -143,6 +179,6 @@ def _controlled(
         for _ in range(updates):
             optimizer.zero_grad()
             stay = (moved - mean).square().sum() / (2 * max(deviation, 1e-3) ** 2)
-            (fluency * stay + F.softplus(-classifier(moved, level)).sum()).backward()
+            (fluency * stay - guide(moved, level).sum()).backward()
             optimizer.step()
     return moved.detach()
