@@ -32,7 +32,7 @@ def words_as_given(path: Path) -> list[Sentence]:
 
 
 def tagged(
-    path: Path, treebanks: Path, keep: Path, count: int = 20_000, seed: int = 0
+    path: Path, treebanks: Path, keep: Path, count: int = 8_000, seed: int = 0
 ) -> tuple[list[Sentence], Tagger]:
     """`count` sentences of a file with tags, and the tagger, without the fields that helped it.
 
@@ -64,7 +64,7 @@ def tagged(
 
 def _tagger(treebank: Path, keep: Path, seed: int) -> WordTagger:
     if not keep.is_file():
-        made = train_tagger(read_conllu(treebank), epochs=4, seed=seed)
+        made = train_tagger(read_conllu(treebank), epochs=3, seed=seed)
         state: dict[str, Any] = {"known": made.known, "labels": made.labels, "weights": made.state_dict()}
         keep.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, keep)
