@@ -79,20 +79,42 @@ def _evaluate(config: dict[str, Any]) -> int:
             f"{len(todo)} tasks, about {minutes:.0f} minutes if nothing is kept from before; {context.folder}"
         )
         whole = bar.add_task("tasks", total=len(todo))
+        finished: list[str] = []
 
         def told(what: TaskRecord | str) -> None:
             if isinstance(what, str):
                 bar.update(whole, description=what)
             elif what.result is not None:
                 bar.advance(whole)
+                finished.append(what.name)
                 kept = " (kept from before)" if what.resumed else ""
                 shown = "; ".join(f"{item.name} {item.shown()}" for item in what.result.figures[:3])
                 console.print(f"{what.name}: {shown}{kept}", highlight=False, markup=False)
 
-        record = evaluate(planned, context, told)
+        try:
+            record = evaluate(planned, context, told)
+        except KeyboardInterrupt:
+            _say_what_is_kept(console, finished, len(todo), context.folder)
+            raise
     _write_report(record, context.folder)
     print(context.folder / "report.html")
     return 0
+
+
+def _say_what_is_kept(console: Any, finished: list[str], total: int, folder: Path) -> None:
+    """A report of the tasks that are done, and how to go on."""
+    from diffusionlm.evaluation.harness import read_results
+
+    report = ""
+    if finished:
+        _write_report(read_results(folder), folder)
+        report = f", reported in {folder / 'report.html'}"
+    console.print(
+        f"{len(finished)} of {total} tasks are finished{report}. Texts and scores of the one at work are kept: the same "
+        "command goes on.",
+        highlight=False,
+        markup=False,
+    )
 
 
 def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context:

@@ -49,9 +49,35 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+SUMMARY_HEAD = ["task", "figure", "value (95 %)", "and its price", "minutes"]
+
+
+def summary(record: Mapping[str, Any]) -> list[list[str]]:
+    """A line for each task: its first figure, what it does to perplexity where it says so, and how long it took."""
+    lines = []
+    for name, task in record["tasks"].items():
+        if task["left_out"]:
+            continue
+        figures = TaskResult.from_dict(task).figures
+        first = figures[0] if figures else None
+        price = next((item for item in figures[1:] if item.name.startswith("perplexity ÷")), None)
+        lines.append(
+            [
+                name,
+                "" if first is None else first.name + (f" [{first.label}]" if first.label else ""),
+                "" if first is None else first.shown(),
+                "" if price is None else f"{price.name}: {price.shown()}",
+                f"{task['wall_seconds'] / 60:.1f}",
+            ]
+        )
+    return lines
+
+
 def to_markdown(record: Mapping[str, Any]) -> str:
     """The whole report."""
     parts = [f"# Evaluation of {record['checkpoint']['model']}", ""]
+    parts += [f"| {' | '.join(SUMMARY_HEAD)} |", "|---|---|---|---|---|"]
+    parts += [*(f"| {' | '.join(row)} |" for row in summary(record)), "", "## What was measured, and how", ""]
     parts += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts(record)), ""]
     for name, task in record["tasks"].items():
         parts += [f"## {name}", ""]
@@ -110,6 +136,8 @@ def to_html(record: Mapping[str, Any]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>',
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>',
         f"<h1>{html.escape(title)}</h1>",
+        _html_table(SUMMARY_HEAD, summary(record)),
+        "<h2>What was measured, and how</h2>",
         _html_table([], [list(row) for row in facts(record)]),
     ]
     plots = importlib.util.find_spec("matplotlib") is not None

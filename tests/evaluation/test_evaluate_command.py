@@ -71,7 +71,10 @@ def test_an_evaluation_leaves_figures_with_all_that_belongs_to_them_and_a_report
     assert page.count("<svg") == 1
     assert "http-equiv" not in page
     assert "src=" not in page
-    assert "control/semantic" in (bench / "out" / "report.md").read_text()
+    text = (bench / "out" / "report.md").read_text()
+    glance = text.partition("## What was measured")[0]
+    assert "| control/semantic | success | 100.0%" in glance
+    assert "perplexity ÷ unguided: " in glance
 
 
 def test_an_interrupted_evaluation_goes_on_and_writes_nothing_twice(bench, monkeypatch, capsys):
@@ -84,6 +87,8 @@ def test_an_interrupted_evaluation_goes_on_and_writes_nothing_twice(bench, monke
     record = results(bench)
     assert not record["complete"]
     assert list(record["tasks"]) == ["likelihood"]
+    assert "1 of 2 tasks are finished" in " ".join(capsys.readouterr().err.split())
+    assert "interrupted: the same command goes on" in (bench / "out" / "report.html").read_text()
     monkeypatch.setattr(ControlLength, "run", run)
     files = sorted((bench / "out" / "tasks").iterdir())
     before = [file.stat().st_mtime_ns for file in files]
