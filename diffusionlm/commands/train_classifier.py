@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.reader import Reader
+    from diffusionlm.text import TextTokenizer
     from diffusionlm.training.labelled import Example
 
 SUMMARY = "Train a small network that guidance asks (toxicity, names, tags) from labelled texts"
@@ -52,6 +54,7 @@ def _train(config: dict[str, Any]) -> int:
         raise ValueError(f"The folder {target} holds something else than a reader; give another export=FOLDER.")
     train, valid = read_data(config["data"], config["seed"])
     pipeline = DiffusionLMPipeline.from_pretrained(config["checkpoint"])
+    init = None if config["init"] is None else reader_of(config["init"], config["name"])
     labels, tags = label_names(train)
     labels, tags = config["sequence_labels"] or labels, config["token_labels"] or tags
     print(
@@ -66,6 +69,7 @@ def _train(config: dict[str, Any]) -> int:
         token_labels=tags,
         settings=settings,
         shape=config["shape"],
+        init=init,
         on_log=lambda figures: print(", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True),
     )
     figures = evaluate_reader(reader, pipeline, valid)
@@ -83,6 +87,27 @@ def _train(config: dict[str, Any]) -> int:
         save_reader(reader, draft)
     print(f"The reader is in {target}.")
     return 0
+
+
+def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:
+    """The reader of that name of a checkpoint, and the checkpoint's tokenizer.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint or it has no such reader.
+    """
+    from diffusionlm.folders import find_folder
+    from diffusionlm.guidance.reader_store import FOLDER, load_reader
+    from diffusionlm.text import TextTokenizer
+
+    home = find_folder(checkpoint)
+    known = sorted(path.parent.name for path in (home / FOLDER).glob("*/config.json"))
+    if name not in known:
+        raise FileNotFoundError(
+            f"init={checkpoint}: this checkpoint has no reader {name!r}; it has: {', '.join(known) or 'none'}. "
+            "Give a checkpoint that has one, or init=null."
+        )
+    tokenizer = TextTokenizer.from_pretrained(home / "tokenizer")
+    return load_reader(home / FOLDER / name, tokenizer.vocabulary), tokenizer
 
 
 def read_data(data: dict[str, Any], seed: int) -> tuple[list[Example], list[Example]]:

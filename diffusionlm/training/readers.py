@@ -20,9 +20,11 @@ from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale
 from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, ReaderBatch, label_names
 from diffusionlm.training.reader_settings import ReaderSettings
 from diffusionlm.training.tasks import WHOLE
+from diffusionlm.training.warm_start import warm_start_reader
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
+    from diffusionlm.text import TextTokenizer
 
 _EVALUATION = 7  # a stream of draws beside the steps'
 
@@ -56,6 +58,7 @@ def train_reader(
     settings: ReaderSettings | None = None,
     shape: dict[str, Any] | None = None,
     card: dict[str, Any] | None = None,
+    init: tuple[Reader, TextTokenizer] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
 ) -> Reader:
     """Trains a reader for a pipeline's vocabulary.
@@ -69,10 +72,11 @@ def train_reader(
         settings: of the training.
         shape: sizes of `ReaderConfig`, such as ``hidden_size``.
         card: facts to keep with the reader.
+        init: a reader to start from, and the tokenizer of the model that it reads, which may be another one.
         on_log: receives the step and mean losses.
 
     Raises:
-        ValueError: if there is nothing to learn.
+        ValueError: if there is nothing to learn, or ``init`` has other labels or sizes.
     """
     settings = settings or ReaderSettings()
     found_labels, found_tags = label_names(examples)
@@ -102,6 +106,8 @@ def train_reader(
             if reader.pool is not None:
                 rates = texts.labels.nanmean(0).nan_to_num(0.5).clamp(0.01, 0.99)
                 reader.pool.bias.copy_(rates.logit())
+        if init is not None:
+            warm_start_reader(reader, pipeline.tokenizer, *init)
         torch.nn.Module.to(reader, denoiser.device).train()
         training = denoiser.training
         denoiser.eval()

@@ -1,4 +1,4 @@
-"""Starting from the weights of another pipeline: fine-tuning, and moving a network to another vocabulary."""
+"""Starting from the weights of another pipeline or reader: fine-tuning, and moving a network to another vocabulary."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser import SpanDenoiser
+    from diffusionlm.guidance.reader import Reader
     from diffusionlm.text import TextTokenizer
 
 
@@ -52,6 +53,32 @@ def warm_start(
         value.copy_(_mean_rows(old[name], rows) if name in by_token else old[name])
     known = set(source_tokenizer.vocabulary.surfaces)
     return sum(surface in known for surface in tokenizer.vocabulary.surfaces)
+
+
+@torch.no_grad()
+def warm_start_reader(
+    reader: Reader, tokenizer: TextTokenizer, source: Reader, source_tokenizer: TextTokenizer
+) -> None:
+    """Copies the weights of a reader into another one, in place; new tokens begin at the mean of their pieces.
+
+    Args:
+        reader: the new one.
+        tokenizer: of the model that it reads.
+        source: where weights come from.
+        source_tokenizer: of the model that the source reads.
+
+    Raises:
+        ValueError: if labels or sizes differ; the message names them.
+    """
+    for name in ("sequence_labels", "token_labels", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+        old, new = getattr(source.config, name), getattr(reader.config, name)
+        if old != new:
+            raise ValueError(
+                f"init: the reader to start from has {name} {old}, the new one {new}; give the same ones, or init=null."
+            )
+    rows = pieces_of(tokenizer, source_tokenizer)
+    weights = source.state_dict()
+    reader.load_state_dict({**weights, "table": _mean_rows(weights["table"], rows)})
 
 
 def _per_token(name: str) -> bool:

@@ -7,12 +7,16 @@ import pytest
 import torch
 
 from diffusionlm import cli
+from diffusionlm.guidance.reader import Reader, ReaderConfig
 from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.text import TextTokenizer
 from diffusionlm.training.labelled import Example, Fields, read_examples
 from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, label_names, token_tags
 from diffusionlm.training.reader_settings import PLAIN_SIZE, ReaderSettings
 from diffusionlm.training.readers import area_under_curve, evaluate_reader, train_reader
+from diffusionlm.training.warm_start import pieces_of, warm_start_reader
 
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 KINDS = ("cheap", "Italian")
 
 
@@ -225,3 +229,27 @@ def test_the_command_trains_writes_and_reports(tiny_pipe, tmp_path, capsys):
     assert reader.config.card["texts"] == 32
     assert cli.main(["train-classifier"]) == 2
     assert "data.train is not set" in capsys.readouterr().err
+
+
+def test_a_reader_starts_from_that_of_another_vocabulary(tiny_pipe, tiny_tokenizer):
+    source = train_reader(
+        tiny_pipe, examples(), settings=ReaderSettings(max_steps=2, tokens_per_batch=150), shape=SMALL
+    )
+    other = TextTokenizer.train_bpe([example.text for example in examples()], vocab_size=280)
+    rows = pieces_of(other, tiny_tokenizer)
+    reader = Reader(ReaderConfig(other.vocab_size, "", ["river"], source.config.token_labels, **SMALL))
+    warm_start_reader(reader, other, source, tiny_tokenizer)
+    for i in range(other.vocab_size):
+        torch.testing.assert_close(reader.table[i], source.table[rows[i]].mean(0))
+    assert torch.equal(reader.pool.query, source.pool.query)
+    strange = Reader(ReaderConfig(other.vocab_size, "", ["lake"], source.config.token_labels, **SMALL))
+    with pytest.raises(ValueError, match=r"sequence_labels \['river'\], the new one \['lake'\]"):
+        warm_start_reader(strange, other, source, tiny_tokenizer)
+
+
+def test_the_command_says_which_readers_there_are_to_start_from(tiny_pipe, tmp_path, capsys):
+    tiny_pipe.save_pretrained(tmp_path / "model")
+    (tmp_path / "data.jsonl").write_text(json.dumps({"text": "A pub.", "label": 1}) + "\n")
+    where = [f"checkpoint={tmp_path / 'model'}", f"init={tmp_path / 'model'}", f"data.train={tmp_path / 'data.jsonl'}"]
+    assert cli.main(["train-classifier", "name=river", *where, f"data.valid={tmp_path / 'data.jsonl'}"]) == 2
+    assert "has no reader 'river'; it has: none" in capsys.readouterr().err
