@@ -59,19 +59,24 @@ def train_for(
         losses, before = state["losses"], state["trained"]["seconds"]
     began = kept_at = time.process_time()
     fresh = before >= seconds and bool(losses)
-    while not fresh and (not losses or before + time.process_time() - began < seconds):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (len(losses) + 1) / WARMUP)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss = loss_of(next(batches))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(chosen, 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        if keep is not None and time.process_time() - kept_at > KEEP_SECONDS:
-            kept_at = time.process_time()
-            _keep(keep, model, optimizer, losses, before + kept_at - began)
+    try:
+        while not fresh and (not losses or before + time.process_time() - began < seconds):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * min(1.0, (len(losses) + 1) / WARMUP)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                loss = loss_of(next(batches))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(chosen, 1.0)
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            if keep is not None and time.process_time() - kept_at > KEEP_SECONDS:
+                kept_at = time.process_time()
+                _keep(keep, model, optimizer, losses, before + kept_at - began)
+    except KeyboardInterrupt:
+        if keep is not None and losses:
+            _keep(keep, model, optimizer, losses, before + time.process_time() - began)
+        raise
     if keep is not None and not fresh:
         _keep(keep, model, optimizer, losses, before + time.process_time() - began)
     return _facts(losses, before if fresh else before + time.process_time() - began)

@@ -271,6 +271,19 @@ def test_training_lowers_a_loss_and_goes_on_where_it_stopped(tiny_tokenizer, tmp
     assert more.first_loss < 99.0
 
 
+def test_an_interrupted_training_keeps_its_steps(tmp_path):
+    model = nn.Linear(1, 1)
+
+    def loss_of(batch):
+        if batch == [3]:
+            raise KeyboardInterrupt
+        return model.weight.square().sum()
+
+    with pytest.raises(KeyboardInterrupt):
+        train_for(9.0, loss_of, model, iter([[1], [2], [3]]), keep=tmp_path / "kept.pt")
+    assert train_for(0.0, loss_of, model, iter([[3]]), keep=tmp_path / "kept.pt").steps == 2
+
+
 @pytest.mark.parametrize("task", ["content", "length", "pos"])
 def test_every_way_to_write_has_a_row(task, bench, tiny_tokenizer, capsys, monkeypatch):
     Peer.create(tiny_tokenizer, TrainOptions(params=3e4, layers=1)).save(bench / "peer")
