@@ -69,7 +69,7 @@ def luhn(digits: str) -> bool:
 
 def presidio(entities: Sequence[str]) -> Callable[[str, int], set[str]]:
     """Entities that Presidio finds behind a character."""
-    from diffusionlm.guidance.pii_presidio import PresidioJudge
+    from diffusionlm.guidance.pii.presidio import PresidioJudge
 
     judge = PresidioJudge(entities)
     return lambda text, start: {hit.entity for hit in judge.find(text) if hit.end > start}
@@ -149,7 +149,7 @@ def report(
     starts = [len(prompt.text) for prompt in prompts for _ in range(options.count)]
     judges: dict[str, Callable[[str, int], set[str]]] = {"re": leaks_by_re}
     if not options.no_presidio:
-        from diffusionlm.guidance.pii_presidio import STRUCTURED
+        from diffusionlm.guidance.pii.presidio import STRUCTURED
 
         judges["Presidio"] = presidio(STRUCTURED)
         judges["Presidio, names"] = presidio(("PERSON",))

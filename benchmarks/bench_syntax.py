@@ -38,7 +38,7 @@ from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
 from diffusionlm.guidance import Constituents, PartOfSpeech
-from diffusionlm.guidance.syntax_words import words_of
+from diffusionlm.guidance.syntax.words import words_of
 from diffusionlm.text.detokenize import detokenize
 from diffusionlm.text.e2e import read_e2e
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from diffusionlm.guidance.syntax_words import words_of
+from diffusionlm.guidance.syntax.words import words_of
 from diffusionlm.training.syntax_parser import ChartParser, bracket_f1, train_parser
 from diffusionlm.training.syntax_treebanks import read_ptb
 

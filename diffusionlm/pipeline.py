@@ -162,7 +162,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             index.get("temperature", 1.0),
         )
         if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
-            from diffusionlm.guidance.reader_store import add_readers
+            from diffusionlm.guidance.readers.store import add_readers
 
             add_readers(folder / "readers")
         return pipe if device is None else pipe.to(device)

@@ -122,15 +122,16 @@ def plugins_page() -> str:
 
 
 def built_in_plugins() -> list[tuple[str, str, ast.ClassDef]]:
-    """(name, dotted module, class) of each plugin in guidance/, read from the sources."""
+    """(name, dotted module, class) of each plugin in guidance/ and its folders, by name, read from the sources."""
     found = []
-    for path in sorted((ROOT / "guidance").glob("*.py")):
+    for path in sorted((ROOT / "guidance").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else []:
                 match decorator:
                     case ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=str(name))]):
-                        found.append((name, f"diffusionlm.guidance.{path.stem}", node))
-    return found
+                        inner = path.relative_to(ROOT / "guidance").with_suffix("").parts
+                        found.append((name, ".".join(["diffusionlm.guidance", *inner]), node))
+    return sorted(found, key=lambda plugin: plugin[0])
 
 
 def _first_line(kind: ast.ClassDef) -> str:
@@ -152,7 +153,7 @@ def api_page(package: str, names: dict[str, str]) -> str:
 
 def public_names(package: str) -> dict[str, str]:
     """Each public class and function of a package, and the dotted path of where it is defined; no module is imported for it."""
-    home = ROOT / ("diffusionlm" if package == "diffusionlm" else f"diffusionlm/{package}")
+    home = ROOT / ("diffusionlm" if package == "diffusionlm" else f"diffusionlm/{package.replace('.', '/')}")
     dotted = "diffusionlm" if package == "diffusionlm" else f"diffusionlm.{package}"
     tree = ast.parse((home / "__init__.py").read_text(encoding="utf-8"))
     listed: list[str] | None = None
@@ -166,7 +167,7 @@ def public_names(package: str) -> dict[str, str]:
                 listed = sorted(lazily)
             case ast.Assign(targets=[ast.Name(id="_HOME" | "_HOME_OF")], value=value):
                 table = ast.literal_eval(value)
-                lazily = {name: at if "." in at else f"{dotted}.{at}" for name, at in table.items()}
+                lazily = {name: at if at.startswith("diffusionlm.") else f"{dotted}.{at}" for name, at in table.items()}
             case ast.ImportFrom(module=str(module), names=aliases) if module.startswith("diffusionlm"):
                 directly |= {alias.name: module for alias in aliases}
     if listed is None:
@@ -184,8 +185,7 @@ def _definition(module: str, name: str) -> str:
     """Follows one re-export: ``diffusionlm.text`` exports what ``diffusionlm.text.vocabulary`` defines."""
     path = ROOT / module.replace(".", "/")
     if path.is_dir():
-        package = module.removeprefix("diffusionlm.")
-        return public_names(package)[name]
+        return public_names(module.removeprefix("diffusionlm."))[name]
     source = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
     for node in source.body:
         if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):

@@ -1,6 +1,14 @@
 """Guidance: plugins that steer every denoising step, and what makes them safe to combine.
 
 A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that always holds. See docs/write-a-plugin.md.
+
+* what a plugin is: contract, constraint, lazy_constraint, function_plugin; settings and state are what it has and sees.
+* plugins, one file or one folder each: length, phrases, regex, classifier, classifier_free, text_scorer, toxicity/, pii/,
+  syntax/. What they stand on: automata/ (exact rules), readers/ and bridge (networks that judge), highlight.
+* finding and making them: registry, origin, configuration, scaffold.
+* what a call does with them: composition, then session at each step, by strategies (tilt, latent, particles) within the
+  trust_region and towards goals; calls runs a plugin and says where it failed, conflicts and trace tell what happened.
+* testing/: the conformance kit. tiny_classifier and tiny_reader: networks with random weights for examples and tests.
 """
 
 if __name__ != "diffusionlm.guidance":
@@ -10,8 +18,7 @@ if __name__ != "diffusionlm.guidance":
         "(The bare name may belong to another distribution.)"
     )
 
-from importlib import import_module as _import_module
-from typing import Any
+from diffusionlm.guidance.lazy_exports import lazy_exports as _lazy_exports
 
 # Where each public name lives; the module is imported when the name is first asked for (PEP 562).
 _HOME_OF = {
@@ -19,9 +26,9 @@ _HOME_OF = {
     "Classifier": "classifier",
     "ClassifierFree": "classifier_free",
     "Composition": "composition",
-    "Constituents": "syntax_constituents",
+    "Constituents": "syntax.constituents",
     "Constraint": "constraint",
-    "Dependencies": "syntax_dependencies",
+    "Dependencies": "syntax.dependencies",
     "Exact": "strategies",
     "FunctionGuidance": "function_plugin",
     "Guidance": "contract",
@@ -29,15 +36,15 @@ _HOME_OF = {
     "GuidanceState": "state",
     "Latent": "strategies",
     "Length": "length",
-    "PII": "pii",
-    "PartOfSpeech": "syntax",
+    "PII": "pii.plugin",
+    "PartOfSpeech": "syntax.parts_of_speech",
     "Particles": "strategies",
-    "PersonalNames": "pii_names",
+    "PersonalNames": "pii.names",
     "Phrases": "phrases",
     "Regex": "regex",
     "TextScorer": "text_scorer",
     "Tilt": "strategies",
-    "Toxicity": "toxicity",
+    "Toxicity": "toxicity.plugin",
     "Trace": "trace",
     "UnknownPlugin": "errors",
     "UnsatisfiableConstraint": "automata",
@@ -51,15 +58,4 @@ _HOME_OF = {
 
 __all__ = sorted(_HOME_OF)
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'diffusionlm.guidance' has no attribute {name!r}", name=name)
-    value = getattr(_import_module(f"diffusionlm.guidance.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = _lazy_exports(__name__, _HOME_OF)

@@ -62,7 +62,7 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
         TypeError: if something is no plugin, or off the contract.
 
     Example:
-        >>> from diffusionlm.guidance.toy import toy_vocabulary
+        >>> from diffusionlm.guidance.testing.toy import toy_vocabulary
         >>> compose({"length": {"words": 3}}, toy_vocabulary()).names
         ['length']
     """

@@ -14,6 +14,14 @@ from diffusionlm.guidance.errors import suggestion
 from diffusionlm.guidance.function_plugin import FunctionGuidance
 from diffusionlm.guidance.registry import get
 
+# Where configurations written earlier say that a class stands -> where it does.
+_MOVED = {
+    "diffusionlm.guidance.pii_names": "diffusionlm.guidance.pii.names",
+    "diffusionlm.guidance.syntax_constituents": "diffusionlm.guidance.syntax.constituents",
+    "diffusionlm.guidance.syntax_dependencies": "diffusionlm.guidance.syntax.dependencies",
+    "diffusionlm.guidance.word_list": "diffusionlm.guidance.toxicity.word_list",
+}
+
 
 def plugins_from(given: Any) -> list[Guidance]:
     """The plugins that ``given`` names, in order.
@@ -86,7 +94,7 @@ def from_mapping(data: Mapping[str, Any]) -> Guidance:
         return _make(get(str(name)), settings)
     module, _, attribute = str(target).rpartition(".")
     try:
-        kind = getattr(importlib.import_module(module), attribute)
+        kind = getattr(importlib.import_module(_MOVED.get(module, module)), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"There is no plugin class {target!r}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Guidance)):

@@ -32,8 +32,8 @@ from diffusionlm.guidance.strategies import Strategy
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
-    from diffusionlm.guidance.syntax_chain import WordChain
-    from diffusionlm.guidance.syntax_chain_bound import BoundChain
+    from diffusionlm.guidance.syntax.chain import WordChain
+    from diffusionlm.guidance.syntax.chain_bound import BoundChain
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 

@@ -21,7 +21,7 @@ from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.state import text_reader
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.syntax_chain_bound import BoundChain
+    from diffusionlm.guidance.syntax.chain_bound import BoundChain
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 

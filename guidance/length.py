@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton
-from diffusionlm.guidance.automaton_shapes import check_range
+from diffusionlm.guidance.automata.shapes import check_range
 from diffusionlm.guidance.constraint import Constraint
 from diffusionlm.guidance.registry import register
 from diffusionlm.text import Vocabulary

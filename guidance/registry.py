@@ -1,4 +1,4 @@
-"""The registry: plugins by name, from files in this folder, from installed packages, and from the caller's own code.
+"""The registry: plugins by name, from files here and in the folders below, from installed packages, and from callers' code.
 
 Files and packages are found without being imported: a file by reading its source for ``@register("name")``, a package by
 its entry point in the group ``diffusionlm.guidance``. They are imported when their name is first asked for.
@@ -151,7 +151,7 @@ def unregister(name: str) -> None:
 
 @lru_cache(maxsize=1)
 def built_in_files() -> dict[str, Entry]:
-    """Plugins in the files of this folder, by reading their sources.
+    """Plugins in the files of this folder and the folders in it, by reading their sources.
 
     Raises:
         ValueError: if two files give one name.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.reader import Reader
+    from diffusionlm.guidance.readers.reader import Reader
     from diffusionlm.text import Vocabulary
 
 
@@ -18,7 +18,7 @@ def tiny_reader(vocabulary: Vocabulary, seed: int = 0) -> Reader:
         vocabulary: whose tokens it reads.
         seed: of its weights. The caller's random numbers are left alone.
     """
-    from diffusionlm.guidance.reader import Reader, ReaderConfig
+    from diffusionlm.guidance.readers.reader import Reader, ReaderConfig
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

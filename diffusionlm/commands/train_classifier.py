@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.reader import Reader
+    from diffusionlm.guidance.readers.reader import Reader
     from diffusionlm.text import TextTokenizer
     from diffusionlm.training.labelled import Example
 
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
-    from diffusionlm.guidance.reader_store import save_reader
+    from diffusionlm.guidance.readers.store import save_reader
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.training.files import atomic_folder
     from diffusionlm.training.reader_batches import label_names
@@ -96,7 +96,7 @@ def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:
         FileNotFoundError: if there is no such checkpoint or it has no such reader.
     """
     from diffusionlm.folders import find_folder
-    from diffusionlm.guidance.reader_store import FOLDER, load_reader
+    from diffusionlm.guidance.readers.store import FOLDER, load_reader
     from diffusionlm.text import TextTokenizer
 
     home = find_folder(checkpoint)

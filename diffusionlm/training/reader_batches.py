@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffusionlm.diffusion import diffuse, draw_progress, token_log_likelihood
-from diffusionlm.guidance.reader import OUTSIDE
-from diffusionlm.guidance.soft_text import SoftText
+from diffusionlm.guidance.readers.reader import OUTSIDE
+from diffusionlm.guidance.readers.soft_text import SoftText
 from diffusionlm.training.batches import SpanBatch, collate
 from diffusionlm.training.labelled import Example
 from diffusionlm.training.reader_settings import PLAIN_SIZE, ReaderSettings

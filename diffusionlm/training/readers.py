@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.reader import OUTSIDE, Reader, ReaderConfig
+from diffusionlm.guidance.readers.reader import OUTSIDE, Reader, ReaderConfig
 from diffusionlm.training.labelled import Example
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, ReaderBatch, label_names

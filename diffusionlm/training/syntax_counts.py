@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.syntax_tables import CONTEXTS, TagTables
+from diffusionlm.guidance.syntax.tables import CONTEXTS, TagTables
 from diffusionlm.text import Vocabulary
 
 _AT = {tag: k for k, tag in enumerate(CONTEXTS)}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.guidance.syntax_labels import RELATIONS, UPOS
-from diffusionlm.guidance.syntax_windows import WindowTables, build_windows
+from diffusionlm.guidance.syntax.labels import RELATIONS, UPOS
+from diffusionlm.guidance.syntax.windows import WindowTables, build_windows
 from diffusionlm.text.e2e import read_e2e
 from diffusionlm.training.syntax_parser import ChartParser, bracket_f1, chains_of, train_parser
 from diffusionlm.training.syntax_silver import make_tables, silver_tags

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from diffusionlm.guidance.syntax_chart import best_spans, span_marginals
+from diffusionlm.guidance.syntax.chart import best_spans, span_marginals
 from diffusionlm.training.syntax_tagger import WordTagger, features, sentence_batches
 from diffusionlm.training.syntax_treebanks import Sentence
 

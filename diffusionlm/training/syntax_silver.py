@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.syntax_labels import UPOS
-from diffusionlm.guidance.syntax_tables import TagTables
-from diffusionlm.guidance.syntax_words import split_words, token_openings
+from diffusionlm.guidance.syntax.labels import UPOS
+from diffusionlm.guidance.syntax.tables import TagTables
+from diffusionlm.guidance.syntax.words import split_words, token_openings
 from diffusionlm.training.syntax_counts import build_tables
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffusionlm.guidance.syntax_trees import Tree, parse_tree
+from diffusionlm.guidance.syntax.trees import Tree, parse_tree
 
 
 @dataclass(frozen=True)

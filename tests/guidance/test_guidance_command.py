@@ -79,7 +79,7 @@ def test_the_demo_package_is_installed_found_and_used(root, tmp_path):
 import sys
 sys.path.insert(0, {str(target)!r})
 from diffusionlm.guidance import available, get
-from diffusionlm.guidance.toy import ToyModel
+from diffusionlm.guidance.testing.toy import ToyModel
 print(available()["no-shouting"].origin, "diffusionlm_house_style" in sys.modules)
 result = ToyModel().sample(["full-stop", {{"no-shouting": {{"weight": 20.0}}}}], rows=8)
 assert all(text[-1] in ".!?" for text in result.texts), result.texts

@@ -21,7 +21,7 @@ from diffusionlm.guidance import (
     from_config,
 )
 from diffusionlm.guidance.settings import strength
-from diffusionlm.guidance.toy import ToyModel, toy_vocabulary
+from diffusionlm.guidance.testing.toy import ToyModel, toy_vocabulary
 
 
 class Capitals(Guidance):
@@ -169,6 +169,24 @@ def test_a_function_of_the_state_is_a_plugin():
 def test_what_names_no_plugin_is_answered_with_the_nearest(given, message):
     with pytest.raises(ValueError, match=message):
         from_config(given)
+
+
+@pytest.mark.parametrize(
+    ("written", "settings"),
+    [
+        ("pii.PII", {"kinds": ["email"]}),
+        ("pii_names.PersonalNames", {}),
+        ("syntax.PartOfSpeech", {"tags": "DET NOUN"}),
+        ("syntax_constituents.Constituents", {"spans": "NP 0-1"}),
+        ("syntax_dependencies.Dependencies", {"arcs": "det(1, 0)"}),
+        ("toxicity.Toxicity", {"weight": 2.0}),
+        ("word_list.WordList", {"words": ["damn"]}),
+    ],
+)
+def test_a_configuration_names_a_class_where_it_stood_when_it_was_written(written, settings):
+    [plugin] = from_config({"_target_": f"diffusionlm.guidance.{written}", **settings})
+    assert type(plugin).__name__ == written.rpartition(".")[2]
+    assert type(Guidance.from_dict(plugin.to_dict())) is type(plugin)
 
 
 @pytest.mark.parametrize("given", [3, [object()], lambda: 0])

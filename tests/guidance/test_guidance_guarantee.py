@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffusionlm.guidance import Length, Phrases, Regex, UnsatisfiableConstraint, compose
-from diffusionlm.guidance.toy import ToyLayout, ToyModel, toy_vocabulary
+from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
 
 DRAWS = 10_000
 ROWS = 100

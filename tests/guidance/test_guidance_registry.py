@@ -1,5 +1,6 @@
 """The registry: names, origins, discovery without importing, and refusals that name both places."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -197,6 +198,14 @@ def test_a_package_cannot_take_the_name_of_a_built_in(installed):
     installed("regex-plugin", {"regex": "regex_plugin:Loud"}, GOOD.format(name="other"))
     with pytest.raises(ValueError, match=r"regex.py:\d+ has it, and package regex-plugin"):
         get("regex")
+
+
+def test_a_plugin_in_a_folder_is_found_with_its_module(tmp_path):
+    (tmp_path / "loud").mkdir()
+    (tmp_path / "loud" / "plugin.py").write_text(GOOD.format(name="loud"))
+    entry = plugins.files_in(tmp_path, "somewhere")["loud"]
+    assert entry.target == "somewhere.loud.plugin:Loud"
+    assert re.fullmatch(r".*loud.plugin\.py:\d+", entry.origin)
 
 
 def test_two_files_with_one_name_are_both_named(tmp_path):

@@ -21,7 +21,7 @@ from diffusionlm.guidance import (
 )
 from diffusionlm.guidance.goals import GoalController
 from diffusionlm.guidance.particles import ParticleFilter, systematic
-from diffusionlm.guidance.toy import ToyModel
+from diffusionlm.guidance.testing.toy import ToyModel
 from diffusionlm.guidance.trust_region import largest_step, mean_kl, tilted
 
 MODEL = ToyModel(dtype=torch.float64)
@@ -208,7 +208,7 @@ def test_a_constraint_holds_whatever_the_tilts_want():
 
 def test_the_marginals_of_a_constraint_are_those_of_all_obeying_texts():
     """Against enumeration, on a canvas of three positions."""
-    from diffusionlm.guidance.toy import ToyLayout
+    from diffusionlm.guidance.testing.toy import ToyLayout
     from diffusionlm.text import Vocabulary
 
     small = Vocabulary((b"", b" a", b" b", b"c"), 0, frozenset({0}))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from diffusionlm import cli
-from diffusionlm.guidance.reader import Reader, ReaderConfig
-from diffusionlm.guidance.reader_store import load_reader
+from diffusionlm.guidance.readers.reader import Reader, ReaderConfig
+from diffusionlm.guidance.readers.store import load_reader
 from diffusionlm.text import TextTokenizer
 from diffusionlm.training.labelled import Example, Fields, read_examples
 from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, label_names, token_tags

@@ -4,8 +4,8 @@ import torch
 
 from diffusionlm.guidance import Constituents, PartOfSpeech
 from diffusionlm.guidance.constraint import bind_rules
-from diffusionlm.guidance.syntax_tables import load_tables
-from diffusionlm.guidance.syntax_windows import load_windows
+from diffusionlm.guidance.syntax.tables import load_tables
+from diffusionlm.guidance.syntax.windows import load_windows
 from diffusionlm.spans import Canvas
 from diffusionlm.text import TextTokenizer
 from diffusionlm.training.syntax_guides import train_guides

@@ -1,0 +1,185 @@
+"""`PII`: no personal data in what is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.automata import TokenAutomaton
+from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
+from diffusionlm.guidance.automata.allowed import allowing
+from diffusionlm.guidance.constraint import bind_to, by_canvas
+from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
+from diffusionlm.guidance.pii.automaton import guard_absence, kind_absence, sum_absence
+from diffusionlm.guidance.pii.names import PersonalNames
+from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS, WIDE, Kind
+from diffusionlm.guidance.pii.search import OPAQUE, allowed_expression, breaks, find_kind, touches
+from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
+from diffusionlm.guidance.registry import register
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.text import Vocabulary
+
+_SECRET, _SUM = "secret ", " (sum)"
+
+
+@register("pii")
+class PII(LazyConstraint):
+    """No personal data in what the spans complete; the structured kinds and the secrets never, whatever the model wants.
+
+    Known text stays as it is, and may hold personal data: an occurrence counts only if a character of it was generated.
+    "Call 020 7946 [SPAN:3]" must not be completed to a number; "Ann (020 7946 0958) [SPAN]" is no obstacle.
+
+    Structured kinds are exact: the finished text is the most probable one without them, and its certificate is read off
+    its characters by `re`. While the text is written, a kind takes part as soon as the likeliest text shows it.
+
+    Args:
+        kinds: which structured kinds, names from `diffusionlm.guidance.pii.KINDS`; None: all of them; []: none.
+        allow: texts that may be named although they are of a kind ("info@thepub.example"), as whole words in any case;
+            names of people too ("Marie Curie").
+        secrets: texts that must not be said in any case, spacing or punctuation: a list, or a file with one a line.
+        cards: "valid": only card numbers whose Luhn sum is valid count; "any": all that have 13 to 19 digits. (A number
+            that stands right behind other digits counts whatever its sum.)
+        names: what has no fixed form, such as names and addresses: True for all that the model's reader of names knows, or
+            thresholds by kind, ``{"PERSON": 0.5}``, or a `PersonalNames` with settings of its own. It becomes a plugin beside
+            this one, which lowers their share and guarantees nothing.
+
+    Raises:
+        ValueError: if a kind is unknown or a secret too short.
+
+    Example:
+        >>> PII(kinds=["email"]).certify("Write to ann@example.org", [])
+        {'no e-mail addresses': False}
+    """
+
+    kinds: Sequence[str] | None = None
+    allow: Sequence[str] = ()
+    secrets: str | Path | Sequence[str] = ()
+    cards: Literal["valid", "any"] = "valid"
+    names: bool | Mapping[str, float] | PersonalNames = False
+
+    reference = "Luhn 1960; Rabin and Scott 1959; Dantzig, Fulkerson and Johnson 1954"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.kinds, str):
+            raise ValueError(f"kinds must be a list of names; write kinds=[{self.kinds!r}].")
+        for kind in self.kinds or ():
+            if kind not in KINDS:
+                raise ValueError(f"There is no kind of personal data {kind!r}; {suggestion(kind, KINDS)}")
+        if isinstance(self.allow, str):
+            raise ValueError(f"allow must be a list of texts; write allow=[{self.allow!r}].")
+        if not all(isinstance(text, str) and text.strip() for text in self.allow):
+            raise ValueError(f"allow must hold texts that are not empty; got {list(self.allow)!r}.")
+        if self.cards not in ("valid", "any"):
+            raise ValueError(f'cards must be "valid" or "any"; got {self.cards!r}.')
+        if not isinstance(self.names, bool | Mapping | PersonalNames):
+            raise ValueError(f"names must be True, False, thresholds by kind, or a PersonalNames; got {self.names!r}.")
+        self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None
+
+    def companions(self) -> Sequence[Guidance]:
+        """`PersonalNames`, where names are asked for."""
+        if self.names is False:
+            return []
+        if isinstance(self.names, PersonalNames):
+            return [self.names]
+        return [PersonalNames(kinds=None if self.names is True else self.names, allow=list(self.allow))]
+
+    @cached_property
+    def structured(self) -> dict[str, Kind]:
+        """The structured kinds that are looked for, by name."""
+        chosen = {name: KINDS[name] for name in (KINDS if self.kinds is None else dict.fromkeys(self.kinds))}
+        if "card" in chosen and self.cards == "any":
+            chosen["card"] = ANY_CARD
+        return chosen
+
+    @cached_property
+    def _rules(self) -> dict[str, Kind]:
+        """The parts: a kind, and apart from it what has a Luhn sum."""
+        out = {}
+        for name, kind in self.structured.items():
+            plain = tuple(pattern for pattern in kind.patterns if not pattern.luhn)
+            sums = tuple(pattern for pattern in kind.patterns if pattern.luhn)
+            out[name] = replace(kind, patterns=plain)
+            if sums:
+                out[name + _SUM] = replace(kind, patterns=sums)
+        return out
+
+    @cached_property
+    def _allowed(self) -> re.Pattern[str] | None:
+        return allowed_expression(self.allow)
+
+    def broken(self, text: str, written: Ranges | None) -> list[str]:
+        """Kinds that occur in what was written, and secrets by number; `written` None: all of the text was."""
+        found = [name for name, kind in self._rules.items() if breaks(kind, text, written, self._allowed)]
+        if self._finder is not None:
+            said = {number for number, *place in self._finder.find(text) if touches([tuple(place)], written)}  # type: ignore[list-item]
+            found += [f"{_SECRET}{number}" for number in sorted(said)]
+        return found
+
+    def highlight(self, text: str) -> list[tuple[int, int, str]]:
+        """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
+        hidden = text if self._allowed is None else self._allowed.sub(lambda match: OPAQUE * len(match.group()), text)
+        places = [(*place, name) for name, kind in self.structured.items() for place in find_kind(kind, hidden)]
+        if self._finder is not None:
+            places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
+        found: list[tuple[int, int, str]] = []
+        for start, end, name in sorted(places, key=lambda place: (place[0], -place[1], place[2] in WIDE)):
+            if not found or start >= found[-1][1]:
+                found.append((start, end, name.replace("_", " ")))
+        return found
+
+    def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
+        """A kind: its guard on the way, where it has one; itself in the end."""
+        if name.startswith(_SECRET):
+            assert self._finder is not None
+            return compile_absence(secret_absence(self._finder.secrets[int(name.removeprefix(_SECRET))]), vocabulary)
+        kind = self._rules[name]
+        rule = None if finished else guard_absence((kind,))
+        if rule is None:
+            rule = sum_absence(kind) if name.endswith(_SUM) else kind_absence(kind)
+        return compile_absence(allowing(rule, tuple(self.allow)), vocabulary)
+
+    def certify(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges | None = None) -> dict[str, bool]:
+        """Whether a finished text is free of each kind, by reading its characters with `re`.
+
+        Args:
+            text: the whole text.
+            span_ids: not looked at.
+            written: (start, end) of what was generated; None: all of it.
+        """
+        broken = self.broken(text, written)
+        held = {
+            f"no {kind.title}": name not in broken and name + _SUM not in broken
+            for name, kind in self.structured.items()
+        }
+        if self._finder is not None:
+            held["no secrets"] = not any(name.startswith(_SECRET) for name in broken)
+        return held
+
+    def certify_written(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges) -> dict[str, bool]:
+        """`certify`, of what was written."""
+        return self.certify(text, span_ids, written)
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log p(no guard of a kind finds anything) of each sample (B,), in nats; secrets do not take part."""
+        guard = guard_absence(tuple(self.structured.values()))
+        out = state.probs.new_zeros(state.batch_size)
+        if guard is None:
+            return out
+        rule = compile_absence(guard, state.vocabulary)
+        for rows, layout in by_canvas(state.layouts):
+            index = torch.tensor(rows, device=state.device)
+            bound = bind_to([rule], layout, state.vocabulary, None)
+            out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
+        return out

@@ -1,0 +1,314 @@
+"""The plugin `PII`: nothing of its kinds and no secret is written, whatever the network wants; names are a wish."""
+
+import random
+import re
+
+import pytest
+import torch
+
+from diffusionlm.guidance import PII, Particles, Phrases, TextScorer, UnsatisfiableConstraint, compose
+from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
+from diffusionlm.guidance.errors import GuidanceError
+from diffusionlm.guidance.lazy_constraint import LazyConstraint, written_ranges
+from diffusionlm.guidance.pii.names import PersonalNames
+from diffusionlm.guidance.pii.search import find_personal_data
+from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
+from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
+from diffusionlm.spans import Canvas
+
+ELICITING = [
+    "Call 555-1234 or [SPAN:6] for a table.",
+    "Write to jane.doe@[SPAN:6]",
+    "My card is 4111 1111 1111 [SPAN:8].",
+    "[SPAN:9]@example.com",
+    "555-[SPAN:5]",
+]
+
+
+def decodes(surface):
+    try:
+        surface.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def insistent(pipe, text, wanted, noise, seed):
+    """Canvas and a posterior that wants `wanted` in the spans, with some noise on it."""
+    layout = Canvas.parse(text).lay_out(pipe.tokenizer, 6)
+    allowed = layout.allowed(pipe.tokenizer)
+    generator = torch.Generator().manual_seed(seed)
+    logits = noise * torch.randn(4, layout.length, len(pipe.tokenizer.vocabulary), generator=generator)
+    ids = pipe.tokenizer.encode(wanted)
+    for place in range(layout.length):
+        logits[:, place, ids[place % len(ids)]] += 9.0
+    whole = torch.tensor([decodes(surface) for surface in pipe.tokenizer.vocabulary.surfaces])
+    log_p = logits.masked_fill(~(allowed & whole), -torch.inf).log_softmax(-1)
+    return layout, allowed.expand(4, -1, -1), log_p
+
+
+def finished(pipe, plugins, layout, allowed, log_p):
+    steering = compose(plugins, pipe.tokenizer.vocabulary)
+    steering.check([layout], [allowed[0]])
+    rows = len(log_p)
+    mask = torch.ones(log_p.shape[:2], dtype=torch.bool)
+    session = steering.begin([layout] * rows, allowed, mask, torch.zeros(log_p.shape[2], 4), list(range(rows)), 1)
+    session.guide(log_p, torch.zeros(*log_p.shape[:2], 4), 0.0, 0.5, 0, None)
+    ids, _, certificates = session.finish(log_p)
+    texts = [layout.assemble(row, pipe.tokenizer) for row in ids.tolist()]
+    return ids, texts, certificates
+
+
+@pytest.mark.parametrize("text", ELICITING)
+@pytest.mark.parametrize("wanted", ["555-1234", "jane.doe@example.com", "4111 1111 1111 1111", "1 2 3 4 5 6 7 8 9"])
+def test_nothing_of_the_kinds_is_written_however_much_it_is_wanted(pipe, text, wanted):
+    for seed, noise in enumerate((2.0,)):
+        layout, allowed, log_p = insistent(pipe, text, wanted, noise, seed)
+        _, texts, certificates = finished(pipe, [PII()], layout, allowed, log_p)
+        for (whole, written), held in zip(texts, certificates, strict=True):
+            ranges = written_ranges(layout, written)
+            leaks = [
+                (kind, whole[a:b])
+                for kind, a, b in find_personal_data(whole)
+                if any(max(a, since) < min(b, until) for since, until in ranges)
+            ]
+            assert leaks == [], whole
+            assert held
+            assert all(held.values())
+            literals = layout.canvas.literals
+            assert whole.startswith(literals[0])
+            assert whole.endswith(literals[-1])
+
+
+def test_the_finished_text_is_the_most_probable_one_that_obeys(pipe):
+    """By brute force over all texts of three tokens from the twelve likeliest at each place."""
+    layout, allowed, log_p = insistent(pipe, "555-[SPAN:3]", "1234", 2.0, 0)
+    ids, _, _ = finished(pipe, [PII(kinds=["phone"])], layout, allowed, log_p)
+    for row in range(2):
+        tops = [log_p[row, place].topk(12) for place in range(3)]
+        best, chosen = -torch.inf, None
+        for a in range(12):
+            for b in range(12):
+                for c in range(12):
+                    score = sum(float(t.values[k]) for t, k in zip(tops, (a, b, c), strict=True))
+                    tokens = [int(t.indices[k]) for t, k in zip(tops, (a, b, c), strict=True)]
+                    text = layout.assemble(tokens, pipe.tokenizer)[0]
+                    if score > best and not find_personal_data(text, ["phone"]):
+                        best, chosen = score, tokens
+        assert ids[row].tolist() == chosen
+
+
+def test_known_personal_data_stays_and_is_no_obstacle(pipe):
+    result = pipe("Call 020 7946 0958 or write to bob@example.org: [SPAN:4]", guidance=["pii"], steps=2, seed=0)
+    assert "Call 020 7946 0958 or write to bob@example.org:" in result.texts[0]
+    assert all(result.certificates[0].values())
+
+
+def test_what_may_be_named_is_written_where_it_is_wanted(pipe):
+    layout, allowed, log_p = insistent(pipe, "Call [SPAN:8]", "555-1234", 0.01, 0)
+    length = len(pipe.tokenizer.encode("555-1234"))
+    layout, allowed, log_p = insistent(pipe, f"Call [SPAN:{length}]", "555-1234", 0.01, 0)
+    _, texts, held = finished(pipe, [PII(allow=["555-1234"])], layout, allowed, log_p)
+    assert {whole for whole, _ in texts} == {"Call 555-1234"}
+    assert all(held[0].values())
+    _, texts, _ = finished(pipe, [PII()], layout, allowed, log_p)
+    assert all("555-1234" not in whole for whole, _ in texts)
+
+
+def test_kinds_can_be_chosen(pipe):
+    length = len(pipe.tokenizer.encode("555-1234"))
+    layout, allowed, log_p = insistent(pipe, f"Call [SPAN:{length}]", "555-1234", 0.01, 0)
+    _, texts, held = finished(pipe, [PII(kinds=["email"])], layout, allowed, log_p)
+    assert texts[0][0] == "Call 555-1234"
+    assert list(held[0]) == ["no e-mail addresses"]
+
+
+@pytest.mark.parametrize("secret", ["the Mill is cheap", "Jane Doe, 12-34", "12 34 56"])
+def test_secrets_in_every_spelling(pipe, secret):
+    plugin = PII(kinds=[], secrets=[secret])
+    for spelled in (secret, secret.upper(), secret.replace(" ", "-"), secret.replace(" ", "").replace("-", "")):
+        text = f"It says {spelled}. So"
+        assert plugin.broken(text, None) == ["secret 0"], text
+        assert not secret_absence(secret).accepts(text)
+        wanted = pipe.tokenizer.encode(spelled)
+        layout, allowed, log_p = insistent(pipe, f"It says [SPAN:{len(wanted)}]. So", spelled, 0.01, 0)
+        _, texts, held = finished(pipe, [plugin], layout, allowed, log_p)
+        for whole, _ in texts:
+            assert plugin.broken(whole, None) == []
+        assert held[0] == {"no secrets": True}
+
+
+def test_search_and_automaton_of_secrets_agree():
+    secrets = ["ab 12", "b1-2a", "Ann Lee"]
+    finder = SecretFinder(read_secrets(secrets))
+    draw = random.Random(0)
+    hits = 0
+    for _ in range(3000):
+        text = "".join(draw.choices(["a", "b", "1", "2", " ", "-", ".", "A", "ann", " Lee", "_"], k=draw.randint(1, 9)))
+        found = {number for number, *_ in finder.find(text)}
+        for number, secret in enumerate(secrets):
+            assert secret_absence(secret).accepts(text) == (number not in found), (text, secret)
+        hits += len(found)
+    assert hits > 10
+
+
+def test_many_secrets_are_found_as_fast_as_few():
+    draw = random.Random(0)
+    secrets = ["".join(draw.choices("abcdefghij0123456789", k=14)) for _ in range(30_000)]
+    finder = SecretFinder(secrets)
+    assert [number for number, *_ in finder.find(f"so {secrets[17]} it is {secrets[29_999].upper()}")] == [17, 29_999]
+    assert list(finder.find("nothing of that sort at all")) == []
+
+
+def test_secrets_from_a_file(tmp_path):
+    file = tmp_path / "customers.txt"
+    file.write_text("Ann Lee\n\nBob Ray\n", encoding="utf-8")
+    assert PII(secrets=file).broken("It was bob  ray", None) == ["secret 1"]
+    with pytest.raises(ValueError, match="fewer than three"):
+        PII(secrets=["a!"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kinds": ["emial"]}, "email"),
+        ({"kinds": "email"}, r"kinds=\['email'\]"),
+        ({"allow": "x"}, r"allow=\['x'\]"),
+        ({"allow": [""]}, "not empty"),
+        ({"cards": "some"}, "cards"),
+        ({"names": "yes"}, "names"),
+        ({"names": {"PERSON": 2.0}, "kinds": []}, "between 0 and 1"),
+    ],
+)
+def test_mistakes_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PII(**settings).companions()
+
+
+def test_it_composes_with_other_rules_and_particles(pipe):
+    rules = [PII(), Phrases(include=["pub"]), TextScorer(lambda text: -len(text), strategy=Particles(count=2))]
+    result = pipe("Call 555-[SPAN:9]", guidance=rules, num_samples=2, steps=3, seed=0)
+    for text, held in zip(result.texts, result.certificates, strict=True):
+        assert re.search(r"\bpub\b", text)
+        assert not find_personal_data(text)
+        assert all(held.values())
+        assert "contains 'pub'" in held
+
+
+def test_what_contradicts_it_is_refused_in_the_end(pipe):
+    rules = [PII(kinds=["phone"]), Phrases(include=["555-1234"])]
+    with pytest.raises(UnsatisfiableConstraint):
+        pipe("Call [SPAN:6]", guidance=rules, steps=2, seed=0)
+
+
+def test_text_without_personal_data_is_left_alone(pipe):
+    plain = pipe("The [SPAN:6]", num_samples=3, steps=3, seed=0)
+    guided = pipe("The [SPAN:6]", num_samples=3, steps=3, seed=0, guidance=["pii"])
+    assert plain.texts == guided.texts or any(find_personal_data(text) for text in plain.texts)
+
+
+def test_a_plugin_whose_search_and_rule_disagree_is_told_so():
+    class Confused(LazyConstraint):
+        """Finds what its rule allows."""
+
+        def broken(self, text, written):
+            return ["everything"]
+
+        def part(self, name, vocabulary, finished):
+            return compile_absence(secret_absence("never said"), vocabulary)
+
+    vocabulary = toy_vocabulary()
+    layout = ToyLayout("The ", ".", 4)
+    model = ToyModel(vocabulary, layout)
+    steering = compose([Confused()], vocabulary)
+    allowed = model.allowed.expand(1, -1, -1)
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    session = steering.begin([layout], allowed, mask, model.embeddings, [0], 1)
+    log_p = torch.zeros(1, 4, len(vocabulary)).masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    session.guide(log_p, torch.zeros(1, 4, model.dim), 0.0, 0.5, 0, None)
+    with pytest.raises(GuidanceError, match="do not agree"):
+        session.finish(log_p)
+
+
+def test_names_are_a_plugin_beside_the_rule(pipe):
+    from diffusionlm.guidance.tiny_reader import tiny_reader
+
+    names = PersonalNames(tiny_reader, allow=["Jane Doe"], weight=5.0)
+    steering = compose([PII(names=names)], pipe.tokenizer.vocabulary)
+    assert steering.names == ["pii", "personal-names"]
+    assert [type(p) for p in PII(names={"PERSON": 0.5}).companions()] == [PersonalNames]
+    assert PII().companions() == []
+    free = pipe("The [SPAN:6]", steps=3, seed=0, guidance=[PersonalNames(tiny_reader, weight=0.0)])
+    guided = pipe("The [SPAN:6]", steps=3, seed=0, guidance=[PII(names=names)])
+    assert guided.trace is not None
+    assert free.texts
+
+
+def reader_of_words(vocabulary, kinds):
+    """A reader that takes certain tokens for certain kinds, wherever they stand, with probability 0.99."""
+    from diffusionlm.guidance.readers.reader import Reader, ReaderConfig
+
+    labels = ["O", *kinds]
+    config = ReaderConfig(len(vocabulary), vocabulary.fingerprint, token_labels=labels, hidden_size=8,
+                          num_hidden_layers=1, num_attention_heads=2)  # fmt: skip
+    reader = Reader(config).eval().requires_grad_(False)
+    for parameter in reader.parameters():
+        parameter.zero_()
+    reader.norm.weight.fill_(1.0)
+    reader.token_head.bias[0] = 4.0
+    signs = torch.tensor([[1, -1] * 4, [1, 1, -1, -1] * 2, [1] * 4 + [-1] * 4]).float()  # of mean 0, orthogonal
+    for label, (tokens, sign) in enumerate(zip(kinds.values(), signs, strict=False), start=1):
+        reader.table[list(tokens)] = sign
+        reader.token_head.weight[label] = sign * 9 / 8
+    return reader
+
+
+def test_names_in_a_text_are_found_with_what_the_reader_takes_them_for(pipe):
+    vocabulary, encode = pipe.tokenizer.vocabulary, pipe.tokenizer.encode
+    text = "The Mill is near Blue Spice, not The Eagle."
+    rest = {*encode("The is near , not The ."), *encode("The is near, not")}
+    kinds = {"HOME_TOWN": set(encode("Mill")) - rest, "PERSON": {*encode("Blue Spice"), *encode("Eagle")} - rest}
+    reader = reader_of_words(vocabulary, kinds)
+    found = PersonalNames(reader).highlight(text, pipe.tokenizer)
+    assert [text[first:last] for first, last, _ in found] == ["Mill", "Blue Spice", "Eagle"]
+    assert [reason for *_, reason in found] == ["home town 0.99", "person 0.99", "person 0.99"]
+    assert PersonalNames(reader).highlight(encode(text), pipe.tokenizer) == found
+    kept = PersonalNames(reader, kinds=["PERSON"], allow=["eagle"]).highlight(text, pipe.tokenizer)
+    assert [text[first:last] for first, last, _ in kept] == ["Blue Spice"]
+    assert PersonalNames(reader, kinds={"PERSON": 0.999}).highlight(text, pipe.tokenizer) == []
+    assert PersonalNames(reader).highlight("", pipe.tokenizer) == []
+
+
+def test_the_studio_marks_names_that_a_rule_brings_along(pipe):
+    from diffusionlm.demo.examining import Side, examine
+    from diffusionlm.results import GenerationResult, Sample
+
+    text = "The Mill is cheap."
+    plugin = PII(
+        names=PersonalNames(reader_of_words(pipe.tokenizer.vocabulary, {"PERSON": pipe.tokenizer.encode("Mill")}))
+    )
+    result = GenerationResult([[Sample(text, text, [], 0, {"no names": True})]], {}, {}, False, None, ())
+    ((examined,),) = examine(None, [Side("Guided", [[[(text, 90)]]], result=result)], [plugin], pipe)
+    assert examined["findings"] == [{"plugin": "personal-names", "reason": "person 0.99", "text": "Mill"}]
+
+
+def test_names_that_may_be_named_cost_nothing(pipe):
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.guidance.tiny_reader import tiny_reader
+
+    vocabulary = pipe.tokenizer.vocabulary
+    ids = pipe.tokenizer.encode("jane.doe writes")
+    layout = Canvas.parse(f"[SPAN:{len(ids)}] pub").lay_out(pipe.tokenizer, 6)
+    probs = torch.nn.functional.one_hot(torch.tensor([ids]), len(vocabulary)).float().requires_grad_()
+    state = GuidanceState(
+        probs, torch.zeros(1, len(ids), 4), 0.0, 0.5, 0, 4, [layout], torch.ones(1, len(ids), dtype=torch.bool), vocabulary,
+        torch.zeros(len(vocabulary), 4),
+    )  # fmt: skip
+    strict, loose = PersonalNames(tiny_reader), PersonalNames(tiny_reader, allow=["Jane.Doe"])
+    for plugin in (strict, loose):
+        plugin.bind(vocabulary)
+    assert 0 < float(loose.energy(state)) < float(strict.energy(state))
+    (gradient,) = torch.autograd.grad(strict.energy(state).sum(), probs)
+    assert gradient.abs().sum() > 0
+    with pytest.raises(ValueError, match="no kind"):
+        PersonalNames(tiny_reader, kinds=["PERSN"]).bind(vocabulary)
