@@ -1,4 +1,5 @@
-"""Personal data: `PII` forbids what has a fixed form, exactly; `PersonalNames` lowers the share of what has none.
+"""Personal data: `PII` forbids what has a fixed form, exactly; `PersonalNames` lowers the share of what has none, and
+`DigitRuns` keeps numbers from being begun.
 
 patterns says what each kind looks like, search finds it with `re`, automaton and luhn make automata of it, secrets are
 texts of the caller's own, names asks a reader, and presidio is a judge apart from all of these.
@@ -7,6 +8,7 @@ texts of the caller's own, names asks a reader, and presidio is a judge apart fr
 from diffusionlm.guidance.lazy_exports import lazy_exports
 
 _HOME_OF = {
+    "DigitRuns": "digit_runs",
     "KINDS": "patterns",
     "PII": "plugin",
     "PersonalNames": "names",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import suggestion
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
 from diffusionlm.guidance.pii.automaton import guard_absence, kind_absence, sum_absence
+from diffusionlm.guidance.pii.digit_runs import DigitRuns
 from diffusionlm.guidance.pii.names import PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS, WIDE, Kind
 from diffusionlm.guidance.pii.search import OPAQUE, allowed_expression, breaks, find_kind, touches
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
+SIGNS_OF = {
+    "email": ("@",),
+    "url": ("www.", "://"),
+    "web": ("www.", "://"),
+}  # kinds that are known by a sign, not by digits
 _SECRET, _SUM = "secret ", " (sum)"
 
 
@@ -53,6 +60,8 @@ class PII(LazyConstraint):
         names: what has no fixed form, such as names and addresses: True for all that the model's reader of names knows, or
             thresholds by kind, ``{"PERSON": 0.5}``, or a `PersonalNames` with settings of its own. It becomes a plugin beside
             this one, which lowers their share and guarantees nothing.
+        soft: weight of the wish that numbers and addresses are not begun in the first place, see `DigitRuns`; 0 leaves it out.
+            The rules hold with it and without; without it a text that has begun a number ends it in something else.
 
     Raises:
         ValueError: if a kind is unknown or a secret too short.
@@ -67,6 +76,7 @@ class PII(LazyConstraint):
     secrets: str | Path | Sequence[str] = ()
     cards: Literal["valid", "any"] = "valid"
     names: bool | Mapping[str, float] | PersonalNames = False
+    soft: float = 2.0
 
     reference = "Luhn 1960; Rabin and Scott 1959; Dantzig, Fulkerson and Johnson 1954"
 
@@ -85,15 +95,23 @@ class PII(LazyConstraint):
             raise ValueError(f'cards must be "valid" or "any"; got {self.cards!r}.')
         if not isinstance(self.names, bool | Mapping | PersonalNames):
             raise ValueError(f"names must be True, False, thresholds by kind, or a PersonalNames; got {self.names!r}.")
+        if isinstance(self.soft, bool) or not isinstance(self.soft, int | float) or not 0 <= self.soft < math.inf:
+            raise ValueError(f"soft of PII is a weight, a finite number of at least 0; got {self.soft!r}.")
         self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None
 
     def companions(self) -> Sequence[Guidance]:
-        """`PersonalNames`, where names are asked for."""
-        if self.names is False:
-            return []
+        """`DigitRuns`, and `PersonalNames` where names are asked for."""
+        found: list[Guidance] = []
+        if self.soft > 0 and self.structured:
+            signs = [sign for kind, own in SIGNS_OF.items() if kind in self.structured for sign in own]
+            few = DigitRuns.few if set(self.structured) - set(SIGNS_OF) else math.inf
+            when = {"window": self.window, "schedule": self.schedule}
+            found.append(DigitRuns(few=few, signs=list(dict.fromkeys(signs)), weight=self.soft, **when))
         if isinstance(self.names, PersonalNames):
-            return [self.names]
-        return [PersonalNames(kinds=None if self.names is True else self.names, allow=list(self.allow))]
+            found.append(self.names)
+        elif self.names is not False:
+            found.append(PersonalNames(kinds=None if self.names is True else self.names, allow=list(self.allow)))
+        return found
 
     @cached_property
     def structured(self) -> dict[str, Kind]:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from diffusionlm.guidance import PII, Particles, Phrases, TextScorer, Unsatisfia
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, written_ranges
+from diffusionlm.guidance.pii.digit_runs import DigitRuns
 from diffusionlm.guidance.pii.names import PersonalNames
 from diffusionlm.guidance.pii.search import find_personal_data
 from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
@@ -235,9 +237,9 @@ def test_names_are_a_plugin_beside_the_rule(pipe):
 
     names = PersonalNames(tiny_reader, allow=["Jane Doe"], weight=5.0)
     steering = compose([PII(names=names)], pipe.tokenizer.vocabulary)
-    assert steering.names == ["pii", "personal-names"]
-    assert [type(p) for p in PII(names={"PERSON": 0.5}).companions()] == [PersonalNames]
-    assert PII().companions() == []
+    assert steering.names == ["pii", "digit-runs", "personal-names"]
+    assert [type(p) for p in PII(names={"PERSON": 0.5}, soft=0).companions()] == [PersonalNames]
+    assert PII(soft=0).companions() == []
     free = pipe("The [SPAN:6]", steps=3, seed=0, guidance=[PersonalNames(tiny_reader, weight=0.0)])
     guided = pipe("The [SPAN:6]", steps=3, seed=0, guidance=[PII(names=names)])
     assert guided.trace is not None
@@ -312,3 +314,52 @@ def test_names_that_may_be_named_cost_nothing(pipe):
     assert gradient.abs().sum() > 0
     with pytest.raises(ValueError, match="no kind"):
         PersonalNames(tiny_reader, kinds=["PERSN"]).bind(vocabulary)
+
+
+def soft_energy(plugin, texts, tokenizer):
+    """The energy of finished texts."""
+    plugin.bind(tokenizer.vocabulary)
+    ids = [tokenizer.encode(text) for text in texts]
+    probs = torch.zeros(len(ids), max(map(len, ids)), len(tokenizer.vocabulary), dtype=torch.float64)
+    for row, own in enumerate(ids):
+        probs[row, range(len(own)), own] = 1.0
+    return plugin.energy(SimpleNamespace(probs=probs, device=probs.device))
+
+
+def test_long_numbers_and_signs_have_energy_prices_and_years_next_to_none(pipe):
+    texts = ["It costs £20-25.", "We came in 2019.", "Call 020 7946 0958 12 34.", "Ann@x.org", "A pub."]
+    price, year, phone, mail, plain = soft_energy(DigitRuns(), texts, pipe.tokenizer).tolist()
+    assert phone > 5 * max(price, year)
+    assert mail > 0.9
+    assert plain < 0.02
+    only_signs = soft_energy(DigitRuns(few=float("inf"), signs=["@"]), texts, pipe.tokenizer)
+    assert only_signs.tolist() == [0, 0, 0, 1, 0]
+
+
+def test_the_energy_of_digits_is_the_sum_over_windows(pipe):
+    plugin = DigitRuns(few=1.5, reach=1, signs=[])
+    plugin.bind(pipe.tokenizer.vocabulary)
+    probs = torch.rand(2, 5, len(pipe.tokenizer.vocabulary), dtype=torch.float64).softmax(-1)
+    expected = torch.zeros(2, dtype=torch.float64)
+    digits = (probs * plugin.digits).sum(-1)
+    for i in range(5):
+        expected += torch.nn.functional.softplus(digits[:, max(0, i - 1) : i + 2].sum(-1) - 1.5) / 3
+    torch.testing.assert_close(plugin.energy(SimpleNamespace(probs=probs, device=probs.device)), expected)
+
+
+def test_only_kinds_that_are_switched_on_are_made_unlikely():
+    (both,) = PII(kinds=["email", "phone"], soft=3.0).companions()
+    assert (both.few, both.signs, both.weight) == (DigitRuns.few, ["@"], 3.0)
+    (mail,) = PII(kinds=["email"]).companions()
+    assert (mail.few, mail.signs) == (float("inf"), ["@"])
+    assert PII(kinds=[], secrets=["Project Bluebird"]).companions() == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"few": -1}, {"few": float("nan")}, {"reach": 1.5}, {"reach": -1}, {"signs": "@"}]
+)
+def test_settings_of_digit_runs_out_of_range_are_named(settings):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} of DigitRuns"):
+        DigitRuns(**settings)
+    with pytest.raises(ValueError, match="soft of PII"):
+        PII(soft=-1)
