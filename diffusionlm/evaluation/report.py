@@ -49,7 +49,7 @@ def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-SUMMARY_HEAD = ["task", "figure", "value (95 %)", "and its price", "minutes"]
+SUMMARY_HEAD = ["task", "figure", "value (95 %)", "and how it reads", "minutes"]
 
 
 def summary(record: Mapping[str, Any]) -> list[list[str]]:
@@ -193,6 +193,7 @@ def to_svg(curve: Curve) -> str:
         axes.set_yscale("log")
     axes.set_xlabel(curve.x)
     axes.set_ylabel(curve.y)
+    axes.margins(0.12)  # room for what is written beside the points
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     text = io.StringIO()
