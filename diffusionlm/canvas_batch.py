@@ -1,4 +1,4 @@
-"""Rows laid out side by side: masks, positions, forbidden tokens, memory and noise of one batch.
+"""Rows laid out side by side: masks, positions, forbidden tokens, memory, noise and token posterior of one batch.
 
 Shape letters: B rows, L span positions, V vocabulary, D embedding size.
 """
@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory
+from diffusionlm.results import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.requests import Row
     from diffusionlm.spans import Canvas, CanvasLayout
@@ -108,12 +111,68 @@ class CanvasBatch:
         wanted = [index[(prompt, row.canvas)] for prompt, row in zip(prompts, self.rows, strict=True)]
         return ContextMemory.concat(memories).select(torch.tensor(wanted, device=self.device))
 
+    def samples(
+        self, ids: Tensor, chosen: Sequence[int], certificates: Sequence[dict[str, bool]] | None = None
+    ) -> list[Sample]:
+        """What was written.
+
+        Args:
+            ids: tokens (B, L).
+            chosen: the rows that are returned.
+            certificates: of each of the B rows.
+        """
+        out = []
+        for row in chosen:
+            layout = self.layouts[row]
+            tokens = ids[row, : layout.length].tolist()
+            text, written = layout.assemble(tokens, self.tokenizer)
+            spans = layout.span_ids(tokens, self.tokenizer.pad_id)
+            out.append(Sample(text, written, spans, self.rows[row].seed, certificates[row] if certificates else {}))
+        return out
+
     def _memory(self, ids: list[Tensor], positions: list[Tensor], segment: int) -> ContextMemory:
         padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_id)
         mask = torch.arange(padded.shape[1]) < torch.tensor([len(row) for row in ids])[:, None]
         at = pad_sequence(positions, batch_first=True)
         device = self.device
         return self.denoiser.encode_context(padded.to(device), None, mask.to(device), at.to(device), segment)
+
+
+class TokenPosterior:
+    """What the denoiser says of a batch. The memory is encoded once, and once more where the prompt is left out.
+
+    Args:
+        batch: the rows.
+        temperature: of the choice among words.
+    """
+
+    def __init__(self, batch: CanvasBatch, temperature: float) -> None:
+        self.batch, self.temperature = batch, temperature
+        self._memories = {False: batch.encode()}
+
+    def __call__(self, z: Tensor, gamma: Tensor, estimate: Tensor | None, without_prompt: bool = False) -> Tensor:
+        """Log-probabilities (B, L, V); tokens that may not stand at a position have -inf.
+
+        Args:
+            z: noisy embeddings (B, L, D).
+            gamma: noise level.
+            estimate: the previous clean estimate (B, L, D), if there is one.
+            without_prompt: as if there were no prompt.
+        """
+        batch = self.batch
+        if without_prompt and True not in self._memories:
+            self._memories[True] = batch.encode(with_prompt=False)
+        logits = batch.denoiser(
+            z,
+            gamma,
+            self._memories[without_prompt],
+            estimate,
+            batch.span_mask,
+            batch.positions,
+            batch.open_mask,
+            temperature=self.temperature,
+        ).logits
+        return logits.masked_fill_(batch.forbidden, -torch.inf).log_softmax(-1)  # no copy of (B, L, V)
 
 
 def _noise_generator(seed: int, copy: int) -> torch.Generator:

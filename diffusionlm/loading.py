@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import os
 import shutil
 import tempfile
@@ -15,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
-from diffusionlm.folders import WEIGHTS
+from diffusionlm.folders import INDEX, WEIGHTS, read_index
+from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,60 @@ def check_placement(dtype: Any, device: Any) -> None:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ValueError(f"The device {str(device)!r} cannot be used here ({reason}); use device='cpu'.") from error
+
+
+def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: Any) -> dict[str, Any]:
+    """What a pipeline is made of, as its constructor takes it.
+
+    Args:
+        folder: of the pipeline.
+        torch_dtype: dtype of the network; None: as saved.
+        config_changes: as in `load_denoiser`.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is damaged or lacks something.
+    """
+    index = read_index(folder)
+    missing = [key for key in ("schedule", "max_length", "max_span_length") if key not in index]
+    if missing:
+        raise ValueError(f"{folder / INDEX} lacks {', '.join(missing)}; it was not written by save_pretrained.")
+    denoiser = load_denoiser(folder / "denoiser", index.get("sha256"), **config_changes)
+    return {
+        "denoiser": denoiser if torch_dtype is None else torch.nn.Module.to(denoiser, torch_dtype),
+        "tokenizer": TextTokenizer.from_pretrained(folder / "tokenizer"),
+        "sampler": index.get("sampler", "ancestral"),
+        "schedule": index["schedule"],
+        "max_length": index["max_length"],
+        "max_span_length": index["max_span_length"],
+        "card": index.get("card"),
+        "temperature": index.get("temperature", 1.0),
+    }
+
+
+def save_parts(folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, settings: dict[str, Any]) -> None:
+    """Writes a folder that `load_parts` reads; see `write_folder`.
+
+    Args:
+        folder: of the pipeline.
+        denoiser: the network.
+        tokenizer: its tokenizer.
+        settings: the other entries of the index, ready for JSON.
+    """
+
+    def write(draft: Path) -> None:
+        checksum = save_denoiser(denoiser, draft / "denoiser")
+        tokenizer.save_pretrained(draft / "tokenizer")
+        index = {
+            "_class_name": "DiffusionLMPipeline",
+            "denoiser": ["diffusionlm", "SpanDenoiser"],
+            "tokenizer": ["diffusionlm", "TextTokenizer"],
+            "sha256": checksum,
+            **settings,
+        }
+        (draft / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+
+    write_folder(folder, write)
 
 
 def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> SpanDenoiser:

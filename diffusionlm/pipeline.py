@@ -6,10 +6,9 @@ Shape letters: B rows (inputs times samples), L span positions, V vocabulary, D 
 from __future__ import annotations
 
 import copy
-import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,16 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from diffusionlm.canvas_batch import CanvasBatch
+from diffusionlm.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
-from diffusionlm.folders import INDEX, find_folder, read_index
+from diffusionlm.folders import find_folder
 from diffusionlm.guidance.errors import refuse_unknown
-from diffusionlm.loading import check_placement, config_keys, load_denoiser, save_denoiser, write_folder
-from diffusionlm.requests import Row, check_count, check_settings, interpolate, read_rows, read_temperatures
+from diffusionlm.loading import check_placement, config_keys, load_parts, save_parts
+from diffusionlm.requests import CallSettings, Row, check_count, lay_out, read_rows
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
+from diffusionlm.temperatures import interpolate, read_temperatures
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from diffusionlm.spans import Canvas, CanvasLayout
 
+_SETTINGS = [item.name for item in fields(CallSettings)]
 _LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
 
 
@@ -144,23 +145,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         refuse_unknown("from_pretrained()", config_changes, config_keys())
         check_placement(torch_dtype, device)
         folder = find_folder(name)
-        index = read_index(folder)
-        missing = [key for key in ("schedule", "max_length", "max_span_length") if key not in index]
-        if missing:
-            raise ValueError(f"{folder / INDEX} lacks {', '.join(missing)}; it was not written by save_pretrained.")
-        denoiser = load_denoiser(folder / "denoiser", index.get("sha256"), **config_changes)
-        if torch_dtype is not None:
-            denoiser = torch.nn.Module.to(denoiser, torch_dtype)
-        pipe = cls(
-            denoiser,
-            TextTokenizer.from_pretrained(folder / "tokenizer"),
-            index.get("sampler", "ancestral"),
-            index["schedule"],
-            index["max_length"],
-            index["max_span_length"],
-            index.get("card"),
-            index.get("temperature", 1.0),
-        )
+        pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
         if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
             from diffusionlm.guidance.readers.store import add_readers
 
@@ -169,25 +154,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
-
-        def write(draft: Path) -> None:
-            checksum = save_denoiser(self.denoiser, draft / "denoiser")
-            self.tokenizer.save_pretrained(draft / "tokenizer")
-            index = {
-                "_class_name": type(self).__name__,
-                "denoiser": ["diffusionlm", "SpanDenoiser"],
-                "tokenizer": ["diffusionlm", "TextTokenizer"],
-                "sampler": sampler_to_dict(self.sampler),
-                "schedule": self.schedule.to_dict(),
-                "max_length": self.max_length,
-                "max_span_length": self.max_span_length,
-                "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
-                "sha256": checksum,
-                "card": self.card,
-            }
-            (draft / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n")
-
-        write_folder(Path(folder), write)
+        settings = {
+            "sampler": sampler_to_dict(self.sampler),
+            "schedule": self.schedule.to_dict(),
+            "max_length": self.max_length,
+            "max_span_length": self.max_span_length,
+            "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
+            "card": self.card,
+        }
+        save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -237,28 +212,28 @@ class DiffusionLMPipeline(DiffusionPipeline):
             TypeError: for an argument that does not exist.
             ValueError: if an argument is out of range or a text does not fit; before any work starts.
         """
-        refuse_unknown("pipe()", unknown, [*_STREAM_DEFAULTS, "callback_on_step_end", "output_type"])
+        refuse_unknown("pipe()", unknown, [*_SETTINGS, "callback_on_step_end", "output_type"])
         if output_type not in ("text", "latents"):
             raise ValueError(f"output_type must be 'text' or 'latents', got {output_type!r}.")
         if callback_on_step_end is not None and not callable(callback_on_step_end):
             raise TypeError(
                 f"callback_on_step_end must be a function of (pipe, step, state), got {callback_on_step_end!r}."
             )
-        settings = {
-            "prompt": prompt,
-            "num_samples": num_samples,
-            "steps": steps,
-            "sampler": sampler,
-            "temperature": temperature,
-            "seed": seed,
-            "guidance": guidance,
-            "max_length": max_length,
-            "max_span_length": max_span_length,
-            "batch_size": batch_size,
-        }
+        call = CallSettings(
+            prompt=prompt,
+            num_samples=num_samples,
+            steps=steps,
+            sampler=sampler,
+            temperature=temperature,
+            seed=seed,
+            guidance=guidance,
+            max_length=max_length,
+            max_span_length=max_span_length,
+            batch_size=batch_size,
+        )
         clean: list[Tensor] = []
         with self._progress() as advance:
-            for item in self._stream(text, keep_clean=clean, **settings):
+            for item in self._stream(text, call, keep_clean=clean):
                 if isinstance(item, GenerationResult):
                     result = item
                     continue
@@ -272,9 +247,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``.
         """
-        arguments = _STREAM_DEFAULTS | settings
-        refuse_unknown("stream()", settings, _STREAM_DEFAULTS)
-        generator = self._stream(text, keep_clean=[], **arguments)
+        refuse_unknown("stream()", settings, _SETTINGS)
+        generator = self._stream(text, CallSettings(**settings), keep_clean=[])
         while True:
             with torch.no_grad():  # only while the generator runs: the caller's code between steps keeps its gradients
                 item = next(generator, None)
@@ -283,44 +257,31 @@ class DiffusionLMPipeline(DiffusionPipeline):
             yield item
 
     def _stream(
-        self,
-        text: Any,
-        keep_clean: list[Tensor],
-        *,
-        prompt: Any,
-        num_samples: int,
-        steps: int,
-        sampler: Any,
-        temperature: float | None,
-        seed: int | None,
-        guidance: Any,
-        max_length: int | None,
-        max_span_length: int | None,
-        batch_size: int,
+        self, text: Any, call: CallSettings, keep_clean: list[Tensor]
     ) -> Iterator[StepState | GenerationResult]:
         began = time.perf_counter()
-        check_settings(steps, temperature, batch_size)
-        temperature = self.temperature_at(steps) if temperature is None else temperature
+        steps = call.steps
+        temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
         longest = self.denoiser.config.max_position_embeddings
-        whole = self.max_length if max_length is None else max_length
-        rows, batched = read_rows(text, prompt, num_samples, seed, whole, longest)
-        layouts = {
-            canvas: self._lay_out(canvas, max_span_length) for canvas in dict.fromkeys(row.canvas for row in rows)
-        }
+        whole = self.max_length if call.max_length is None else call.max_length
+        span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
+        rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
+        canvases = dict.fromkeys(row.canvas for row in rows)
+        layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
         # a solver of its own: calls that run at the same time do not share history
-        solver = copy.deepcopy(self.sampler) if sampler is None else copy.deepcopy(make_sampler(sampler))
+        solver = copy.deepcopy(self.sampler if call.sampler is None else make_sampler(call.sampler))
         solver.set_schedule(self.schedule)
         steering = None
-        if guidance is not None:
+        if call.guidance is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(guidance, self.tokenizer.vocabulary)
+            steering = compose(call.guidance, self.tokenizer.vocabulary)
             steering.check(list(layouts.values()), [layout.allowed(self.tokenizer) for layout in layouts.values()])
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
         traces = []
-        for start in range(0, len(rows), batch_size):
-            part = rows[start : start + batch_size]
+        for start in range(0, len(rows), call.batch_size):
+            part = rows[start : start + call.batch_size]
             for item in self._denoise(
                 part, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings
             ):
@@ -336,7 +297,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "steps": steps,
             "sampler": sampler_to_dict(solver),
             "temperature": temperature,
-            "num_samples": num_samples,
+            "num_samples": call.num_samples,
             "seed": rows[0].seed,
             "guidance": None if steering is None else steering.to_dict(),
         }
@@ -363,17 +324,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if self.denoiser.config.position_kind == "rope":
             self.denoiser.set_sequence_length(max(layout.total for layout in layouts))
         with _timed(timings, "encode"):
-            memories = {False: batch.encode()}
-
-        def posterior(z: Tensor, gamma: Tensor, estimate: Tensor | None, without_prompt: bool = False) -> Tensor:
-            if without_prompt and True not in memories:
-                memories[True] = batch.encode(with_prompt=False)
-            memory = memories[without_prompt]
-            logits = self.denoiser(
-                z, gamma, memory, estimate, batch.span_mask, batch.positions, batch.open_mask, temperature=temperature
-            ).logits
-            return logits.masked_fill_(batch.forbidden, -torch.inf).log_softmax(-1)  # no copy of (B, L, V)
-
+            posterior = TokenPosterior(batch, temperature)
         solver.set_timesteps(steps, device=device)
         assert solver.gammas is not None
         assert solver.u is not None
@@ -415,37 +366,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
             yield state
         assert clean is not None
         if session is None:
-            ids, chosen = log_probs.argmax(-1), list(range(len(batch)))
-            certificates: list[dict[str, bool]] = [{} for _ in batch.rows]
+            ids, chosen, certificates = log_probs.argmax(-1), list(range(len(batch))), None
         else:
             ids, chosen, certificates = session.finish(log_probs)
-        samples, kept = [], []
-        for row in chosen:
-            layout = batch.layouts[row]
-            tokens = ids[row, : layout.length].tolist()
-            text, written = layout.assemble(tokens, self.tokenizer)
-            spans = layout.span_ids(tokens, self.tokenizer.pad_id)
-            samples.append(Sample(text, written, spans, batch.rows[row].seed, certificates[row]))
-            kept.append(clean[row, : layout.length])
-        yield _Finished(samples, kept, None if session is None else session.trace)
-
-    def _lay_out(self, canvas: Canvas, max_span_length: int | None) -> CanvasLayout:
-        default = self.max_span_length if max_span_length is None else max_span_length
-        check_count("max_span_length", default)
-        longest = self.denoiser.config.max_position_embeddings
-        for span in canvas.spans:  # before positions are listed one by one
-            if (span.length or default) > longest:
-                raise ValueError(
-                    f"The canvas has {span.length or default} tokens to write in a span, the model takes {longest}. Ask "
-                    "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
-                )
-        layout = canvas.lay_out(self.tokenizer, default)
-        if layout.total > longest:
-            raise ValueError(
-                f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
-                "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
-            )
-        return layout
+        kept = [clean[row, : batch.layouts[row].length] for row in chosen]
+        yield _Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:
@@ -462,20 +387,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
         finally:
             for bar in bars:
                 bar.close()
-
-
-_STREAM_DEFAULTS: dict[str, Any] = {
-    "prompt": None,
-    "num_samples": 1,
-    "steps": 32,
-    "sampler": None,
-    "temperature": None,
-    "seed": None,
-    "guidance": None,
-    "max_length": None,
-    "max_span_length": None,
-    "batch_size": 64,
-}
 
 
 @contextmanager

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diffusionlm.spans import Canvas
+from diffusionlm.temperatures import check_temperature
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -30,44 +33,30 @@ class Row:
     source: int
 
 
-def check_settings(steps: Any, temperature: Any, batch_size: Any) -> None:
-    """Raises ValueError for a setting out of range."""
-    check_count("steps", steps, "; 16 to 64 are usual")
-    if temperature is not None:
-        _check_temperature(temperature)
-    check_count("batch_size", batch_size)
-
-
-def _check_temperature(value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and 0 < value < math.inf):
-        raise ValueError(f"temperature must be positive and finite, got {value!r}; 1 samples the model as it is.")
-
-
-def read_temperatures(value: Any) -> dict[int, float]:
-    """Temperatures by number of steps, from a number or a mapping (with strings for keys where it comes from JSON).
+@dataclass(frozen=True)
+class CallSettings:
+    """What a call sets besides its text, as `DiffusionLMPipeline.__call__` explains it.
 
     Raises:
-        ValueError: for anything but positive, finite temperatures of whole numbers of steps.
+        ValueError: if steps, temperature or batch_size are out of range.
     """
-    if not isinstance(value, Mapping):
-        _check_temperature(value)
-        return {32: float(value)}
-    found = {}
-    for steps, temperature in value.items():
-        _check_temperature(temperature)
-        if not str(steps).isdecimal() or int(steps) < 1:
-            raise ValueError(f"temperature maps numbers of steps, such as 16, to temperatures; got the key {steps!r}.")
-        found[int(steps)] = float(temperature)
-    if not found:
-        raise ValueError("temperature is an empty mapping; give a number, or at least one number of steps.")
-    return found
 
+    prompt: Any = None
+    num_samples: int = 1
+    steps: int = 32
+    sampler: Any = None
+    temperature: float | None = None
+    seed: int | None = None
+    guidance: Any = None
+    max_length: int | None = None
+    max_span_length: int | None = None
+    batch_size: int = 64
 
-def interpolate(temperatures: Mapping[int, float], steps: int) -> float:
-    """The temperature for a number of steps: linear in log(steps) between those given, constant outside."""
-    known = sorted(temperatures)
-    return float(np.interp(math.log(steps), [math.log(n) for n in known], [temperatures[n] for n in known]))
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps, "; 16 to 64 are usual")
+        if self.temperature is not None:
+            check_temperature(self.temperature)
+        check_count("batch_size", self.batch_size)
 
 
 def check_count(name: str, value: Any, hint: str = "") -> None:
@@ -117,6 +106,34 @@ def read_rows(
             _check_characters(part)
         rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
     return rows, batched
+
+
+def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, longest: int) -> CanvasLayout:
+    """A canvas in tokens.
+
+    Args:
+        canvas: known text and spans.
+        tokenizer: of the model.
+        max_span_length: positions of a span without a length.
+        longest: what the model takes.
+
+    Raises:
+        ValueError: if it does not fit the model.
+    """
+    check_count("max_span_length", max_span_length)
+    for span in canvas.spans:  # before positions are listed one by one
+        if (span.length or max_span_length) > longest:
+            raise ValueError(
+                f"The canvas has {span.length or max_span_length} tokens to write in a span, the model takes {longest}. Ask "
+                "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
+            )
+    layout = canvas.lay_out(tokenizer, max_span_length)
+    if layout.total > longest:
+        raise ValueError(
+            f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
+            "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
+        )
+    return layout
 
 
 def _check_characters(text: str) -> None:
