@@ -22,7 +22,7 @@ from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.folders import find_folder
 from diffusionlm.guidance.errors import refuse_unknown
 from diffusionlm.loading import check_placement, config_keys, load_parts, save_parts
-from diffusionlm.requests import CallSettings, Row, check_count, lay_out, read_rows
+from diffusionlm.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
 from diffusionlm.temperatures import interpolate, read_temperatures
@@ -189,7 +189,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Args:
             text: a text with ``[SPAN]`` or ``[SPAN:n]``, a `Canvas`, or a list of them; None writes whole texts.
-            prompt: a condition such as ``"name[The Mill], food[Italian]"``; one for all inputs, or one for each.
+            prompt: a condition such as ``"name[The Mill], food[Italian]"``; one for all inputs, or one for each. A field that
+                the checkpoint's card does not list is warned of.
             num_samples: texts for each input.
             steps: denoising steps; 16 to 64 are usual.
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
@@ -266,6 +267,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
+        warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
         # a solver of its own: calls that run at the same time do not share history

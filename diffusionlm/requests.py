@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,10 @@ from diffusionlm.temperatures import check_temperature
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import TextTokenizer
+
+_FIELD = re.compile(
+    r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
+)  # the names in "name[The Mill], food[Italian]"
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,25 @@ def read_rows(
             _check_characters(part)
         rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
     return rows, batched
+
+
+def warn_of_fields(prompts: Iterable[str], known: Any) -> None:
+    """Warns of fields in prompts that the training data never had: the model does not know what they mean.
+
+    Args:
+        prompts: conditions such as ``"name[The Mill], food[Italian]"``.
+        known: names of the fields in the training data, as the checkpoint's card lists them under "fields"; nothing is said
+            where it lists none.
+    """
+    if not known:
+        return
+    foreign = dict.fromkeys(name for prompt in prompts for name in _FIELD.findall(prompt) if name not in known)
+    if foreign:
+        warnings.warn(
+            f"No training text of these weights had the field {', '.join(map(repr, foreign))}, so the model makes little of "
+            f"it; its fields are: {', '.join(known)}.",
+            stacklevel=2,
+        )
 
 
 def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, longest: int) -> CanvasLayout:

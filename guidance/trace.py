@@ -230,7 +230,8 @@ class Trace:
         return plot(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.num_samples} samples, {len(self.finished)} energies"]
+        energies = f"{len(self.finished)} {'energy' if len(self.finished) == 1 else 'energies'}"
+        lines = [f"{self.num_samples} sample{'s' * (self.num_samples != 1)}, {energies}"]
         for name, values in self.finished.items():
             lines.append(f"  {name}: energy of the finished texts {np.mean(values):.3f} (mean)")
         names = dict.fromkeys(goal.plugin for goal in self.goals)

@@ -56,6 +56,8 @@ def test_guidance_as_group_or_mapping(checkpoint, capsys, choice) -> None:
     ("arguments", "words"),
     [
         (["stepz=3"], "Did you mean steps"),
+        (["model=guestbook"], "There is no setting 'model' here: weights are chosen by checkpoint=guestbook."),
+        (["model=small"], "chosen by checkpoint=small"),
         (["steps=0"], "steps must be"),
         (["sampler=eular"], "did you mean 'euler'"),
         (["guidance=lenth"], "length"),

@@ -1,6 +1,7 @@
 """The pipeline: what goes in and comes out, seeds, samplers, streaming, errors before work starts."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -221,3 +222,19 @@ def test_ranges_are_rewritten(tiny_pipe) -> None:
     text = tiny_pipe(canvas, steps=2, seed=0).texts[0]
     assert text.startswith("The ")
     assert text.endswith(" is a pub.")
+
+
+def test_a_field_that_no_training_text_had_is_warned_of(tiny_pipe, monkeypatch) -> None:
+    monkeypatch.setattr(tiny_pipe, "card", {"fields": ["name", "customer rating"]})
+    known = "name[The Mill (a pub), say], customer rating[5 out of 5]"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_pipe(prompt=known, steps=1, seed=0)
+    with pytest.warns(UserWarning, match="the field 'colour', 'Name', .* its fields are: name, customer rating"):
+        tiny_pipe(prompt=[f"{known}, colour[red]", "Name[The Mill]"], steps=1, seed=0)
+
+
+def test_nothing_is_said_of_fields_where_the_card_lists_none(tiny_pipe) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_pipe(prompt="colour[red]", steps=1, seed=0)

@@ -31,11 +31,20 @@ def compose_config(name: str, overrides: list[str]) -> dict[str, Any]:
             config = compose(name, overrides=overrides)
             return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException) as error:
+            _refuse_model(OmegaConf.to_container(compose(name), resolve=False), overrides)
             said = [str(part).split("\n")[0].rstrip(".") for part in (error, error.__cause__) if part]
             plain = OmegaConf.to_container(_with_groups(compose, name, overrides), resolve=False)
     hint = _suggestion(name, plain, overrides)
     said = said[:1] if hint else said  # the cause names the key within a value
     raise ValueError(". ".join([*said, hint or f"See 'diffusionlm {name} --help'."]))
+
+
+def _refuse_model(config: Any, overrides: list[str]) -> None:
+    """``model`` is a network to be trained; commands that use a trained one call it ``checkpoint``."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "model" and key not in config and "checkpoint" in config:
+            raise ValueError(f"There is no setting 'model' here: weights are chosen by checkpoint={value}.")
 
 
 def _with_groups(compose: Any, name: str, overrides: list[str]) -> Any:

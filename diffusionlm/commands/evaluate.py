@@ -75,9 +75,8 @@ def _evaluate(config: dict[str, Any]) -> int:
         if not todo:
             raise ValueError("None of the tasks can run; see above for the reasons.")
         minutes = estimate(planned, context) / 60
-        console.print(
-            f"{len(todo)} tasks, about {minutes:.0f} minutes if nothing is kept from before; {context.folder}"
-        )
+        count = f"{len(todo)} task{'s' * (len(todo) != 1)}"
+        console.print(f"{count}, about {minutes:.0f} min if nothing is kept from before; {context.folder}")
         whole = bar.add_task("tasks", total=len(todo))
         finished: list[str] = []
 

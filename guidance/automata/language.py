@@ -207,3 +207,8 @@ def one_of_classes(name: str, sets: Sequence[CharSet], build: Callable[[Bools], 
 
 def _joined(languages: Sequence[Language], word: str) -> str:
     return word.join(f"({language.name})" for language in languages) if len(languages) > 1 else languages[0].name
+
+
+def quoted(text: str) -> str:
+    """A pattern or phrase in quotes, for the names of rules: backslashes as they were written, line breaks as \\n."""
+    return repr(text).replace("\\\\", "\\")

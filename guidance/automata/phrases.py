@@ -12,7 +12,7 @@ import numpy as np
 
 from diffusionlm.guidance.automata.algebra import Budget
 from diffusionlm.guidance.automata.alphabet import Bools, CharSet, Ints, matching_characters, partition, same_letter
-from diffusionlm.guidance.automata.language import Language, intersection
+from diffusionlm.guidance.automata.language import Language, intersection, quoted
 
 MAX_CELLS = 100_000_000
 
@@ -125,5 +125,5 @@ def _link(children: list[dict[int, int]], ends: Sequence[int], width: int, word:
 
 
 def _named(verb: str, phrases: Sequence[str], glue: str) -> str:
-    shown = [repr(phrase) for phrase in phrases[:3]]
+    shown = [quoted(phrase) for phrase in phrases[:3]]
     return f"{verb} {glue.join(shown)}" + (f" and {len(phrases) - 3:,} more phrases" if len(phrases) > 3 else "")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from diffusionlm.guidance.automata.algebra import AutomatonTooLarge, Budget, determinise
 from diffusionlm.guidance.automata.alphabet import CharSet, matching_characters, partition, same_letter
-from diffusionlm.guidance.automata.language import Language
+from diffusionlm.guidance.automata.language import Language, quoted
 
 MAX_PATTERN_SIZE = 20_000
 _UNSUPPORTED = {
@@ -219,7 +219,7 @@ def regex(
         start, final = first, last
     language = _determinise(nfa, start, final, Budget(f"The regular expression {pattern!r}", max_states, max_seconds))
     verb = {"matches": "matches", "contains": "contains", "excludes": "contains nowhere"}[mode]
-    return (~language if mode == "excludes" else language).renamed(f"{verb} {pattern!r}")
+    return (~language if mode == "excludes" else language).renamed(f"{verb} {quoted(pattern)}")
 
 
 def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:

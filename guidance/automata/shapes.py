@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from diffusionlm.guidance.automata.alphabet import Bools, Ints, matching_characters
-from diffusionlm.guidance.automata.language import Language, concatenation, one_of_classes, union
+from diffusionlm.guidance.automata.language import Language, concatenation, one_of_classes, quoted, union
 from diffusionlm.guidance.automata.regular_expressions import regex
 
 _SLOT = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -92,7 +92,7 @@ def template(text: str, slots: Mapping[str, str | Sequence[str] | Language] | No
     if unknown := sorted(set(slots) - used):
         raise ValueError(f"The template {text!r} has no slot {unknown[0]!r}; its slots are {sorted(used)}.")
     parts.append(regex(re.escape(literal + text[position:])))
-    return concatenation(parts, f"follows the template {text!r}")
+    return concatenation(parts, f"follows the template {quoted(text)}")
 
 
 def _slot(name: str, filler: str | Sequence[str] | Language) -> Language:

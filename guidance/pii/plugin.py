@@ -59,7 +59,8 @@ class PII(LazyConstraint):
             that stands right behind other digits counts whatever its sum.)
         names: what has no fixed form, such as names and addresses: True for all that the model's reader of names knows, or
             thresholds by kind, ``{"PERSON": 0.5}``, or a `PersonalNames` with settings of its own. It becomes a plugin beside
-            this one, which lowers their share and guarantees nothing.
+            this one, which lowers their share and guarantees nothing. It costs fluency: where a text would have named someone
+            it may come out garbled, short texts above all.
         soft: weight of the wish that numbers and addresses are not begun in the first place, see `DigitRuns`; 0 leaves it out.
             The rules hold with it and without; without it a text that has begun a number ends it in something else.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = "readers"  # of a checkpoint: one folder for each reader
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_BUNDLED = Path(str(resources.files("diffusionlm"))) / "weights"
 _added: dict[Path, None] = {}
 
 
@@ -26,8 +27,7 @@ def add_readers(folder: str | Path) -> None:
 
 def reader_folders() -> list[Path]:
     """Every reader that can be found, those added last first, then those in the package."""
-    bundled = Path(str(resources.files("diffusionlm"))) / "weights"
-    homes = [*reversed(_added), *sorted(bundled.glob(f"*/{FOLDER}"))]
+    homes = [*reversed(_added), *sorted(_BUNDLED.glob(f"*/{FOLDER}"))]
     return [path.parent for home in homes for path in sorted(home.glob(f"*/{CONFIG}"))]
 
 
@@ -54,10 +54,14 @@ def find_reader(name: str, vocabulary: Vocabulary) -> Path:
             return folder
     known = ", ".join(sorted({folder.name for folder in fitting})) or "none"
     elsewhere = sum(folder.name == name for folder in others)
-    hint = f" ({elsewhere} of that name read other models' vocabularies)" if elsewhere else ""
+    hint = f" ({elsewhere} of that name read{'s' * (elsewhere == 1)} other models' vocabularies)" if elsewhere else ""
+    bundled = sorted(
+        {folder.parent.parent.name for folder in others if folder.name == name and _BUNDLED in folder.parents}
+    )
+    ready = f" It comes with the checkpoint {' and '.join(map(repr, bundled))}." if bundled else ""
     raise FileNotFoundError(
         f"There is no reader {name!r} for this model's vocabulary of {len(vocabulary)} tokens{hint}; those that fit: "
-        f"{known}. Train one with: diffusionlm train-classifier name={name} checkpoint=CHECKPOINT data.train=FILE "
+        f"{known}.{ready} Train one with: diffusionlm train-classifier name={name} checkpoint=CHECKPOINT data.train=FILE "
         f"export=CHECKPOINT/{FOLDER}/{name}"
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffusionlm.guidance.automata import TokenAutomaton
+from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.syntax.words import longest_first
 
 if TYPE_CHECKING:
@@ -60,5 +61,5 @@ def including(phrases: Sequence[str], vocabulary: Vocabulary) -> TokenAutomaton:
     classes[list(vocabulary.special_ids)] = 0
     classes[letters] = np.arange(len(letters)) + 2
     accepting = np.arange(dead + 1) == found
-    name = "contains " + " or ".join(map(repr, phrases))
+    name = "contains " + " or ".join(map(quoted, phrases))
     return TokenAutomaton(name, delta, classes, vocabulary.pad_id, 0, dead, accepting)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.constraint import Constraint, bind_rules, by_canvas
 from diffusionlm.guidance.registry import register
 from diffusionlm.guidance.syntax.automaton import TagAutomaton, sequence_automaton, wish_automaton
@@ -106,7 +107,7 @@ class TagRule(Constraint):
         held = {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
         for own in self.including:
             phrases = [own] if isinstance(own, str) else own
-            held[f"contains {' or '.join(map(repr, phrases))}"] = any(phrase in text for phrase in phrases)
+            held[f"contains {' or '.join(map(quoted, phrases))}"] = any(phrase in text for phrase in phrases)
         return held
 
 

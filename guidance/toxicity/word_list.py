@@ -9,6 +9,7 @@ from functools import lru_cache
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
+from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence
 from diffusionlm.guidance.constraint import Constraint
 from diffusionlm.text import Vocabulary
@@ -48,7 +49,7 @@ class WordList(Constraint):
     @property
     def rule(self) -> str:
         """The rule in words."""
-        shown = ", ".join(map(repr, self.words[:3]))
+        shown = ", ".join(map(quoted, self.words[:3]))
         return f"never writes {shown}" + (f" and {len(self.words) - 3:,} more" if len(self.words) > 3 else "")
 
     def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:

@@ -78,3 +78,9 @@ def test_a_replay_follows_the_particle_that_was_chosen(pipe):
 
 def test_without_guidance_there_is_no_trace(pipe):
     assert pipe(TEXT, steps=2, seed=0).trace is None
+
+
+def test_one_sample_and_one_energy_are_said_as_one(pipe, result):
+    one = pipe(TEXT, steps=2, seed=0, guidance=FunctionGuidance(few_pads, weight=2.0))
+    assert str(one.trace).startswith("1 sample, 1 energy\n")
+    assert str(result.trace).startswith("6 samples, 1 energy\n")

@@ -274,3 +274,9 @@ def test_equal_languages_have_equal_keys_however_written() -> None:
 def test_shortest() -> None:
     assert automata.regex(r"\d{2}x+").shortest() in {"00x", "99x"} | {f"{i:02}x" for i in range(100)}
     assert (automata.regex("a") & automata.regex("b")).shortest() is None
+
+
+def test_names_of_rules_show_patterns_as_they_were_written():
+    assert automata.regex(r"\d{3}", mode="excludes").name == r"contains nowhere '\d{3}'"
+    assert automata.contains_any([r"a\b", "it's"]).name == r"contains 'a\b' or " + '"it\'s"'
+    assert "\n" not in automata.contains_any(["a\nb"]).name

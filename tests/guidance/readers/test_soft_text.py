@@ -133,6 +133,10 @@ def test_readers_are_found_by_name_and_vocabulary(tokenizer, tmp_path, monkeypat
     other = TextTokenizer.train_bpe(["another text " * 20], 300).vocabulary
     with pytest.raises(FileNotFoundError, match="diffusionlm train-classifier name=rude"):
         find_reader("rude", tokenizer.vocabulary)
+    with pytest.raises(
+        FileNotFoundError, match=r"1 of that name reads .* comes with the checkpoint 'guestbook'\. Train"
+    ):
+        find_reader("toxicity", tokenizer.vocabulary)
     for home, vocabulary in (("one", tokenizer.vocabulary), ("two", other)):
         make_reader(vocabulary).save_pretrained(tmp_path / home / "rude")
         add_readers(tmp_path / home)
