@@ -26,7 +26,7 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.commandline import DTYPES
+from benchmarks.commandline import DTYPES, machine_parser, set_threads
 from diffusionlm import DenoiserConfig, SpanDenoiser
 from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.evaluation.record import Stopwatch, settings_key, write_json, write_text
@@ -193,8 +193,7 @@ def to_markdown(rows: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_arguments(arguments)
     watch = Stopwatch()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    set_threads(options)
     rows, left_out = measure(options)
     text = "\n".join([to_markdown(rows), *(f"\nLeft out: {reason}" for reason in left_out)])
     print(f"\n{text}")
@@ -206,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = machine_parser(__doc__)
     parser.add_argument("--shape", default="small", help="a name in configs/model (default: small)")
     parser.add_argument("--vocab-size", type=int, default=1536, help="tokens (default: 1536)")
     parser.add_argument("--batch", type=int, default=16, help="texts at once (default: 16)")
@@ -216,9 +215,6 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="measure torch.compile beside the eager network")
     parser.add_argument("--experts", action="store_true", help="measure 8 experts, 2 active, too")
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: as it is set up)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for records")
     return parser.parse_args(arguments)
 
 

@@ -14,16 +14,28 @@ from diffusionlm.text.e2e import read_e2e
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Options of every command, with the module's docstring as help."""
+def machine_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Options of a command that loads no model, with the module's docstring as help."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="restaurant", help="bundled name, folder, or owner/name on the hub")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for records")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the network (default: float32)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="threads of PyTorch (default: as it is set up)")
     return parser
+
+
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Options of a command that loads a model."""
+    parser = machine_parser(doc)
+    parser.add_argument("--model", default="restaurant", help="bundled name, folder, or owner/name on the hub")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the network (default: float32)")
+    return parser
+
+
+def set_threads(options: argparse.Namespace) -> None:
+    """Threads of PyTorch, if they were asked for."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +46,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def load_pipeline(options: argparse.Namespace) -> DiffusionLMPipeline:
     """The pipeline in the dtype and on the device asked for, silent."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    set_threads(options)
     pipe = DiffusionLMPipeline.from_pretrained(options.model, torch_dtype=DTYPES[options.dtype], device=options.device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
