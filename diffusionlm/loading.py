@@ -152,6 +152,7 @@ def save_denoiser(denoiser: SpanDenoiser, folder: Path) -> str:
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}, folder / WEIGHTS, {"format": "pt"}
     )
+    (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)  # safetensors makes files for the owner alone
     return sha256(folder / WEIGHTS)
 
 

@@ -35,6 +35,11 @@ def test_saving_over_a_folder_keeps_what_people_wrote(tiny_pipe, folder) -> None
     assert [path.name for path in folder.parent.iterdir()] == ["pipe"]
 
 
+def test_who_may_read_the_folder_may_read_the_weights(folder) -> None:
+    modes = {path.stat().st_mode for path in (folder / "denoiser").iterdir()}
+    assert len(modes) == 1
+
+
 def test_a_failed_save_leaves_the_old_folder(folder) -> None:
     before = (folder / "model_index.json").read_text()
 

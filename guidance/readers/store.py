@@ -123,6 +123,7 @@ def save_reader(reader: Reader, folder: str | Path) -> None:
     reader.config.save_pretrained(folder)
     state = {name: value.detach().cpu().contiguous() for name, value in reader.state_dict().items()}
     save_file(state, folder / WEIGHTS, {"format": "pt"})
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors makes files for the owner alone
 
 
 @lru_cache(maxsize=8)
