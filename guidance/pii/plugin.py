@@ -106,8 +106,15 @@ class PII(LazyConstraint):
         if self.soft > 0 and self.structured:
             signs = [sign for kind, own in SIGNS_OF.items() if kind in self.structured for sign in own]
             few = DigitRuns.few if set(self.structured) - set(SIGNS_OF) else math.inf
-            when = {"window": self.window, "schedule": self.schedule}
-            found.append(DigitRuns(few=few, signs=list(dict.fromkeys(signs)), weight=self.soft, **when))
+            found.append(
+                DigitRuns(
+                    few=few,
+                    signs=list(dict.fromkeys(signs)),
+                    weight=self.soft,
+                    window=self.window,
+                    schedule=self.schedule,
+                )
+            )
         if isinstance(self.names, PersonalNames):
             found.append(self.names)
         elif self.names is not False:
