@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-BUDGET = 0.1  # chosen by benchmarks.bench_trust_region
+BUDGET = 0.1  # of a plugin that names none; chosen by benchmarks.bench_trust_region
+OWN = "own"
 TOTAL = 8.0
 
 
@@ -33,7 +34,8 @@ class Composition:
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
         budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
-            Constraints are not held by it, because they must hold; None or inf: no limit.
+            Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
+            budget, 0.1 nats if it names none, and all together the largest of these.
         total: largest sum of that over all steps; None or inf: no limit.
 
     Example:
@@ -41,12 +43,16 @@ class Composition:
         1.0
     """
 
-    def __init__(self, plugins: Any, budget: float | None = BUDGET, total: float | None = TOTAL) -> None:
+    def __init__(self, plugins: Any, budget: float | str | None = OWN, total: float | None = TOTAL) -> None:
         for name, value in {"budget": budget, "total": total}.items():
-            if value is not None and not (isinstance(value, int | float) and value >= 0):
+            if (
+                value is not None
+                and not (isinstance(value, int | float) and value >= 0)
+                and (name, value) != ("budget", OWN)
+            ):
                 raise ValueError(f"{name} must be a number of nats of at least 0, or None for no limit; got {value!r}.")
         self.plugins = plugins_from(plugins)
-        self.budget = math.inf if budget is None else float(budget)
+        self.budget = budget if isinstance(budget, str) else math.inf if budget is None else float(budget)
         self.total = math.inf if total is None else float(total)
 
 
@@ -79,7 +85,7 @@ class Steering:
     """
 
     def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self.budget, self.total = vocabulary, composition.budget, composition.total
+        self.vocabulary, self.total = vocabulary, composition.total
         self._given = composition.plugins
         self.plugins: list[Guidance] = []
         for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
@@ -105,13 +111,29 @@ class Steering:
                     "the vocabulary belongs to the pipeline: work on a clone."
                 )
             self.plugins.append(plugin)
+        self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
+        self.budget = self._share(composition.budget)
         self.names: list[str] = []
         for plugin in self.plugins:
             same = sum(name.partition("#")[0] == plugin.title for name in self.names)
             self.names.append(plugin.title if not same else f"{plugin.title}#{same + 1}")
-        self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
         counts = [p.how.count for p in self.plugins if p.how.name == "particles"]  # type: ignore[attr-defined]
         self.particles: int = max(counts, default=1)
+
+    def _share(self, budget: float | str) -> float:
+        """What all plugins together may spend; where each has its own, those that name none get theirs."""
+        if not isinstance(budget, str):
+            return budget
+        own = [
+            BUDGET if plugin.budget is None else plugin.budget
+            for plugin in self.plugins
+            if plugin not in self.constraints
+        ]
+        shared = max(own, default=BUDGET)
+        for plugin in self.plugins:
+            if plugin.budget is None and shared > BUDGET:
+                plugin.budget = BUDGET
+        return shared
 
     def check(self, layouts: Sequence[CanvasLayout], allowed: Sequence[Tensor]) -> None:
         """Whether the constraints can be met on every canvas; called before any work starts.

@@ -114,8 +114,10 @@ def _combine(
     """Own budgets, then priorities, then the shared budget."""
     factors = [torch.ones_like(budget) for _ in tilts]
     applied = list(tilts)
+    if len(plugins) == 1 and plugins[0].budget is not None:
+        budget = budget.clamp(max=plugins[0].budget)
     for k, plugin in enumerate(plugins):
-        if plugin.budget is not None:
+        if plugin.budget is not None and len(plugins) > 1:
             factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)[0]
             applied[k] = applied[k] * factors[k][:, None, None]
     conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-TOLERANCE = 0.02  # share of the budget that may go unused
+TOLERANCE = 0.1  # share of the budget that may go unused: each further evaluation costs a pass over (B, L, V)
 MAX_EVALUATIONS = 30
 TINY = 1e-30
 LOWEST = -80.0  # nats; what is below counts as this: nothing in a sum, while exp is slow on infinities and denormals
@@ -67,7 +67,7 @@ def largest_step(
         base: a tilt (B, L, V) that is applied already and lies within the budget.
 
     Returns:
-        1 where the whole tilt fits; else a factor that uses at least 98 % of the budget and never more than all of it (B,).
+        1 where the whole tilt fits; else a factor that uses at least 90 % of the budget and never more than all of it (B,).
         And the mean KL from p that base and tilt cost with that factor (B,).
     """
 

@@ -110,11 +110,11 @@ KINDS: dict[str, Kind] = {
         "e-mail addresses",
         (
             Pattern(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),
-            Pattern(
-                r"[^\s@]@+[^\s@]"
-            ),  # the near misses that a model writes instead: "ann!@example.org", "ann@@example"
+            # the near misses that a model writes instead: "ann!@example.org", "ann @example.org"
+            Pattern(r"[^\s@]@+[^\s@]"),
+            Pattern(r"@[^\s@]+\.[^\W\d_]{2}"),
         ),
-        (Pattern(r"[^\s@]@+[^\s@]"),),
+        (Pattern(r"[^\s@]@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
     ),
     "phone": Kind("telephone numbers", (_PHONE, _PLUS_PHONE), (Pattern(rf"[0-9](?:{_BETWEEN}[0-9]){{6}}"),)),
     "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),)),
@@ -149,6 +149,7 @@ KINDS: dict[str, Kind] = {
         "IP addresses",
         (
             Pattern(rf"(?:{_OCTET}\.){{3}}{_OCTET}", (r"\w",), (r"\w",)),
+            Pattern(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", (r"[0-9]",), (r"[0-9]",)),  # near misses: "429.3.04.2"
             Pattern(rf"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}", (r"\w",)),
             Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", (r"\w",)),
             Pattern(rf"(?:{_HEX}{{1,4}}:){{3,7}}:", (r"\w",)),
@@ -179,6 +180,7 @@ KINDS: dict[str, Kind] = {
                 (r"[\w@]",),
             ),
             Pattern(r"[\w\-]+\.+[^\W\d_]{2,}", (r"[\w@\-]",)),  # whatever the top-level domain
+            Pattern(r"[^\s\w@]\.(?:com|net|org|info|edu|gov)", not_behind=(r"\w",)),  # near misses: ".../...com"
         ),
     ),
     "license_plate": Kind(

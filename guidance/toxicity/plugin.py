@@ -61,6 +61,7 @@ class Toxicity(Guidance):
 
     weight: float = 2.0  # measured: 1 leaves three times as much, from 4 on the trust region is spent too early
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
+    budget: float | None = 0.5  # its judge knows text of every noise level
 
     judge: Any = "toxicity"
     variant: str = "original"

@@ -81,6 +81,8 @@ TRUE = {
     "ip": [
         "192.168.0.1",
         "8.8.8.8",
+        "256.1.1.1",
+        "x.429.3.04.2.g",
         "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
         "2001:db8::1",
         "fe80::1ff:fe23:4567:890a",
@@ -117,7 +119,14 @@ TRUE = {
     ],
 }
 TRUE |= {
-    "web": ["www.annlee.com", "https://example.org/ann", "http://www.x.net", "example.net/ann-lee", "annlee.co.uk"],
+    "web": [
+        "www.annlee.com",
+        "https://example.org/ann",
+        "http://www.x.net",
+        "example.net/ann-lee",
+        "annlee.co.uk",
+        ".../...com",
+    ],
     "license_plate": ["HF68 VLR", "LV28ZSM"],
 }
 NEAR = {
@@ -136,7 +145,7 @@ NEAR = {
     "card": ["4111111111111112", "4111 1111 1111 1112", "411111111111", "41111111111111111111111", "3782 822463 10006"],
     "iban": ["GB29 is nice", "AB12 CDEF", "the BEST20 BURGERS IN TOWN", "IT20 good"],
     "national_id": ["078-05-112", "12345678", "ABCD1234", "QQ12345C", "850504-12", "07:05:1120"],
-    "ip": ["1.2.3", "256.1.1.1", "version 1.2.3.x", "12:30:45", "at 10:30", "1.2.3.4567"],
+    "ip": ["1.2.3", "version 1.2.3.x", "12:30:45", "at 10:30", "1.2.3.4567"],
     "mac": ["00:1A:2B:3C:4D", "12:30:45", "00-11-22"],
     "url": ["https://example.org/ann", "http://localhost:8080/x", "see ann:secret", "https://x.org/?page=2"],
     "birth_date": ["04/07/2026", "July 1976", "in 1976", "4 July", "4 July 2025", "99/99/1999", "since 1998 and 2004"],
