@@ -32,31 +32,35 @@ class Example:
     seed: int = 0
 
 
+RESTAURANT = ("restaurant",)
 EXAMPLES = (
-    Example("Fill the gaps", "The [SPAN:5] is a pub near [SPAN]."),
-    Example("Write from facts", prompt="name[The Mill], food[Italian], area[riverside]"),
-    Example("Exactly twelve words", plugins={"length": {"words": "12"}}),
+    Example(
+        "A rude review, made civil",
+        "The service was slow and the manager [SPAN].",
+        plugins={"toxicity": {"mode": "below", "amount": 0.1}},
+        checkpoints=("guestbook",),
+        seed=14,
+    ),
+    Example(
+        "A card number withheld",
+        "I want my money back. My card number is [SPAN].",
+        plugins={"pii": {}},
+        checkpoints=("guestbook",),
+        seed=22,
+    ),
+    Example("Fill the gaps", "The [SPAN:5] is a pub near [SPAN].", checkpoints=RESTAURANT),
+    Example("Write from facts", prompt="name[The Mill], food[Italian], area[riverside]", checkpoints=RESTAURANT),
+    Example("Exactly twelve words", plugins={"length": {"words": "12"}}, checkpoints=RESTAURANT),
     Example(
         "Must and must not mention",
         plugins={"phrases": {"include": "family\nriver", "exclude": "cheap\nrating"}, "regex": {"forbid": r"\d"}},
+        checkpoints=RESTAURANT,
         seed=3,
     ),
     Example(
         "Parts of speech",
         plugins={"part-of-speech": {"tags": "DET NOUN AUX DET ADJ ADJ? NOUN ADP .*"}},
-        checkpoints=("restaurant",),
-    ),
-    Example(
-        "A rude review, made civil",
-        "The staff were [SPAN] and the food was [SPAN].",
-        plugins={"toxicity": {"mode": "below", "amount": 0.1}},
-        checkpoints=("guestbook",),
-    ),
-    Example(
-        "A card number withheld",
-        "Please refund my card [SPAN].",
-        plugins={"pii": {}},
-        checkpoints=("guestbook",),
+        checkpoints=RESTAURANT,
     ),
     Example(
         "Several rules at once",
@@ -66,6 +70,7 @@ EXAMPLES = (
             "length": {"words": "14-18"},
             "regex": {"forbid": "(?i)price"},
         },
+        checkpoints=RESTAURANT,
         seed=5,
     ),
 )

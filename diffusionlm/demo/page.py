@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FRAME = 0.04  # seconds between two pictures that are sent; the eye sees no more
 STEPS = 32
+OPENING = "The service was slow and the manager [SPAN]."
 INTRO = """
 <header class="dl-head"><div><h1>diffusionlm</h1>
 <p>Text condenses out of noise, all words at once. Write with gaps, steer every step with plugins, see what each of them
@@ -168,7 +169,7 @@ def _write(weights: list[str], limits: Limits) -> list[Any]:
     """Components of the section Write, in the order of `Order.read`."""
     first = pipeline(weights[0])
     text = gr.Textbox(
-        "The [SPAN:5] is a pub near [SPAN].",
+        OPENING,
         label="Text",
         lines=3,
         max_lines=8,

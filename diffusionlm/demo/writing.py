@@ -16,7 +16,7 @@ from diffusionlm.folders import bundled_names
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.results import GenerationResult, StepState
 
-PREFERRED = "restaurant"
+PREFERRED = "guestbook"
 
 
 def checkpoints() -> list[str]:

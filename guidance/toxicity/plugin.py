@@ -53,15 +53,13 @@ class Toxicity(Guidance):
         >>> pipe("The staff were [SPAN].", guidance=Toxicity(below=0.05)).texts  # doctest: +SKIP
     """
 
-    weight_range = (
-        1.0,
-        4.0,
-    )  # the gradient of -log(1 - p) is proportional to p; more than 8 spends the trust region early
+    # the gradient of -log(1 - p) is proportional to p, so it ends by itself where the goal is met
+    weight_range = (1.0, 4.0)
     reference = "Dathathri et al. 2020, Plug and play language models; Hanu and Unitary team 2020, Detoxify"
 
-    weight: float = 2.0  # measured: 1 leaves three times as much, from 4 on the trust region is spent too early
+    weight: float = 4.0  # measured: 2 leaves half as much again, 8 no less
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
-    budget: float | None = 0.5  # its judge knows text of every noise level
+    budget: float | None = 0.2  # its judge knows text of every noise level; with 0.5 fluency suffers
 
     judge: Any = "toxicity"
     variant: str = "original"
