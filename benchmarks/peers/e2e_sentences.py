@@ -31,9 +31,7 @@ def words_as_given(path: Path) -> list[Sentence]:
     return [Sentence(text, tuple(line.partition("||")[2].split())) for (_, text), line in pairs]
 
 
-def tagged(
-    path: Path, treebanks: Path, keep: Path, count: int = 8_000, seed: int = 0
-) -> tuple[list[Sentence], Tagger]:
+def tagged(path: Path, treebanks: Path, keep: Path, count: int = 8_000, seed: int = 0) -> tuple[list[Sentence], Tagger]:
     """`count` sentences of a file with tags, and the tagger, without the fields that helped it.
 
     Args:
