@@ -4,6 +4,7 @@ Python runs with ``pipe`` at hand (the bundled ``restaurant``), shell lines in a
 that the pages use. Training is cut to two steps; commands that would install, serve or fetch are checked by name.
 """
 
+import json
 import re
 import shlex
 import tomllib
@@ -67,6 +68,11 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     (tmp_path / "letters.csv").write_text(
         "text,tone\n" + "".join(f"{text},{'ab'[i % 2]}\n" for i, text in enumerate(texts * 3))
     )
+    kinds = (["toxicity", "insult"], ["toxicity", "obscene"], [])  # all labels of the bundled reader occur
+    comments = [{"text": f"{text} Fools.", "labels": kinds[i % 3]} for i, text in enumerate(texts)]
+    for comment in comments:
+        comment["spans"] = [[len(comment["text"]) - 6, len(comment["text"]) - 1, "toxic"]] if comment["labels"] else []
+    (tmp_path / "comments.jsonl").write_text("".join(json.dumps(comment) + "\n" for comment in comments))
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
