@@ -42,7 +42,7 @@ def test_rules_hold_in_every_sample_of_every_input_and_are_certified(pipe):
             assert certificate == {
                 "contains 'The Mill'": True,
                 "4 to 9 words": True,
-                "contains nowhere '\\\\d'": True,
+                "contains nowhere '\\d'": True,
             }
 
 
