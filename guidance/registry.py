@@ -229,7 +229,10 @@ def get(name: str) -> type[Guidance]:
     """
     known = _candidates()
     if name not in known:
-        raise UnknownPlugin(f"There is no guidance plugin {name!r}; {suggestion(name, known)}")
+        hint = suggestion(name, known)
+        if name.endswith(".py") or "/" in name:
+            hint = "a plugin of your own is given as an object in Python, or by its name once its package is installed"
+        raise UnknownPlugin(f"There is no guidance plugin {name!r}; {hint}")
     if len(known[name]) > 1:
         raise _duplicate(name, known[name][0].origin, known[name][1].origin)
     if name in _registered:

@@ -3,11 +3,13 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from diffusionlm import DiffusionLMPipeline, cli
+from diffusionlm import DiffusionLMPipeline, cli, guidance
 from diffusionlm.commands._compose import compose_config
 from diffusionlm.denoiser import DenoiserConfig
 from diffusionlm.diffusion import schedule_from_dict
@@ -121,3 +123,12 @@ def test_the_bundled_experiment_keeps_its_meaning():
     assert config["data"]["prompt_share"] == 0.35
     assert config["data"]["tokenizer"]["vocab_size"] == 1536
     assert config["seed"] == 0
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "guidance").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_plugin_is_as_strong_by_its_file_as_by_its_name(path):
+    values = OmegaConf.to_container(OmegaConf.load(path))
+    kind = getattr(guidance, values.pop("_target_").rpartition(".")[2])
+    defaults = {item.name: item.default for item in fields(kind)}
+    given = {name: value for name, value in values.items() if value != "???" and name != "strategy"}
+    assert {n: list(v) if isinstance(v, tuple) else v for n, v in defaults.items() if n in given} == given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,14 @@ def main(argv: list[str]) -> int:
     if config["format"] == "json":
         print(result.to_json())
         return 0
+    short = {goal.sample: f"{goal.goal}: {goal.value:.2f}" for goal in result.unmet}
+    numbers = count()
     for group in result.samples:
         for sample in group:
-            broken = [name for name, held in sample.certificates.items() if not held]
-            print(sample.text + (f"  [broken: {', '.join(broken)}]" if broken else ""))
+            notes = [f"broken: {name}" for name, held in sample.certificates.items() if not held]
+            if (number := next(numbers)) in short:
+                notes.append(f"not reached: {short[number]}")
+            print(sample.text + (f"  [{'; '.join(notes)}]" if notes else ""))
         if len(result.samples) > 1:
             print()
     print(f"{result.timings['total']:.1f} s, seed {result.settings['seed']}", file=sys.stderr)

@@ -70,12 +70,14 @@ def warm_start_reader(
     Raises:
         ValueError: if labels or sizes differ; the message names them.
     """
-    for name in ("sequence_labels", "token_labels", "hidden_size", "num_hidden_layers", "num_attention_heads"):
-        old, new = getattr(source.config, name), getattr(reader.config, name)
-        if old != new:
-            raise ValueError(
-                f"init: the reader to start from has {name} {old}, the new one {new}; give the same ones, or init=null."
-            )
+    names = ("sequence_labels", "token_labels", "hidden_size", "num_hidden_layers", "num_attention_heads")
+    pairs = [(name, getattr(source.config, name), getattr(reader.config, name)) for name in names]
+    differing = [f"{name} {old}, the new one {new}" for name, old, new in pairs if old != new]
+    if differing:
+        raise ValueError(
+            f"init: the reader to start from has {'; '.join(differing)}. Labels of texts come from data.label_field, labels of "
+            "tokens from the types of spans (data.span_field, renamed by data.types): give the same ones, or init=null."
+        )
     rows = pieces_of(tokenizer, source_tokenizer)
     weights = source.state_dict()
     reader.load_state_dict({**weights, "table": _mean_rows(weights["table"], rows)})

@@ -32,6 +32,11 @@ def read_secrets(given: str | Path | Iterable[str]) -> list[str]:
         FileNotFoundError: if there is no such file.
     """
     if isinstance(given, str | Path):
+        if not Path(given).is_file():
+            raise FileNotFoundError(
+                f"secrets names the file {str(given)!r}, which does not exist; give a file with one secret a line, or a list: "
+                f"secrets=[{str(given)!r}]."
+            )
         lines: Iterable[str] = Path(given).read_text(encoding="utf-8").splitlines()
     else:
         lines = given

@@ -213,3 +213,8 @@ def test_two_files_with_one_name_are_both_named(tmp_path):
         (tmp_path / f"{name}.py").write_text(GOOD.format(name="same"))
     with pytest.raises(ValueError, match=r"a.py:\d+ has it, and .*b.py:\d+ wants it"):
         plugins.files_in(tmp_path, "somewhere")
+
+
+def test_a_file_in_place_of_a_name_is_told_what_to_do():
+    with pytest.raises(UnknownPlugin, match="given as an object in Python, or by its name once its package is installed"):
+        get("./no_shouting.py")
