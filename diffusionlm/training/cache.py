@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock
 
 from diffusionlm.training.corpus import TokenCorpus
 from diffusionlm.training.files import atomic_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from diffusionlm.text import TextTokenizer
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _ARRAYS = ("ids", "offsets", "prompt_ids", "prompt_offsets")
 _META = "meta.json"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError)
 _SMALL = 1 << 16  # bytes; below this a file is read, not mapped (an empty array cannot be mapped)
 _logger = logging.getLogger(__name__)
 
@@ -57,14 +61,31 @@ def load_corpus(
     for source in sources:
         key = json.dumps([_VERSION, source.fingerprint, print_of_tokenizer, max_length, max_prompt_length])
         place = None if folder is None else folder / hashlib.sha256(key.encode()).hexdigest()[:32]
-        corpus = None if place is None else _read(place)
-        if corpus is None:
-            corpus = TokenCorpus.from_pairs(source.pairs(), tokenizer, max_length, max_prompt_length, repr(source.path))
-            if place is not None:
-                _write(place, corpus)
-        corpora.append(corpus)
+        make = partial(_tokenise, source, tokenizer, max_length, max_prompt_length)
+        corpora.append(make() if place is None else _found_or_made(place, make))
     weights = [source.weight for source in sources if source.weight is not None]
     return TokenCorpus.mix(corpora, weights or None)
+
+
+def _tokenise(source: TextSource, tokenizer: TextTokenizer, max_length: int, max_prompt_length: int) -> TokenCorpus:
+    return TokenCorpus.from_pairs(source.pairs(), tokenizer, max_length, max_prompt_length, repr(source.path))
+
+
+def _found_or_made(place: Path, make: Callable[[], TokenCorpus]) -> TokenCorpus:
+    """Runs that begin together wait for the one that tokenises; a cache that is only read needs no lock."""
+    if place.is_dir():
+        with suppress(*_DAMAGE):
+            return _read(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".lock_{place.name}")):
+        if place.is_dir():
+            try:
+                return _read(place)
+            except _DAMAGE as error:
+                _logger.warning("The tokenised corpus in %s is damaged (%s); it is made again.", place, error)
+        corpus = make()
+        _write(place, corpus)
+    return corpus
 
 
 def _write(place: Path, corpus: TokenCorpus) -> None:
@@ -74,20 +95,14 @@ def _write(place: Path, corpus: TokenCorpus) -> None:
         (draft / _META).write_text(json.dumps({"texts": len(corpus), "left_out": corpus.left_out}))
 
 
-def _read(place: Path) -> TokenCorpus | None:
-    if not place.is_dir():
-        return None
-    try:
-        meta = json.loads((place / _META).read_text())
-        arrays = {}
-        for name in _ARRAYS:
-            path = place / f"{name}.npy"
-            mapped = path.stat().st_size > _SMALL
-            arrays[name] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False).view(np.ndarray)
-        for ids, offsets in (("ids", "offsets"), ("prompt_ids", "prompt_offsets")):
-            if len(arrays[offsets]) != meta["texts"] + 1 or arrays[offsets][-1] != len(arrays[ids]):
-                raise ValueError(f"{ids} and {offsets} do not fit together")
-        return TokenCorpus(**arrays, left_out=int(meta["left_out"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        _logger.warning("The tokenised corpus in %s is damaged (%s); it is made again.", place, error)
-        return None
+def _read(place: Path) -> TokenCorpus:
+    meta = json.loads((place / _META).read_text())
+    arrays = {}
+    for name in _ARRAYS:
+        path = place / f"{name}.npy"
+        mapped = path.stat().st_size > _SMALL
+        arrays[name] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False).view(np.ndarray)
+    for ids, offsets in (("ids", "offsets"), ("prompt_ids", "prompt_offsets")):
+        if len(arrays[offsets]) != meta["texts"] + 1 or arrays[offsets][-1] != len(arrays[ids]):
+            raise ValueError(f"{ids} and {offsets} do not fit together")
+    return TokenCorpus(**arrays, left_out=int(meta["left_out"]))

@@ -1,5 +1,9 @@
 """Tokenised corpora, and their cache on disk."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
+from time import sleep
+
 import numpy as np
 import pytest
 
@@ -77,6 +81,10 @@ def file(tmp_path):
     return path
 
 
+def corpora(cache):
+    return [path for path in cache.iterdir() if not path.name.startswith(".lock_")]
+
+
 def load(file, tokenizer, folder, max_length=8):
     return load_corpus([TextSource(str(file))], tokenizer, max_length, 128, folder)
 
@@ -96,6 +104,22 @@ def test_large_arrays_are_mapped_not_read(file, tokenizer, tmp_path, monkeypatch
     assert not second.ids.flags.writeable
 
 
+def test_runs_that_begin_together_tokenise_once(file, tokenizer, tmp_path, monkeypatch):
+    made = []
+    encode = TextTokenizer.encode_batch
+
+    def slowly(self, texts):
+        made.append(get_ident())
+        sleep(0.2)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextTokenizer, "encode_batch", slowly)
+    with ThreadPoolExecutor(4) as runs:
+        found = list(runs.map(lambda _: load(file, tokenizer, tmp_path / "cache"), range(4)))
+    assert all(same(corpus, found[0]) for corpus in found)
+    assert len(set(made)) == 1
+
+
 @pytest.mark.parametrize("change", ["content", "max_length", "tokenizer"])
 def test_what_changes_the_tokens_changes_the_key(file, tokenizer, tmp_path, change):
     before = load(file, tokenizer, tmp_path / "cache")
@@ -104,13 +128,13 @@ def test_what_changes_the_tokens_changes_the_key(file, tokenizer, tmp_path, chan
     other = TextTokenizer.bytes() if change == "tokenizer" else tokenizer
     after = load(file, other, tmp_path / "cache", max_length=2 if change == "max_length" else 30)
     assert not same(before, after)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(corpora(tmp_path / "cache")) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "mixed up", "no meta", "pickle"])
 def test_a_damaged_cache_is_made_again_and_says_so(file, tokenizer, tmp_path, caplog, damage):
     first = load(file, tokenizer, tmp_path / "cache")
-    (place,) = (tmp_path / "cache").iterdir()
+    (place,) = corpora(tmp_path / "cache")
     ids = place / "ids.npy"
     if damage == "cut":
         ids.write_bytes(ids.read_bytes()[:-4])
@@ -135,7 +159,7 @@ def test_a_cache_that_cannot_be_written_leaves_nothing(file, tokenizer, tmp_path
     monkeypatch.setattr("diffusionlm.training.cache.np.save", full)
     with pytest.raises(OSError, match="No space left"):
         load(file, tokenizer, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert corpora(tmp_path / "cache") == []
 
 
 def test_without_a_folder_nothing_is_written(file, tokenizer, tmp_path):
