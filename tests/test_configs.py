@@ -14,6 +14,7 @@ from diffusionlm.commands._compose import compose_config
 from diffusionlm.denoiser import DenoiserConfig
 from diffusionlm.diffusion import schedule_from_dict
 from diffusionlm.samplers import make_sampler
+from diffusionlm.text.open_mix.sources import sources
 from diffusionlm.training.run import check_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -23,6 +24,7 @@ CHOICES = [
     for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler")
     for path in sorted((CONFIGS / group).glob("[!_]*.yaml"))
 ]
+OPEN_MIX = ("comment", "post", "request", "restaurant", "everyday", "aloud", "written", "story")
 
 MINIATURE = (
     "model.embedding_size=8",
@@ -64,6 +66,10 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "FOLDER" / "guestbook").mkdir(exist_ok=True)
         rows = [json.dumps({"text": s, "prompt": "tone[praise]", "toxic": 0}) for s in sentences * 10]
         (tmp_path / "FOLDER" / "guestbook" / f"{name}.jsonl").write_text("\n".join(rows))
+        (tmp_path / "FOLDER" / "open-mix" / name).mkdir(parents=True)
+        for source in OPEN_MIX:
+            rows = [json.dumps({"text": s, "prompt": f"source[{source}]"}) for s in sentences]
+            (tmp_path / "FOLDER" / "open-mix" / name / f"{source}.jsonl").write_text("\n".join(rows))
     return tmp_path
 
 
@@ -123,6 +129,15 @@ def test_the_bundled_experiment_keeps_its_meaning():
     assert config["data"]["prompt_share"] == 0.35
     assert config["data"]["tokenizer"]["vocab_size"] == 1536
     assert config["seed"] == 0
+
+
+def test_the_mix_weighs_every_source_that_its_corpus_has_as_shares():
+    data = compose_config("train", ["data=open_mix"])["data"]
+    for split in ("train", "valid"):
+        weights = {Path(source["path"]).stem: source["weight"] for source in data[split]}
+        assert set(weights) == {source.name for source in sources(1)} == set(OPEN_MIX)
+        assert sum(weights.values()) == pytest.approx(1.0)
+        assert {Path(source["path"]).parent.as_posix() for source in data[split]} == {f"data/open-mix/{split}"}
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "guidance").glob("*.yaml")), ids=lambda path: path.stem)

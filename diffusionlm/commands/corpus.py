@@ -1,29 +1,58 @@
-"""``diffusionlm corpus``: writes a corpus that is made, not found."""
+"""``diffusionlm corpus``: writes a corpus that is made up, or mixed of found texts."""
 
 from __future__ import annotations
 
-SUMMARY = "Write an invented training corpus (guestbook)"
-HELP = """usage: diffusionlm corpus guestbook --out FOLDER [--size N] [--seed N] [--templates FILE]
+from typing import TYPE_CHECKING, Any
 
-Writes train.jsonl, valid.jsonl and test.jsonl: comments of guests on pubs, restaurants, hotels, cafes, museums, shops and
-tours, made by a grammar. About a third is rude, about a third tells invented personal data. Each row has text, prompt,
-toxic (0 or 1), labels and spans ([start, end, TYPE] in characters). The same seed gives the same bytes.
-Needs Faker: pip install 'diffusionlm-toolkit[corpora]'
+if TYPE_CHECKING:
+    from diffusionlm.text.open_mix.corpus import Counts
+
+SUMMARY = "Write a training corpus: an invented one (guestbook), or a mix of found texts (open-mix)"
+HELP = """usage: diffusionlm corpus guestbook --out FOLDER [--size N] [--seed N] [--templates FILE]
+       diffusionlm corpus open-mix --sources FOLDER --out FOLDER [--seed N]
+
+guestbook writes train.jsonl, valid.jsonl and test.jsonl: comments of guests on pubs, restaurants, hotels, cafes, museums,
+shops and tours, made by a grammar. About a third is rude, about a third tells invented personal data.
+
+open-mix writes train.jsonl and valid.jsonl, and each source's part of them as train/NAME.jsonl and valid/NAME.jsonl, from
+files that you have: everyday sentences, stories, news comments, rude posts and their civil rewrites, restaurants, requests
+with invented personal data. They are cleaned, cut into runs of whole sentences, and freed of doubles. In FOLDER it wants
+general/tatoeba.txt, general/common_voice.txt, general/masc.txt, general/tinystories.txt, toxicity/paradetox.jsonl,
+toxicity/civil_comments.jsonl, pii/templates.txt and e2e/train.txt, and says what they are if they are missing.
+
+Each row has text, prompt, toxic (0 or 1), labels and spans ([start, end, TYPE] in characters); null is unknown. The same
+seed gives the same bytes. Needs Faker: pip install 'diffusionlm-toolkit[corpora]'
 
   diffusionlm corpus guestbook --out data/guestbook
   diffusionlm train experiment=guestbook data.root=data            (and E2E in data/e2e)
 
+  diffusionlm corpus open-mix --sources sources --out data/open-mix
+  diffusionlm train experiment=open_mix data.root=data
+
 options:
   --out FOLDER       where the files are written; made if it is not there
+  --seed N           another seed, another corpus (0)
+  -h, --help         show this text
+of guestbook:
   --size N           texts of train.jsonl (60000)
   --valid N          texts of valid.jsonl (1000)
   --test N           texts of test.jsonl (2000)
-  --seed N           another seed, another corpus (0)
   --templates FILE   also fill these sentences, which have slots such as {{credit_card_number}}
-  -h, --help         show this text
+of open-mix:
+  --sources FOLDER   where the found texts are
+  --requests N       sentences to make from pii/templates.txt (12000)
+  --valid-share X    share of the texts that is held out (0.01)
 """
-_NUMBERS = {"--size": "size", "--valid": "valid_size", "--test": "test_size", "--seed": "seed"}
-_OPTIONS = (*_NUMBERS, "--out", "--templates", "--help")
+_OPTIONS: dict[str, dict[str, tuple[str, type]]] = {  # corpus -> option -> what it sets, and as what
+    "guestbook": {
+        "--out": ("folder", str), "--seed": ("seed", int), "--size": ("size", int), "--valid": ("valid_size", int),
+        "--test": ("test_size", int), "--templates": ("templates", str),
+    },
+    "open-mix": {
+        "--out": ("folder", str), "--seed": ("seed", int), "--sources": ("source_folder", str),
+        "--requests": ("requests", int), "--valid-share": ("valid_share", float),
+    },
+}  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
@@ -31,41 +60,70 @@ def main(argv: list[str]) -> int:
     if any(argument in ("-h", "--help") for argument in argv):
         print(HELP, end="")
         return 0
-    if not argv or argv[0] != "guestbook":
+    if not argv or argv[0] not in _OPTIONS:
         given = repr(argv[0]) if argv else "nothing"
-        raise ValueError(f"Name the corpus to write, there is 'guestbook'; got {given}.")
-    settings = _settings(argv[1:])
-    if "out" not in settings:
+        raise ValueError(f"Name the corpus to write, there are 'guestbook' and 'open-mix'; got {given}.")
+    settings = _settings(argv[1:], _OPTIONS[argv[0]])
+    if "folder" not in settings:
         raise ValueError("Say where to write: --out FOLDER.")
+    return _guestbook(settings) if argv[0] == "guestbook" else _open_mix(settings)
+
+
+def _guestbook(settings: dict[str, Any]) -> int:
     from diffusionlm.text.guestbook import write_corpus
 
-    folder = settings.pop("out")
-    figures = write_corpus(folder, **settings)
+    figures = write_corpus(**settings)
     print(
-        f"{figures['texts']:,} texts in {folder}/train.jsonl: {figures['rude']:.0%} rude, {figures['leaking']:.0%} with "
-        f"invented personal data, {figures['words']:.1f} words each"
+        f"{figures['texts']:,} texts in {settings['folder']}/train.jsonl: {figures['rude']:.0%} rude, "
+        f"{figures['leaking']:.0%} with invented personal data, {figures['words']:.1f} words each"
     )
     return 0
 
 
-def _settings(arguments: list[str]) -> dict:
+def _open_mix(settings: dict[str, Any]) -> int:
+    if "source_folder" not in settings:
+        raise ValueError("Say where the found texts are: --sources FOLDER ('diffusionlm corpus --help' lists them).")
+    from diffusionlm.text.open_mix import write_corpus
+    from diffusionlm.text.open_mix.corpus import Counts
+
+    print(f"{'source':<12}{'train':>9}{'valid':>8}{'words each':>12}{'toxic':>9}{'doubles':>9}  left out")
+    total = Counts()
+    for counts in write_corpus(**settings, on_source=_print_row).values():
+        total += counts
+    _print_row("all", total)
+    print(f"The texts are in {settings['folder']}/train.jsonl and valid.jsonl, each source's in train/ and valid/.")
+    return 0
+
+
+def _print_row(name: str, counts: Counts) -> None:
+    texts = sum(counts.texts.values())
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.dropped.most_common())
+    print(
+        f"{name:<12}{counts.texts['train']:>9,}{counts.texts['valid']:>8,}{counts.words / max(texts, 1):>12.1f}"
+        f"{counts.toxic:>9,}{counts.doubles:>9,}  {reasons}",
+        flush=True,
+    )
+
+
+def _settings(arguments: list[str], options: dict[str, tuple[str, type]]) -> dict[str, Any]:
     import difflib
 
-    settings: dict = {}
+    settings: dict[str, Any] = {}
     rest = [part for argument in arguments for part in (argument.split("=", 1) if "--" in argument[:2] else [argument])]
     while rest:
         option = rest.pop(0)
-        if option not in _OPTIONS:
-            near = difflib.get_close_matches(option, _OPTIONS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(_OPTIONS)}."
+        if option not in options:
+            near = difflib.get_close_matches(option, options, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join((*options, '--help'))}."
             raise ValueError(f"There is no option {option!r}; {hint}")
         if not rest:
             raise ValueError(f"{option} needs a value.")
         value = rest.pop(0)
-        if option in _NUMBERS:
-            if not value.isdecimal():
-                raise ValueError(f"{option} needs a whole number, got {value!r}.")
-            settings[_NUMBERS[option]] = int(value)
-        else:
-            settings[option.lstrip("-")] = value
+        name, kind = options[option]
+        if kind is int and not value.isdecimal():
+            raise ValueError(f"{option} needs a whole number, got {value!r}.")
+        try:
+            settings[name] = kind(value)
+        except ValueError:
+            raise ValueError(f"{option} needs a number, got {value!r}.") from None
     return settings
