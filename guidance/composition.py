@@ -29,7 +29,10 @@ TOTAL = 8.0
 
 
 class Composition:
-    """Plugins with settings that concern all of them together; can be given wherever plugins can.
+    """Plugins with settings that concern all of them together; is given in place of a plugin or a list.
+
+    In a list beside others it is read as its plugins, if it sets no limit; a limit would hold for some of the list and not for
+    all that is written, so it is refused there.
 
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
@@ -37,6 +40,9 @@ class Composition:
             Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
             budget, 0.1 nats if it names none, and all together the largest of these.
         total: largest sum of that over all steps; None or inf: no limit.
+
+    Raises:
+        ValueError: if a limit is negative, or a Composition with limits of its own stands in ``plugins``.
 
     Example:
         >>> Composition([Phrases(include=["The Mill"])], budget=1.0).budget
@@ -51,7 +57,7 @@ class Composition:
                 and (name, value) != ("budget", OWN)
             ):
                 raise ValueError(f"{name} must be a number of nats of at least 0, or None for no limit; got {value!r}.")
-        self.plugins = plugins_from(plugins)
+        self.plugins = plugins_from(_opened(plugins))
         self.budget = budget if isinstance(budget, str) else math.inf if budget is None else float(budget)
         self.total = math.inf if total is None else float(total)
 
@@ -72,6 +78,8 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
         >>> compose({"length": {"words": 3}}, toy_vocabulary()).names
         ['length']
     """
+    while isinstance(guidance, list | tuple) and len(guidance) == 1:
+        (guidance,) = guidance
     return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
 
 
@@ -189,6 +197,25 @@ class Steering:
                 plugins.append({"name": plugin.title, **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
+
+
+def _opened(given: Any) -> Any:
+    """Plugins with those of each `Composition` in its place.
+
+    Raises:
+        ValueError: if a Composition sets limits, which are of all plugins together.
+    """
+    if isinstance(given, list | tuple):
+        return [_opened(item) for item in given]
+    if not isinstance(given, Composition):
+        return given
+    if (given.budget, given.total) != (OWN, TOTAL):
+        inner = ", ".join(plugin.title for plugin in given.plugins)
+        raise ValueError(
+            f"A Composition ({inner}) with a budget or total of its own stands inside other guidance, but its limits are of "
+            "all plugins together; put all of them into one: Composition([first, second, ...], budget=..., total=...)."
+        )
+    return given.plugins
 
 
 def _with_companions(plugin: Guidance) -> list[Guidance]:

@@ -11,7 +11,7 @@ from typing import Any
 from diffusionlm.guidance import settings as common
 from diffusionlm.guidance.contract import API_VERSION, Guidance
 from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.function_plugin import FunctionGuidance
+from diffusionlm.guidance.function_plugin import FunctionGuidance, class_of, is_energy
 from diffusionlm.guidance.registry import get
 
 # Where configurations written earlier say that a class stands -> where it does.
@@ -41,9 +41,9 @@ def plugins_from(given: Any) -> list[Guidance]:
     if isinstance(given, Guidance):
         return [given]
     if isinstance(given, str):
-        return [_make(get(given), {})]
+        return [make(get(given), {})]
     if isinstance(given, type) and issubclass(given, Guidance):
-        return [_make(given, {})]
+        return [make(given, {})]
     if isinstance(given, Mapping) or hasattr(given, "items"):
         data = dict(given.items())
         if "name" in data or "_target_" in data:
@@ -91,18 +91,28 @@ def from_mapping(data: Mapping[str, Any]) -> Guidance:
             f"{API_VERSION}; upgrade diffusionlm."
         )
     if target is None:
-        return _make(get(str(name)), settings)
+        return make(get(str(name)), settings)
     module, _, attribute = str(target).rpartition(".")
     try:
         kind = getattr(importlib.import_module(_MOVED.get(module, module)), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"There is no plugin class {target!r}: {error}") from error
+    if is_energy(kind):
+        kind = class_of(kind)
     if not (isinstance(kind, type) and issubclass(kind, Guidance)):
-        raise ValueError(f"{target!r} is no plugin class; it must derive from diffusionlm.guidance.Guidance.")
-    return _make(kind, settings)
+        raise ValueError(
+            f"{target!r} is no plugin: it must be a class that derives from diffusionlm.guidance.Guidance, or a function whose "
+            "one argument is called 'state'."
+        )
+    return make(kind, settings)
 
 
-def _make(kind: type[Guidance], settings: Mapping[str, Any]) -> Guidance:
+def make(kind: type[Guidance], settings: Mapping[str, Any]) -> Guidance:
+    """A plugin of a class, with settings by name.
+
+    Raises:
+        ValueError: if a setting is unknown or missing.
+    """
     parameters = inspect.signature(kind).parameters
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = list(dict.fromkeys([*parameters, *(item.name for item in fields(kind))] if free else parameters))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -57,6 +58,21 @@ def class_from_function(function: Any) -> type[Guidance]:
         "energy": staticmethod(function),
     }
     return type(getattr(function, "__name__", "function"), (Guidance,), body)
+
+
+@lru_cache(maxsize=256)
+def class_of(function: Any) -> type[Guidance]:
+    """`class_from_function`, the same class for the same function.
+
+    Raises:
+        TypeError: if it is no function of one argument.
+    """
+    return class_from_function(function)
+
+
+def is_energy(item: Any) -> bool:
+    """Whether something is meant as a plugin by its form alone: a Python function whose one argument is called ``state``."""
+    return inspect.isfunction(item) and list(inspect.signature(item).parameters) == ["state"]
 
 
 def check_function(function: Any) -> None:

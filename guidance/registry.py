@@ -146,6 +146,11 @@ def unregister(name: str) -> None:
     _registered.pop(name, None)
 
 
+def registered() -> list[Entry]:
+    """What code has registered, in that order."""
+    return list(_registered.values())
+
+
 # ---- finding --------------------------------------------------------------------------------------------------------
 
 
@@ -231,7 +236,10 @@ def get(name: str) -> type[Guidance]:
     if name not in known:
         hint = suggestion(name, known)
         if name.endswith(".py") or "/" in name:
-            hint = "a plugin of your own is given as an object in Python, or by its name once its package is installed"
+            hint = (
+                "a plugin of your own is given as an object in Python, by its name once its package is installed, or as "
+                "guidance=FILE.py to 'diffusionlm generate'"
+            )
         raise UnknownPlugin(f"There is no guidance plugin {name!r}; {hint}")
     if len(known[name]) > 1:
         raise _duplicate(name, known[name][0].origin, known[name][1].origin)

@@ -1,6 +1,7 @@
 """``diffusionlm generate`` and ``info``: settings, groups, JSON, errors with exit code 2."""
 
 import json
+import sys
 
 import pytest
 
@@ -127,6 +128,113 @@ def test_a_plugin_that_raises_in_the_middle_is_one_sentence(checkpoint, capsys, 
     assert error.startswith("diffusionlm generate: The guidance plugin 'Breaks' (")
     assert "at step 0 of 2 (u = 1.000), raised KeyError: 'no such thing'" in error
     assert error.count("\n") == 1
+
+
+OWN = """
+from diffusionlm.guidance import Guidance
+
+class Shorter(Guidance):
+    \"\"\"Fewer tokens.\"\"\"
+    def energy(self, state):
+        return (1 - state.probs[..., state.vocabulary.pad_id]).sum(-1)
+"""
+FUNCTION = """
+def longer(state):
+    \"\"\"More tokens.\"\"\"
+    return state.probs[..., state.vocabulary.pad_id].sum(-1)
+
+def twice(number):
+    return 2 * number
+"""
+
+
+@pytest.fixture
+def own_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, source in {"own_plugin.py": OWN, "it's mine.py": FUNCTION, "random.py": OWN}.items():
+        (tmp_path / name).write_text(source)
+    (tmp_path / "both.py").write_text(OWN + OWN.replace("Shorter", "Shortest"))
+    (tmp_path / "empty.py").write_text("def _hidden(state): ...\ndef two(state, more): ...\n")
+    (tmp_path / "folder.py").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "plugins"),
+    [
+        (["guidance=own_plugin.py"], {"Shorter": None}),
+        (["guidance=./own_plugin.py", "guidance.weight=3"], {"Shorter": 3}),
+        (["guidance=it's mine.py"], {"longer": None}),
+        (["guidance=[own_plugin.py, it's mine.py, digit-runs]"], {"Shorter": None, "longer": None, "digit-runs": None}),
+        (["guidance={own_plugin.py: {weight: 2}, length: {words: 5}}"], {"Shorter": 2, "length": None}),
+        (["guidance=random.py"], {"Shorter": None}),
+        (["guidance=both.py"], {"Shorter": None, "Shortest": None}),
+    ],
+)
+@pytest.mark.usefixtures("own_files")
+def test_plugins_in_files_that_the_user_names(checkpoint, capsys, arguments, plugins) -> None:
+    import random
+
+    assert main(["generate", checkpoint, *arguments, "num_samples=1", "steps=2", "seed=0", "format=json"]) == 0
+    used = json.loads(capsys.readouterr().out)["settings"]["guidance"]["plugins"]
+    names = [plugin.get("name") or plugin["_target_"].rpartition(".")[2] for plugin in used]
+    assert dict(zip(names, (plugin.get("weight") for plugin in used), strict=True)) == plugins  # None: its own
+    assert sys.modules["random"] is random  # a file of that name did not take its place
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["guidance=nowhere.py"], "nowhere.py does not exist; give the name of a plugin or the path"),
+        (["guidance=folder.py"], "folder.py is a folder"),
+        (["guidance=empty.py"], "empty.py has no plugin: write a subclass"),
+        (["guidance=own_plugin.py", "guidance.wieght=3"], "'Shorter' has no setting 'wieght'; did you mean 'weight'?"),
+        (["guidance=both.py", "guidance.weight=3"], "both.py has several plugins (Shorter, Shortest)"),
+        (["guidance={own_plugin.py: 3}"], "The settings of the plugin 'own_plugin.py' must be a mapping"),
+        (
+            ["guidance=[own_plugin.py, length]", "guidance.words=3"],
+            'guidance.words does not show which of own_plugin.py, length is meant; write guidance="{own_plugin.py: {words: 3}',
+        ),
+    ],
+)
+@pytest.mark.usefixtures("own_files")
+def test_what_is_wrong_with_a_file_is_one_sentence(checkpoint, capsys, arguments, words) -> None:
+    assert main(["generate", checkpoint, *arguments, "steps=2"]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("own_files")
+def test_only_the_command_line_runs_a_file(tiny_pipe) -> None:
+    with pytest.raises(ValueError, match=r"guidance=FILE\.py to 'diffusionlm generate'"):
+        tiny_pipe(guidance=["own_plugin.py"], steps=2)
+
+
+@pytest.mark.parametrize("arguments", [["a=b [SPAN:2]"], ["--", "a=b [SPAN:2]"]])
+def test_a_text_with_an_equals_sign(checkpoint, capsys, arguments) -> None:
+    assert main(["generate", checkpoint, "num_samples=1", "steps=2", *arguments]) == 0
+    assert capsys.readouterr().out.startswith("a=b ")
+    assert main(["generate", checkpoint, "num_samples=1", "steps=2", "--", "seed=3 is [SPAN:2]"]) == 0
+    assert capsys.readouterr().out.startswith("seed=3 is ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seed=3 is [SPAN]"], "A TEXT that looks like a setting goes behind --: ... -- 'seed=3 is [SPAN]'"),
+        (["a=b"], "There is no key 'a'; the top level has"),
+        (["a=b"], "A TEXT that looks like a setting goes behind --"),
+        (["--", "A [SPAN:2]", "steps=2"], "'steps=2' stands behind --, so it is a TEXT; settings stand in front of it"),
+    ],
+)
+def test_what_is_no_setting_says_where_texts_go(checkpoint, capsys, arguments, words) -> None:
+    assert main(["generate", checkpoint, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_guidance_is_an_empty_list(checkpoint, capsys) -> None:
+    assert main(["generate", checkpoint, "guidance=[]", "num_samples=1", "steps=1", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["guidance"] is None
 
 
 def test_info_on_a_damaged_checkpoint_is_one_sentence(checkpoint, capsys) -> None:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 OVERRIDE = re.compile(r"^[~+]{0,2}[A-Za-z_][\w.@/]*=")
 
 
-def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Arguments of the form ``key=value`` and the rest, each in order."""
-    return [a for a in argv if OVERRIDE.match(a)], [a for a in argv if not OVERRIDE.match(a)]
+def split_overrides(
+    argv: list[str], is_text: Callable[[str], bool] = lambda argument: False
+) -> tuple[list[str], list[str]]:
+    """Arguments of the form ``key=value`` and the rest, each in order.
+
+    Args:
+        argv: the arguments.
+        is_text: whether one of that form belongs to the rest all the same.
+    """
+    settings = [bool(OVERRIDE.match(argument)) and not is_text(argument) for argument in argv]
+    return [a for a, own in zip(argv, settings, strict=True) if own], [
+        a for a, own in zip(argv, settings, strict=True) if not own
+    ]
 
 
 def compose_config(name: str, overrides: list[str]) -> dict[str, Any]:

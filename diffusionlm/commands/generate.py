@@ -11,17 +11,20 @@ from typing import Any
 SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
 OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format")
 CONFIGS = Path(__file__).parent.parent / "configs"
+SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
 HELP = """usage: diffusionlm generate [key=value ...] [TEXT ...] [-- TEXT ...]
 
 Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5] has five tokens. What stands
-behind -- is a TEXT even where it looks like a setting.
+behind -- is a TEXT even where it looks like a setting. guidance takes names of plugins ('diffusionlm guidance list'),
+or your own Python files with plugins, which are run.
 
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
   diffusionlm generate prompt="name[The Mill], food[Italian], area[riverside]"
   diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
+  diffusionlm generate guidance=my_plugin.py guidance.weight=3
   diffusionlm generate steps=16 sampler=euler format=json
 
 settings (key=value) and their defaults:
@@ -34,7 +37,7 @@ def main(argv: list[str]) -> int:
     from diffusionlm.commands._compose import compose_config, split_overrides
 
     given, plain = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    overrides, texts = split_overrides(given)
+    overrides, texts = split_overrides(given, _is_text)
     if any(text in ("-h", "--help") for text in texts):
         from importlib.resources import files
 
@@ -46,9 +49,20 @@ def main(argv: list[str]) -> int:
         raise ValueError(
             f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
         )
+    misplaced = [text for text in plain if _key(text) in (*SETTINGS, *OTHERS) and not SPAN.search(text)]
+    if misplaced:
+        raise ValueError(f"{misplaced[0]!r} stands behind --, so it is a TEXT; settings stand in front of it.")
     texts += plain
-    chosen = any(override.startswith("guidance=") for override in overrides)
-    config = compose_config("generate", [_named(override, chosen) for override in overrides])
+    try:
+        config = compose_config("generate", _as_hydra(overrides))
+    except ValueError as error:
+        marked = [override for override in overrides if SPAN.search(override)]
+        if not marked and "There is no key" not in str(error):
+            raise
+        text = marked[0] if marked else "..."
+        raise ValueError(f"{error} A TEXT that looks like a setting goes behind --: ... -- {text!r}") from error
+    if several := _several(overrides):
+        config["guidance"] = [{"name": name} for name in several]
     _check(config)
 
     from diffusionlm.folders import find_folder
@@ -57,19 +71,18 @@ def main(argv: list[str]) -> int:
 
     import torch
 
+    from diffusionlm.guidance.plugin_files import plugins_with_files
     from diffusionlm.pipeline import DiffusionLMPipeline
 
+    settings = {name: config[name] for name in SETTINGS}
+    settings["sampler"] = config.get("sampler")
+    if config.get("guidance"):
+        settings["guidance"] = plugins_with_files(config["guidance"])
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
     pipe = DiffusionLMPipeline.from_pretrained(
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
     )
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    settings = {name: config[name] for name in SETTINGS}
-    settings["sampler"] = config.get("sampler")
-    if config.get("guidance"):
-        from diffusionlm.guidance import from_config
-
-        settings["guidance"] = from_config(config["guidance"])
     result = pipe(texts or None, **settings)
     if config["format"] == "json":
         print(result.to_json())
@@ -108,31 +121,75 @@ def _check(config: dict[str, Any]) -> None:
                 raise ValueError(f"guidance.{key} is not set; give guidance.{key}=...")
 
 
-def _named(override: str, guided: bool) -> str:
-    """An override as Hydra wants it.
+def _key(argument: str) -> str:
+    """The setting that an argument would be, without what stands behind its first full stop."""
+    return argument.partition("=")[0].lstrip("+~").partition(".")[0]
 
-    ``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, several of them; a plugin's
-    settings (``guided``: there is a plugin) may be others than its file lists. A prompt is a text, not a value to parse.
+
+def _is_text(argument: str) -> bool:
+    """Whether an argument with "=" is a TEXT all the same: it has a span, and no setting is called like its beginning."""
+    return bool(SPAN.search(argument)) and _key(argument) not in (*SETTINGS, *OTHERS)
+
+
+def _as_hydra(overrides: list[str]) -> list[str]:
+    """Overrides as Hydra wants them.
+
+    ``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, files with plugins, several of
+    them; a plugin's settings (where there is a plugin) may be others than its file lists. A prompt is a text, not a value to
+    parse.
+
+    Raises:
+        ValueError: if several plugins are one too few or too many for what is set.
     """
-    key, _, value = override.partition("=")
-    if key == "prompt" and value not in ("", "null") and value[0] not in "'\"[":
-        # Hydra reads a backslash as one but before a quote and at the end
-        quoted = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
-        return f"prompt='{quoted}'"
-    if key.startswith("guidance.") and guided:
-        return f"++{override}"
-    if key not in ("sampler", "guidance") or not value or value == "null":
-        return override
+    several, out = _several(overrides), []
+    guided = any(override.startswith("guidance=") for override in overrides)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "prompt" and value not in ("", "null") and value[0] not in "'\"[":
+            out.append(f"prompt={_quoted(value)}")
+        elif key.startswith("guidance.") and several:
+            raise ValueError(
+                f'{key} does not show which of {", ".join(several)} is meant; write guidance="{{{several[0]}: '
+                f'{{{key.partition(".")[2]}: {value}}}, {several[1]}: {{}}}}".'
+            )
+        elif key.startswith("guidance.") and guided:
+            out.append(f"++{override}")
+        elif key in ("sampler", "guidance") and value not in ("", "null", "[]"):
+            if not (key == "guidance" and several):
+                out.append(_choice(key, value))
+        elif not (key == "guidance" and value == "[]"):  # none, which is the default
+            out.append(override)
+    return out
+
+
+def _several(overrides: list[str]) -> list[str]:
+    """The names of a list of plugins, which Hydra has no place for; none where there is one plugin, or a mapping."""
+    given = [override.partition("=")[2] for override in overrides if override.startswith("guidance=")]
+    names = _names(given[-1]) if given else []
+    return names if len(names) > 1 else []
+
+
+def _choice(key: str, value: str) -> str:
+    """``sampler`` or ``guidance`` by a name, by names in [], or as a mapping."""
     if value.startswith("{"):
-        return f"+{override}"
+        return f"+{key}={value}"
     if "{" in value:
         raise ValueError(
             f"{key} takes a name, names in [], or a mapping {{name: {{setting: value}}, ...}} in one pair of braces; got "
             f"{value!r}."
         )
-    names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+    names = _names(value)
     if len(names) == 1 and (CONFIGS / key / f"{names[0]}.yaml").is_file():
         return f"{key}={names[0]}"
-    if key == "sampler":
-        return "+sampler={name: '" + value + "'}"
-    return "+guidance={" + ", ".join(f"{name}: {{}}" for name in names) + "}"
+    return f"+{key}={{name: {_quoted(names[0] if len(names) == 1 else value)}}}"
+
+
+def _names(value: str) -> list[str]:
+    if "{" in value:
+        return []
+    return [name.strip().strip("'\"") for name in value.strip("[]").split(",") if name.strip()]
+
+
+def _quoted(text: str) -> str:
+    """A text between single quotes for Hydra, which reads a backslash as one but before a quote and at the end."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text) + "'"

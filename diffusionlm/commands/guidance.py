@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import inspect
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance import Guidance
 
 SUMMARY = "List, show, check and create guidance plugins"
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``list``, ``show NAME``, ``check NAME_OR_PATH`` or ``new NAME``."""
+    """Runs ``list``, ``show NAME_OR_PATH``, ``check NAME_OR_PATH`` or ``new NAME``."""
     parser = argparse.ArgumentParser(prog="diffusionlm guidance", description=SUMMARY + ".")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="every plugin and where it comes from")
     show = actions.add_parser("show", help="what a plugin does, its settings and their defaults")
-    show.add_argument("name")
+    show.add_argument("target", help="a plugin's name, or the path of a Python file with plugins")
     check = actions.add_parser("check", help="run the conformance kit over a plugin")
     check.add_argument("target", help="a plugin's name, or the path of a Python file with plugins")
     new = actions.add_parser("new", help="write a plugin package with its test")
@@ -28,7 +31,7 @@ def main(argv: list[str]) -> int:
         case "list":
             return _list()
         case "show":
-            return _show(arguments.name)
+            return _show(arguments.target)
         case "check":
             return _check(arguments.target)
         case _:
@@ -57,12 +60,22 @@ def _how(kind: type) -> str:
     return f"strategy {default if isinstance(default, str) else default.name}"
 
 
-def _show(name: str) -> int:
-    from diffusionlm.guidance.contract import COMMON
-    from diffusionlm.guidance.registry import available, get
+def _show(target: str) -> int:
+    for number, kind in enumerate(_kinds(target)):
+        if number:
+            print()
+        _describe(kind, target)
+    return 0
 
-    kind = get(name)
-    print(f"{name} ({available()[name].origin})\n\n{inspect.getdoc(kind)}\n\nsettings:")
+
+def _describe(kind: type[Guidance], target: str) -> None:
+    from diffusionlm.guidance.contract import COMMON
+    from diffusionlm.guidance.origin import origin_of
+    from diffusionlm.guidance.registry import available
+
+    entry = available().get(target)
+    origin = origin_of(kind) if entry is None else entry.origin
+    print(f"{kind.name or kind.__name__} ({origin})\n\n{inspect.getdoc(kind) or 'It has no docstring.'}\n\nsettings:")
     parameters = inspect.signature(kind).parameters
     for own in (True, False):
         for key, parameter in parameters.items():
@@ -75,45 +88,24 @@ def _show(name: str) -> int:
     print(f"\nreads {', '.join(kind.reads)}; {gradient}; contract {kind.api_version}")
     if kind.reference:
         print(f"after {kind.reference}")
-    return 0
+
+
+def _kinds(target: str) -> list[type[Guidance]]:
+    from diffusionlm.guidance.plugin_files import classes_in, is_plugin_file
+    from diffusionlm.guidance.registry import get
+
+    return classes_in(target) if is_plugin_file(target) else [get(target)]
 
 
 def _check(target: str) -> int:
-    from diffusionlm.guidance.registry import get
     from diffusionlm.guidance.testing import examine
 
-    plugins = _plugins_of_file(Path(target)) if target.endswith(".py") else [get(target)]
     failed = False
-    for plugin in plugins:
+    for plugin in _kinds(target):
         report = examine(plugin)
         print(report)
         failed |= bool(report.failed)
     return 1 if failed else 0
-
-
-def _plugins_of_file(path: Path) -> list[type]:
-    from diffusionlm.guidance import Guidance
-
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}; give the name of a plugin or the path of a Python file.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a plugin's own functions and classes are looked up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    found = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Guidance) and item.__module__ == path.stem
-    ]
-    if not found:
-        raise ValueError(f"{path} defines no subclass of diffusionlm.guidance.Guidance.")
-    return found
 
 
 def _new(name: str, folder: Path | None) -> int:
@@ -122,5 +114,8 @@ def _new(name: str, folder: Path | None) -> int:
     files = scaffold(name, folder)
     print("\n".join(str(path) for path in files))
     home = files[0].parent
-    print(f"\nNext: edit {files[0]}, then\n  diffusionlm guidance check {files[0]}\n  pip install -e {home}")
+    print(
+        f"\nNext: edit {files[0]}, then\n  diffusionlm guidance check {files[0]}\n"
+        f"  diffusionlm generate guidance={files[0]}\n  pip install -e {home}    # and it is found by its name, {name}"
+    )
     return 0

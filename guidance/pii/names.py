@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from diffusionlm.text import TextTokenizer, Vocabulary
 
 THRESHOLD = 0.3
+NAME_KINDS = (
+    "ADDRESS",
+    "CODE",
+    "LOCATION",
+    "ORGANIZATION",
+    "PASSWORD",
+    "PERSON",
+)  # of the reader "names" in the package
 _WORD = re.compile(r"\w+(?:[^\w\s]+\w+)*")  # without the punctuation around it
 
 

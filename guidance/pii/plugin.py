@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +23,7 @@ from diffusionlm.guidance.errors import suggestion
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
 from diffusionlm.guidance.pii.automaton import guard_absence, kind_absence, sum_absence
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
-from diffusionlm.guidance.pii.names import PersonalNames
+from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS, WIDE, Kind
 from diffusionlm.guidance.pii.search import OPAQUE, allowed_expression, breaks, find_kind, touches
 from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
@@ -65,7 +66,7 @@ class PII(LazyConstraint):
             The rules hold with it and without; without it a text that has begun a number ends it in something else.
 
     Raises:
-        ValueError: if a kind is unknown or a secret too short.
+        ValueError: if a kind is unknown, a threshold out of range or a secret too short.
 
     Example:
         >>> PII(kinds=["email"]).certify("Write to ann@example.org", [])
@@ -96,6 +97,16 @@ class PII(LazyConstraint):
             raise ValueError(f'cards must be "valid" or "any"; got {self.cards!r}.')
         if not isinstance(self.names, bool | Mapping | PersonalNames):
             raise ValueError(f"names must be True, False, thresholds by kind, or a PersonalNames; got {self.names!r}.")
+        if isinstance(self.names, Mapping):
+            for kind in self.names:
+                if kind not in NAME_KINDS:
+                    near = get_close_matches(str(kind).upper(), NAME_KINDS, n=1)
+                    hint = f" (did you mean {near[0]!r}?)" if near else ""
+                    raise ValueError(
+                        f"names of PII has no kind {kind!r}{hint}; there are: {', '.join(NAME_KINDS)}. Kinds of a reader of "
+                        "your own are given as names=PersonalNames(kinds=...)."
+                    )
+            PersonalNames(kinds=self.names)  # refuses thresholds that are out of range
         if isinstance(self.soft, bool) or not isinstance(self.soft, int | float) or not 0 <= self.soft < math.inf:
             raise ValueError(f"soft of PII is a weight, a finite number of at least 0; got {self.soft!r}.")
         self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from diffusionlm.guidance.configuration import plugins_from
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import suggestion
+from diffusionlm.guidance.function_plugin import class_of
 from diffusionlm.guidance.testing.checks import CHECKS, cost_class, milliseconds_of
 
 
@@ -45,7 +47,7 @@ def examine(plugin: Any, expected_failures: Mapping[str, str] | None = None) -> 
     """Runs every check.
 
     Args:
-        plugin: a `Guidance`, a class of one (its ``example()`` is taken), or a name.
+        plugin: a `Guidance`, a class of one (its ``example()`` is taken), a function of the state, or a name.
         expected_failures: checks that are known to fail, and why; added to those of the class.
     """
     plugin = _example(plugin)
@@ -119,6 +121,8 @@ def _example(plugin: Any) -> Guidance:
         from diffusionlm.guidance.registry import get
 
         return get(plugin).example()
+    if inspect.isfunction(plugin):
+        return class_of(plugin)()
     return plugins_from(plugin)[0]
 
 

@@ -55,6 +55,35 @@ def test_check_fails_for_a_plugin_that_does_not_conform(tmp_path, capsys):
     assert main(["guidance", "check", "nothing"]) == 2
 
 
+def test_a_plain_function_in_a_file_is_checked_and_shown(tmp_path, capsys):
+    file = tmp_path / "short_texts.py"
+    file.write_text(
+        "def short(state):\n    '''Fewer tokens than now.'''\n"
+        "    return (1 - state.probs[..., state.vocabulary.pad_id]).sum(-1)\n\n"
+        "def doubled(number):\n    return 2 * number\n"
+    )
+    assert main(["guidance", "check", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("short: ")
+    assert "doubled" not in out
+    assert "holds   json_round_trip" in out
+    assert main(["guidance", "show", str(file)]) == 0
+    assert "Fewer tokens than now." in capsys.readouterr().out
+    file.write_text("def wrong(state):\n    '''No number for each sample.'''\n    return state.probs.sum()\n")
+    assert main(["guidance", "check", str(file)]) == 1
+    assert "FAILS   shape_and_dtype" in capsys.readouterr().out
+
+
+def test_a_registered_function_in_a_file_is_checked_by_its_name(tmp_path, capsys):
+    file = tmp_path / "registered_here.py"
+    file.write_text(
+        "from diffusionlm.guidance import register\n\n@register('short-texts')\ndef short(state):\n"
+        "    '''Fewer tokens than now.'''\n    return (1 - state.probs[..., state.vocabulary.pad_id]).sum(-1)\n"
+    )
+    assert main(["guidance", "check", str(file)]) == 0
+    assert capsys.readouterr().out.startswith("short-texts: ")
+
+
 @pytest.mark.parametrize(
     ("source", "reason"), [("raise RuntimeError('at import')", "RuntimeError: at import"), ("def x(:", "SyntaxError: ")]
 )

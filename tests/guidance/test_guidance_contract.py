@@ -160,7 +160,7 @@ def test_a_function_of_the_state_is_a_plugin():
         ("phrazes", "There is no guidance plugin 'phrazes'; did you mean 'phrases'"),
         ({"phrases": {"includes": ["x"]}}, "no setting 'includes'; did you mean 'include'"),
         ({"_target_": "diffusionlm.guidance.Regexx"}, "There is no plugin class"),
-        ({"_target_": "pathlib.Path"}, "is no plugin class"),
+        ({"_target_": "pathlib.Path"}, "is no plugin: it must be a class"),
         ({"text-scorer": {}}, "needs settings that were not given: missing.*function"),
         ("regex", "Regex needs a pattern"),
         ({"length": 5}, r"settings of the plugin 'length' must be a mapping, as in \{length: \{weight: 2.0\}\}; got 5"),

@@ -217,6 +217,7 @@ def test_two_files_with_one_name_are_both_named(tmp_path):
 
 def test_a_file_in_place_of_a_name_is_told_what_to_do():
     with pytest.raises(
-        UnknownPlugin, match="given as an object in Python, or by its name once its package is installed"
+        UnknownPlugin,
+        match="given as an object in Python, by its name once its package is installed, or as guidance=FILE",
     ):
         get("./no_shouting.py")

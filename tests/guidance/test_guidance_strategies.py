@@ -195,6 +195,32 @@ def test_equal_opposite_plugins_cancel_and_are_reported():
     assert "pull against each other" in str(conflict)
 
 
+def test_plugins_that_merely_differ_are_in_no_conflict():
+    """A few steps of some texts are below the threshold, as by chance; the mean is what counts."""
+    from diffusionlm.guidance.trace import CONFLICT, BatchTrace, Trace
+
+    batch = BatchTrace([None] * 4, MODEL.vocabulary, 1)
+    for step in range(10):
+        batch.cosines.append((("a", "b"), np.full(4, -0.6 if step < 2 else 0.075)))  # mean -0.06
+        batch.cosines.append((("a", "c"), np.full(4, CONFLICT - 0.01)))
+    (conflict,) = Trace([batch]).conflicts
+    assert conflict.plugins == ("a", "c")
+    assert conflict.share == 1.0
+
+
+def test_a_composition_in_a_list_is_read_as_its_plugins_unless_it_has_limits():
+    inner, other = FunctionGuidance(linear), FunctionGuidance(opposite)
+    assert compose([Composition([inner]), other], MODEL.vocabulary).names == ["linear", "opposite"]
+    alone = compose([Composition([inner], budget=0.3, total=2.0)], MODEL.vocabulary)
+    assert (alone.names, alone.budget, alone.total) == (["linear"], 0.3, 2.0)
+    for limits in ({"budget": 0.3}, {"total": 2.0}):
+        for given in ([Composition([inner], **limits), other], [other, [Composition([inner], **limits)]]):
+            with pytest.raises(ValueError, match=r"its limits are of all plugins together; put all of them into one"):
+                compose(given, MODEL.vocabulary)
+        with pytest.raises(ValueError, match=r"A Composition \(linear\) with a budget or total"):
+            Composition(Composition([inner], **limits))
+
+
 def test_the_higher_priority_keeps_its_direction():
     first, second = FunctionGuidance(linear, weight=2.0, priority=1), FunctionGuidance(opposite, weight=5.0)
     _, _, alone = step_of(Composition([first], budget=None))

@@ -1,5 +1,6 @@
 """The plugin `PII`: nothing of its kinds and no secret is written, whatever the network wants; names are a wish."""
 
+import json
 import random
 import re
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.lazy_constraint import LazyConstraint, written_ranges
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
-from diffusionlm.guidance.pii.names import PersonalNames
+from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.search import find_personal_data
 from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
 from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
@@ -244,6 +245,29 @@ def test_names_are_a_plugin_beside_the_rule(pipe):
     guided = pipe("The [SPAN:6]", steps=3, seed=0, guidance=[PII(names=names)])
     assert guided.trace is not None
     assert free.texts
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            {"FOO": 0.5},
+            r"names of PII has no kind 'FOO'; there are: ADDRESS, .*, PERSON\. Kinds of a reader of your own",
+        ),
+        ({"person": 0.5}, r"no kind 'person' \(did you mean 'PERSON'\?\); there are: ADDRESS"),
+        ({"PERSON": 1.5}, "The threshold of 'PERSON' must lie between 0 and 1, got 1.5"),
+    ],
+)
+def test_a_kind_of_name_that_does_not_exist_is_refused_at_once(names, words):
+    with pytest.raises(ValueError, match=words):
+        PII(names=names)
+
+
+def test_the_kinds_of_names_are_those_of_the_reader_in_the_package():
+    from diffusionlm.folders import find_folder
+
+    config = json.loads((find_folder("guestbook") / "readers" / "names" / "config.json").read_text())
+    assert sorted(config["token_labels"]) == sorted(["O", *NAME_KINDS])
 
 
 def reader_of_words(vocabulary, kinds):
