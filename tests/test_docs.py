@@ -18,6 +18,17 @@ BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORT = ["model=tiny", "data.tokenizer.vocab_size=300", "data.tokens_per_batch=128"]
 SHORT += ["trainer.max_steps=2", "trainer.valid_every=2", "trainer.valid_batches=1", "samples=0", "tensorboard=false"]
 
+OPEN_MIX_SOURCES = {  # the files of the folder "sources", a line each
+    "general/tatoeba.txt": "It is late.",
+    "general/common_voice.txt": "Read it aloud.",
+    "general/masc.txt": "It is written .",
+    "general/tinystories.txt": "Once there was a mill. It is gone.",
+    "toxicity/paradetox.jsonl": '{"toxic": "you are a fool", "neutral": ["You are not wise."]}',
+    "toxicity/civil_comments.jsonl": '{"text": "What a fool.", "n_annotators": 1, "spans": [[7, 11, "Insult"]]}',
+    "pii/templates.txt": "My card is {{credit_card_number}}.",
+    "e2e/train.txt": "name : The Mill||The Mill is a pub .",
+}
+
 
 def blocks(page: Path, *languages: str) -> list[str]:
     return [body for language, body in BLOCK.findall(page.read_text(encoding="utf-8")) if language in languages]
@@ -73,6 +84,9 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     for comment in comments:
         comment["spans"] = [[len(comment["text"]) - 6, len(comment["text"]) - 1, "toxic"]] if comment["labels"] else []
     (tmp_path / "comments.jsonl").write_text("".join(json.dumps(comment) + "\n" for comment in comments))
+    for name, line in OPEN_MIX_SOURCES.items():
+        (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sources" / name).write_text(line + "\n")
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
@@ -103,6 +117,8 @@ def made_short(arguments: list[str]) -> list[str]:
             return ["evaluate", *given, "--cfg"]
         case ["demo", *_]:
             return ["demo", "--help"]  # the tests of the demo start it
+        case ["corpus", "open-mix", *_]:
+            return [*arguments, "--requests", "5"]
         case ["corpus", *given]:
             return ["corpus", *given, "--size", "12", "--valid", "2", "--test", "2"]
     return arguments

@@ -282,7 +282,8 @@ def test_training_and_readers_read_the_files(written):
 
 
 def test_another_process_writes_the_same_bytes_and_another_seed_others(found_texts, written, tmp_path):
-    code = "from diffusionlm.text.open_mix import write_corpus; import sys; write_corpus(*sys.argv[1:], requests=40, valid_share=0.2)"
+    options = "requests=40, valid_share=0.2"
+    code = f"from diffusionlm.text.open_mix import write_corpus; import sys; write_corpus(*sys.argv[1:], {options})"
     command = [sys.executable, "-c", code, str(found_texts), str(tmp_path / "same")]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True, capture_output=True)
     write_corpus(found_texts, tmp_path / "other", seed=1, requests=40, valid_share=0.2)
