@@ -38,6 +38,7 @@ from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_jso
 from diffusionlm.guidance import Toxicity
 
 SAMPLES, TOXIC = 8, 0.5
+TIMED = 24  # prompts whose time is taken
 SPAN, CHUNK = 32, 8  # tokens of a continuation; prompts written at once
 PROMPT_SEED = 4242
 UNGUIDED = "unguided"
@@ -179,14 +180,15 @@ def best_of(
 def time_ratios(
     pipe: DiffusionLMPipeline, prompts: Sequence[str], ways: dict[str, Toxicity | None], steps: int
 ) -> dict[str, float]:
-    """Processor time of each way ÷ unguided, on a few prompts, the better of two turns each."""
-    canvases = [Canvas.from_prefix(text + " ", min(SPAN, room(pipe, text))) for text in prompts[:2]]
-    took: dict[str, float] = {}
-    for turn in range(2):
+    """Processor time of each way ÷ unguided, over prompts from the whole list; what is written again is counted."""
+    few = prompts[:: max(1, len(prompts) // TIMED)][:TIMED]
+    canvases = [Canvas.from_prefix(text + " ", min(SPAN, room(pipe, text))) for text in few]
+    took = dict.fromkeys(ways, 0.0)
+    for start in range(-4, len(canvases), 4):  # the first turn warms up
         for name, guide in ways.items():
             began = time.process_time()
-            pipe(canvases, num_samples=SAMPLES, steps=steps, seed=turn, guidance=guide)
-            took[name] = min(took.get(name, np.inf), time.process_time() - began)
+            pipe(canvases[max(0, start) :][:4], num_samples=SAMPLES, steps=steps, seed=max(0, start), guidance=guide)
+            took[name] += (time.process_time() - began) * (start >= 0)
     return {name: value / took[UNGUIDED] for name, value in took.items()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from diffusionlm.attempts import Attempts, Finished
 from diffusionlm.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
@@ -35,13 +36,6 @@ if TYPE_CHECKING:
 
 _SETTINGS = [item.name for item in fields(CallSettings)]
 _LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
-
-
-@dataclass(frozen=True)
-class _Finished:
-    samples: list[Sample]
-    clean: list[Tensor]
-    trace: Any
 
 
 class DiffusionLMPipeline(DiffusionPipeline):
@@ -280,20 +274,24 @@ class DiffusionLMPipeline(DiffusionPipeline):
             steering = compose(call.guidance, self.tokenizer.vocabulary)
             steering.check(list(layouts.values()), [layout.allowed(self.tokenizer) for layout in layouts.values()])
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
+        attempts = Attempts(rows, {} if steering is None else steering.attempts)
+        waiting = list(range(len(rows)))
+        while waiting:
+            for start in range(0, len(waiting), call.batch_size):
+                numbers = waiting[start : start + call.batch_size]
+                part = [attempts.row(number) for number in numbers]
+                for item in self._denoise(
+                    part, numbers, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings
+                ):
+                    if isinstance(item, StepState):
+                        yield item
+                    else:
+                        attempts.add(numbers, item)
+            waiting = attempts.missed()
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
-        traces = []
-        for start in range(0, len(rows), call.batch_size):
-            part = rows[start : start + call.batch_size]
-            for item in self._denoise(
-                part, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings
-            ):
-                if isinstance(item, StepState):
-                    yield item
-                    continue
-                for row, sample in zip(part, item.samples, strict=True):
-                    groups[row.source].append(sample)
-                keep_clean.extend(item.clean)
-                traces.append(item.trace)
+        for row, sample in zip(rows, attempts.samples(), strict=True):
+            groups[row.source].append(sample)
+        keep_clean.extend(attempts.clean())
         timings["total"] = time.perf_counter() - began
         settings = {
             "steps": steps,
@@ -303,7 +301,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "seed": rows[0].seed,
             "guidance": None if steering is None else steering.to_dict(),
         }
-        trace = None if steering is None else steering.join(traces)
+        trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
         named = (*self.denoiser.config.references, self.schedule.reference, solver.reference, *steered_by)
@@ -313,13 +311,14 @@ class DiffusionLMPipeline(DiffusionPipeline):
     def _denoise(
         self,
         rows: list[Row],
+        numbers: list[int],
         layouts: list[CanvasLayout],
         steps: int,
         solver: Sampler,
         temperature: float,
         steering: Any,
         timings: dict[str, float],
-    ) -> Iterator[StepState | _Finished]:
+    ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, clean estimate, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, self.denoiser, self.tokenizer)
         device = batch.device
@@ -363,7 +362,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 if session is None:
                     probs = log_probs.clamp_min(_LOWEST).exp()
                 clean = self.denoiser.clean_estimate(probs)
-                state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer)
+                state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer, numbers)
                 latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
             yield state
         assert clean is not None
@@ -372,7 +371,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         else:
             ids, chosen, certificates = session.finish(log_probs)
         kept = [clean[row, : batch.layouts[row].length] for row in chosen]
-        yield _Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
+        yield Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:

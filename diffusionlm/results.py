@@ -28,6 +28,8 @@ class StepState:
         latents: noisy embeddings before the step (B, L, D).
         layouts: the canvas of each row.
         tokenizer: to read the texts.
+        samples: number of each sample of the batch, over all inputs; where there are particles, those of a sample are
+            neighbouring rows.
     """
 
     step: int
@@ -38,6 +40,7 @@ class StepState:
     latents: Tensor
     layouts: list[CanvasLayout] = field(repr=False)
     tokenizer: TextTokenizer = field(repr=False)
+    samples: list[int] = field(default_factory=list)
 
     def best_tokens(self) -> tuple[list[list[str]], list[list[float]]]:
         """The likeliest token of each position as text, and its probability; one list a row."""
@@ -68,6 +71,7 @@ class Sample:
         token_ids: ids of each span.
         seed: the seed that gives this text again.
         certificates: hard constraints and whether the text meets them, by name.
+        attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
     """
 
     text: str
@@ -75,6 +79,7 @@ class Sample:
     token_ids: list[list[int]]
     seed: int
     certificates: dict[str, bool] = field(default_factory=dict)
+    attempts: int = 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from diffusionlm.guidance.configuration import plugins_from
 from diffusionlm.guidance.constraint import Constraint, bind_rules
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import GuidanceError
+from diffusionlm.guidance.goals import has_goal
 from diffusionlm.guidance.registry import validate
 from diffusionlm.guidance.session import GuidanceSession
 from diffusionlm.guidance.settings import check_settings, describe
@@ -182,9 +183,14 @@ class Steering:
         """
         return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
 
-    def join(self, traces: Sequence[Trace]) -> Trace:
-        """One trace of the traces of several batches, samples counted through."""
-        return Trace.join(traces)
+    @property
+    def attempts(self) -> dict[str, int]:
+        """How many attempts each plugin with a goal asks for, by name."""
+        return {name: p.attempts for name, p in zip(self.names, self.plugins, strict=True) if has_goal(p)}
+
+    def join(self, parts: Sequence[tuple[Trace, Sequence[int], Sequence[int]]]) -> Trace:
+        """One trace of several batches; see `Trace.join`."""
+        return Trace.join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked for, for the record; settings that have no plain form are described in words."""

@@ -51,6 +51,8 @@ class Guidance:
         priority: where plugins pull against each other, the higher number keeps its direction and is served first.
         below: goal: the measure of every sample shall be at most this.
         above: goal: the measure of every sample shall be at least this.
+        attempts: with a goal: a finished text that misses it is written again from other noise, so many times in all, and the
+            best attempt is kept. Texts that meet their goals cost nothing more.
         normalise: scale the energy's gradient to length 1 (root mean square under the posterior) before the weight, for
             energies whose unit means nothing.
         strategy: how it acts: "tilt", "latent", "particles", "constraint", or one of their objects with settings.
@@ -88,6 +90,7 @@ class Guidance:
     priority: int = field(default=0, kw_only=True)
     below: float | None = field(default=None, kw_only=True)
     above: float | None = field(default=None, kw_only=True)
+    attempts: int = field(default=1, kw_only=True)
     normalise: bool = field(default=False, kw_only=True)
     strategy: str | Strategy = field(default="tilt", kw_only=True)
 

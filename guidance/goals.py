@@ -36,7 +36,7 @@ class GoalController:
     def update(self, measure: Tensor) -> Tensor:
         """Takes the measure (B,) of this step; returns the factor (B,) on the weight."""
         low, high = self.plugin.weight_range
-        moved = self.log_factor + GAIN * distance(self.plugin, measure)
+        moved = self.log_factor + GAIN * shortfall(self.plugin, measure).clamp(-1, 1)
         self.log_factor = moved.clamp(max(LOWEST, math.log(low)), min(HIGHEST, math.log(high)))
         return self.log_factor.exp()
 
@@ -50,12 +50,12 @@ def has_goal(plugin: Guidance) -> bool:
     return plugin.below is not None or plugin.above is not None
 
 
-def distance(plugin: Guidance, measure: Tensor) -> Tensor:
-    """How far the measure is from the goal, relative and clipped to [-1, 1]; at most 0 where it is reached."""
+def shortfall(plugin: Guidance, measure: Tensor) -> Tensor:
+    """How far the measure is from the goal, relative to it; at most 0 where it is reached."""
     if plugin.below is not None:
-        return ((measure - plugin.below) / max(abs(plugin.below), FLOOR)).clamp(-1, 1)
+        return (measure - plugin.below) / max(abs(plugin.below), FLOOR)
     assert plugin.above is not None
-    return ((plugin.above - measure) / max(abs(plugin.above), FLOOR)).clamp(-1, 1)
+    return (plugin.above - measure) / max(abs(plugin.above), FLOOR)
 
 
 def reached(plugin: Guidance, measure: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from diffusionlm.guidance.calls import check_numbers, energy_of
 from diffusionlm.guidance.conflicts import Conflicts
 from diffusionlm.guidance.errors import GuidanceError
-from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached
+from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached, shortfall
 from diffusionlm.guidance.latent import latent_step
 from diffusionlm.guidance.lazy_constraint import joint_constraint, written_ranges
 from diffusionlm.guidance.particles import ParticleFilter
@@ -325,10 +325,10 @@ class GuidanceSession:
             self._batch.finished[name] = values.tolist()
             if has_goal(plugin):
                 measures = plugin.measure(values)
-                for sample, (value, met) in enumerate(
-                    zip(measures.tolist(), reached(plugin, measures).tolist(), strict=True)
-                ):
-                    self._batch.goals.append(GoalReport(name, sample, goal_text(plugin), value, met))
+                met, short = reached(plugin, measures).tolist(), shortfall(plugin, measures).clamp_min(0).tolist()
+                for sample, value in enumerate(measures.tolist()):
+                    report = GoalReport(name, sample, goal_text(plugin), value, met[sample], short[sample])
+                    self._batch.goals.append(report)
         return ids, chosen, self._certificates(ids)
 
     def _final_energies(self, ids: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:

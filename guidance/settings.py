@@ -58,6 +58,12 @@ def check_settings(plugin: Guidance) -> None:
             f"{who!r} has the two goals below={plugin.below} and above={plugin.above}, but an energy pulls one way only; "
             "keep one of them."
         )
+    if isinstance(plugin.attempts, bool) or not isinstance(plugin.attempts, int) or plugin.attempts < 1:
+        raise ValueError(f"attempts of {who!r} must be an integer of at least 1, got {plugin.attempts!r}.")
+    if plugin.attempts not in (1, type(plugin).attempts) and plugin.below is None and plugin.above is None:
+        raise ValueError(
+            f"{who!r} has attempts={plugin.attempts}, but no goal that a text could miss: give below=... or above=... too."
+        )
     try:
         start, end = (float(x) for x in plugin.window)
     except (TypeError, ValueError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class GoalReport:
         goal: in words.
         value: the measure of the finished text.
         reached: whether it meets the goal.
+        shortfall: how far it is from the goal, relative to it; 0 where it is reached.
     """
 
     plugin: str
@@ -38,6 +40,7 @@ class GoalReport:
     goal: str
     value: float
     reached: bool
+    shortfall: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,29 @@ class BatchTrace:
         """Number of samples."""
         return len(self.layouts) // self.particles
 
+    def pick(self, kept: Sequence[int]) -> BatchTrace:
+        """The trace of some samples alone; conflicts stay those of the whole batch."""
+        if list(kept) == list(range(self.samples)):
+            return self
+        count = self.particles
+        rows = np.array([sample * count + k for sample in kept for k in range(count)])
+        place = {sample: i for i, sample in enumerate(kept)}
+
+        def of(record: dict[str, Any]) -> dict[str, Any]:
+            return {key: value[rows] if isinstance(value, np.ndarray) else value for key, value in record.items()}
+
+        return BatchTrace(
+            [self.layouts[row] for row in rows],
+            self.vocabulary,
+            count,
+            [of(record) for record in self.plugins],
+            [of(record) for record in self.steps],
+            self.cosines,
+            [replace(goal, sample=place[goal.sample]) for goal in self.goals if goal.sample in place],
+            {name: [values[sample] for sample in kept] for name, values in self.finished.items()},
+            [self.chosen[sample] + (place[sample] - sample) * count for sample in kept] if self.chosen else [],
+        )
+
     def add_plugin(self, step: int, name: str, **values: Tensor | None) -> None:
         """Adds what a plugin did at a step; each value is (B,)."""
         self.plugins.append({"step": step, "plugin": name, **{k: _array(v) for k, v in values.items()}})
@@ -95,7 +121,7 @@ class Trace:
     """What guidance did in one call. Samples are numbered over all inputs.
 
     Attributes:
-        batches: the traces of the batches.
+        batches: the traces of the batches; of a text that was written again, that of the attempt which was kept.
 
     Example:
         >>> trace = pipe(guidance=Toxicity(below=0.1)).trace  # doctest: +SKIP
@@ -103,19 +129,20 @@ class Trace:
         ('toxicity', [])
     """
 
-    def __init__(self, batches: Sequence[BatchTrace]) -> None:
+    def __init__(self, batches: Sequence[BatchTrace], numbers: Sequence[Sequence[int]] | None = None) -> None:
         self.batches = list(batches)
+        if numbers is None:
+            ends = np.cumsum([0, *(batch.samples for batch in self.batches)]).tolist()
+            numbers = [range(first, end) for first, end in pairwise(ends)]
+        self._numbers = [list(own) for own in numbers]
 
     @classmethod
-    def join(cls, traces: Sequence[Trace]) -> Trace:
-        """One trace of several, samples counted through."""
-        return cls([batch for trace in traces for batch in trace.batches])
+    def join(cls, parts: Sequence[tuple[Trace, Sequence[int], Sequence[int]]]) -> Trace:
+        """One trace of several batches: of each its trace, which of its samples stay, and their numbers in the whole."""
+        return cls([trace.batches[0].pick(kept) for trace, kept, _ in parts], [numbers for *_, numbers in parts])
 
-    def _numbered(self) -> Iterator[tuple[int, BatchTrace]]:
-        first = 0
-        for batch in self.batches:
-            yield first, batch
-            first += batch.samples
+    def _numbered(self) -> Iterator[tuple[list[int], BatchTrace]]:
+        yield from zip(self._numbers, self.batches, strict=True)
 
     @property
     def num_samples(self) -> int:
@@ -131,7 +158,7 @@ class Trace:
         guidance changed) and ess (effective sample size of the particles, else None).
         """
         rows = []
-        for first, batch in self._numbered():
+        for numbers, batch in self._numbered():
             whole = {record["step"]: record for record in batch.steps}
             for record in batch.plugins:
                 step = whole[record["step"]]
@@ -141,7 +168,7 @@ class Trace:
                             "step": record["step"],
                             "u": step["u"],
                             "gamma": step["gamma"],
-                            "sample": first + row // batch.particles,
+                            "sample": numbers[row // batch.particles],
                             "particle": row % batch.particles,
                             "plugin": record["plugin"],
                             **{key: _at(record[key], row) for key in ("energy", "measure", "weight", "kl")},
@@ -176,12 +203,15 @@ class Trace:
         return json.dumps(data, ensure_ascii=False)
 
     @property
+    def active(self) -> set[str]:
+        """Names of the plugins that did something at any step."""
+        return {record["plugin"] for batch in self.batches for record in batch.plugins}
+
+    @property
     def goals(self) -> list[GoalReport]:
         """Every goal and sample: whether the finished text meets it."""
         return [
-            GoalReport(goal.plugin, first + goal.sample, goal.goal, goal.value, goal.reached)
-            for first, batch in self._numbered()
-            for goal in batch.goals
+            replace(goal, sample=numbers[goal.sample]) for numbers, batch in self._numbered() for goal in batch.goals
         ]
 
     @property
@@ -192,11 +222,11 @@ class Trace:
     @property
     def finished(self) -> dict[str, list[float]]:
         """Energy of every finished text under each plugin that is an energy."""
-        out: dict[str, list[float]] = {}
-        for batch in self.batches:
+        out: dict[str, dict[int, float]] = {}
+        for numbers, batch in self._numbered():
             for name, values in batch.finished.items():
-                out.setdefault(name, []).extend(values)
-        return out
+                out.setdefault(name, {}).update(zip(numbers, values, strict=True))
+        return {name: [own[number] for number in sorted(own)] for name, own in out.items()}
 
     @property
     def conflicts(self) -> list[ConflictReport]:
@@ -214,9 +244,10 @@ class Trace:
 
     def replay(self, sample: int = 0) -> list[str]:
         """How a text came about: after each step, the text of the likeliest tokens of the guided posterior."""
-        for first, batch in self._numbered():
-            if first <= sample < first + batch.samples:
-                row = batch.chosen[sample - first] if batch.chosen else (sample - first) * batch.particles
+        for numbers, batch in self._numbered():
+            if sample in numbers:
+                place = numbers.index(sample)
+                row = batch.chosen[place] if batch.chosen else place * batch.particles
                 layout, reader = batch.layouts[row], text_reader(batch.vocabulary)
                 return [layout.assemble(step["ids"][row, : layout.length].tolist(), reader)[0] for step in batch.steps]
         raise IndexError(f"There is no sample {sample}; the trace has {self.num_samples}.")

@@ -23,22 +23,36 @@ def frames_of(state: StepState, rows: Sequence[int]) -> list[list[Piece]]:
     return [pieces(state.layouts[row], tokens[row], certainty[row]) for row in rows]
 
 
-def finished_frames(result: GenerationResult, last: StepState, rows: Sequence[int]) -> list[list[Piece]]:
+def finished_frames(result: GenerationResult, last: Sequence[StepState]) -> list[list[Piece]]:
     """The pieces of the finished texts: their tokens, with the certainty of the last step.
 
     Args:
         result: of one input.
-        last: the last step.
-        rows: the row that became each sample.
+        last: the last steps; more than one where texts were written again. Of several candidates for a text (attempts,
+            particles) the one is taken that makes it likeliest.
     """
-    strings = last.tokenizer.vocabulary.strings
+    strings = last[0].tokenizer.vocabulary.strings
     found = []
-    for sample, row in zip(result.samples[0], rows, strict=True):
-        layout = last.layouts[row]
-        ids = _on_canvas(layout, sample.token_ids, last.tokenizer.pad_id)
-        own = last.log_probs[row, : layout.length].gather(-1, torch.tensor(ids, device=last.log_probs.device)[:, None])
-        found.append(pieces(layout, [strings[i] for i in ids], own.squeeze(-1).exp().tolist()))
+    for number, sample in enumerate(result.samples[0]):
+        candidates = [(state, row) for state in last for row in rows_of(state, number)]
+        layout = candidates[0][0].layouts[candidates[0][1]]
+        ids = torch.tensor(_on_canvas(layout, sample.token_ids, last[0].tokenizer.pad_id))
+        scores = [
+            state.log_probs[row, : layout.length].cpu().gather(-1, ids[:, None]).squeeze(-1)
+            for state, row in candidates
+        ]
+        own = max(scores, key=lambda log_probs: float(log_probs.sum()))
+        found.append(pieces(layout, [strings[i] for i in ids.tolist()], own.exp().tolist()))
     return found
+
+
+def rows_of(state: StepState, number: int) -> range:
+    """Rows of a batch that write a sample: none, one, or as many as there are particles."""
+    if number not in state.samples:
+        return range(0)
+    each = len(state.layouts) // len(state.samples)
+    first = state.samples.index(number) * each
+    return range(first, first + each)
 
 
 def _on_canvas(layout: CanvasLayout, spans: Sequence[Sequence[int]], pad_id: int) -> list[int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from diffusionlm.demo.energy import Meter
 from diffusionlm.demo.examining import Side, examine
-from diffusionlm.demo.frames import finished_frames, frames_of
+from diffusionlm.demo.frames import finished_frames, frames_of, rows_of
 from diffusionlm.demo.order import Order
 from diffusionlm.folders import bundled_names
 from diffusionlm.pipeline import DiffusionLMPipeline
@@ -84,22 +84,27 @@ def carry_out(order: Order, compare: bool = True) -> Iterator[list[Side] | Outco
     if compare or not plugins:
         sides.append(Side("Unguided" if plugins else "Written"))
         streams.append(pipe.stream(order.text, **order.arguments()))
-    last: list[StepState | None] = [None] * len(sides)
-    for _ in range(order.steps):
-        for k, stream in enumerate(streams):
-            state = next(stream)
-            assert isinstance(state, StepState)
-            last[k] = state
-            each = len(state.layouts) // order.num_samples
-            sides[k].frames.append(frames_of(state, range(0, len(state.layouts), each)))
-            sides[k].entropy.append(_entropy(state))
-        yield sides
-    for k, stream in enumerate(streams):
-        result, shown = next(stream), last[k]
-        assert isinstance(result, GenerationResult)
-        assert shown is not None
-        sides[k].result = result
-        sides[k].frames.append(finished_frames(result, shown, _rows(result, shown, order.num_samples)))
+    last: list[list[StepState]] = [[] for _ in sides]
+    waiting = dict(enumerate(streams))
+    while waiting:
+        for k, stream in list(waiting.items()):
+            item = next(stream)
+            if isinstance(item, GenerationResult):
+                sides[k].result = item
+                sides[k].frames.append(finished_frames(item, last[k]))
+                del waiting[k]
+                continue
+            assert isinstance(item, StepState)
+            if item.step == item.num_steps - 1:
+                last[k].append(item)
+            if len(item.samples) == order.num_samples and len(sides[k].entropy) < order.steps:
+                sides[k].entropy.append(_entropy(item))
+            # a text that is written again takes the place of the one that missed its goal
+            rows = {number: rows_of(item, number)[0] for number in item.samples}
+            new = dict(zip(rows, frames_of(item, list(rows.values())), strict=True))
+            sides[k].frames.append([new[j] if j in new else sides[k].frames[-1][j] for j in range(order.num_samples)])
+        if waiting:
+            yield sides
     seconds, (joules, source) = time.perf_counter() - began, meter.read()
     yield Outcome(order, sides, examine(order, sides, plugins, pipe), seconds, joules, source)
 
@@ -108,11 +113,3 @@ def _entropy(state: StepState) -> float:
     """Mean over rows and positions, in nats."""
     log_probs = state.log_probs.float().clamp_min(-80.0)
     return float(-(log_probs.exp() * log_probs).sum(-1).mean())
-
-
-def _rows(result: GenerationResult, state: StepState, samples: int) -> Sequence[int]:
-    """The row that became each sample; several candidates may have been written for each."""
-    each = len(state.layouts) // samples
-    if result.trace is not None and result.trace.batches and result.trace.batches[0].chosen:
-        return result.trace.batches[0].chosen
-    return range(0, len(state.layouts), each)

@@ -59,6 +59,8 @@ class Toxicity(Guidance):
 
     weight: float = 4.0  # measured: 2 leaves half as much again, 8 no less
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
+    below: float | None = 0.1
+    attempts: int = 3  # what is rude to the end was rude from the first steps: other noise helps, more weight does not
     budget: float | None = 0.2  # its judge knows text of every noise level; with 0.5 fluency suffers
 
     judge: Any = "toxicity"
@@ -69,6 +71,8 @@ class Toxicity(Guidance):
     focus: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.above is not None:
+            raise ValueError("Toxicity only lowers toxicity: give a goal as below=..., not above=....")
         super().__post_init__()
         if not isinstance(self.focus, int | float) or not 0 <= self.focus < float("inf"):
             raise ValueError(f"focus of Toxicity must be a finite number of at least 0, got {self.focus!r}.")
@@ -78,8 +82,6 @@ class Toxicity(Guidance):
             )
         if self.below is not None and not 0 < self.below < 1:
             raise ValueError(f"below of Toxicity is a probability between 0 and 1, such as 0.05; got {self.below!r}.")
-        if self.above is not None:
-            raise ValueError("Toxicity only lowers toxicity: give a goal as below=..., not above=....")
 
     @classmethod
     def example(cls) -> Toxicity:

@@ -1,0 +1,138 @@
+"""Texts that miss a goal are written again; the best attempt is kept, and everything else stays as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffusionlm.guidance import Guidance
+from diffusionlm.results import GenerationResult, StepState
+
+CALL = {"num_samples": 6, "steps": 4, "seed": 3}
+
+
+class Odd(Guidance):
+    """Counts tokens with odd numbers; hardly pushed, so that chance decides."""
+
+    weight: float = 1e-6
+
+    def energy(self, state):
+        return state.probs[..., 1::2].sum((-1, -2))
+
+
+def counts(result):
+    return result.trace.finished["Odd"]
+
+
+@pytest.fixture
+def median(tiny_pipe):
+    return float(np.median(counts(tiny_pipe(guidance=Odd(), **CALL))))
+
+
+def test_only_what_misses_its_goal_is_written_again(tiny_pipe, median):
+    once = tiny_pipe(guidance=Odd(below=median), **CALL)
+    result = tiny_pipe(guidance=Odd(below=median, attempts=4), **CALL)
+    missed = {goal.sample for goal in once.unmet}
+    assert 0 < len(missed) < 6
+    for number, (before, after) in enumerate(zip(once.samples[0], result.samples[0], strict=True)):
+        assert after.seed == before.seed
+        assert (after.attempts > 1) == (number in missed)
+        if number not in missed:
+            assert after.text == before.text
+    assert len(result.unmet) < len(once.unmet)
+    assert {goal.sample for goal in result.unmet} <= missed
+
+
+def test_the_best_attempt_is_kept_and_the_trace_is_of_it(tiny_pipe):
+    text = "The [SPAN:8] pub"
+    first = counts(tiny_pipe(text, guidance=Odd(), **CALL))
+    result = tiny_pipe(text, guidance=Odd(below=0.5, attempts=3), **CALL)  # out of reach, but some miss it by less
+    assert {sample.attempts for sample in result.samples[0]} == {3}
+    written = [sum(i % 2 for i in sample.token_ids[0]) for sample in result.samples[0]]
+    assert counts(result) == pytest.approx(written)
+    by_sample = {goal.sample: goal.value for goal in result.trace.goals}
+    assert [by_sample[number] for number in range(6)] == pytest.approx(written)
+    assert all(now <= before + 1e-4 for now, before in zip(written, first, strict=True))
+    assert sum(written) < sum(first) - 1
+    for number, shown in enumerate(result.texts):
+        assert result.trace.replay(number)[-1] == shown
+    records = result.trace.records()
+    assert sorted({record["sample"] for record in records}) == list(range(6))
+    assert len(records) == 6 * CALL["steps"]
+
+
+def test_a_seed_gives_the_text_again_whatever_else_is_written(tiny_pipe, median):
+    guide = Odd(below=median, attempts=4)
+    result = tiny_pipe(guidance=guide, **CALL)
+    assert tiny_pipe(guidance=guide, **CALL).texts == result.texts
+    assert tiny_pipe(guidance=guide, **CALL, batch_size=2).texts == result.texts
+    for sample in result.samples[0]:
+        (alone,) = tiny_pipe(guidance=guide, num_samples=1, steps=4, seed=sample.seed).samples[0]
+        assert (alone.text, alone.attempts) == (sample.text, sample.attempts)
+
+
+def test_the_stream_says_which_samples_it_writes_again(tiny_pipe, median):
+    items = list(tiny_pipe.stream(guidance=Odd(below=median, attempts=2), **CALL))
+    states, result = items[:-1], items[-1]
+    assert isinstance(result, GenerationResult)
+    assert all(isinstance(state, StepState) for state in states)
+    again = [number for number, sample in enumerate(result.samples[0]) if sample.attempts == 2]
+    assert [state.samples for state in states] == [list(range(6))] * 4 + [again] * 4
+    assert [len(state.layouts) for state in states[4:]] == [len(again)] * 4
+
+
+def test_latents_are_those_of_the_attempts_that_were_kept(tiny_pipe, median):
+    guide = Odd(below=median, attempts=4)
+    texts = tiny_pipe(guidance=guide, **CALL).texts
+    clean = tiny_pipe(guidance=guide, output_type="latents", **CALL)
+    table = tiny_pipe.denoiser.unit_embeddings()
+    for number, text in enumerate(texts):
+        ids = (clean[number] @ table.T).argmax(-1).tolist()
+        kept = tiny_pipe(guidance=guide, **CALL).samples[0][number].token_ids[0]
+        agree = sum(a == b for a, b in zip(ids, kept, strict=False))
+        assert text
+        assert agree >= 0.6 * len(kept)
+
+
+def test_particles_and_attempts_go_together(tiny_pipe):
+    from diffusionlm.guidance.strategies import Particles
+
+    guide = Odd(strategy=Particles(count=3), below=1.0, attempts=2, weight=0.1)
+    result = tiny_pipe(guidance=guide, num_samples=2, steps=3, seed=0)
+    assert [sample.attempts for sample in result.samples[0]] == [2, 2]
+    for number, text in enumerate(result.texts):
+        assert result.trace.replay(number)[-1] == text
+    assert len(result.trace.records()) == 2 * 3 * 3
+
+
+def test_a_plugin_that_was_never_active_asks_for_nothing(tiny_pipe):
+    guide = Odd(below=1.0, attempts=3, window=(0.0001, 0.0))
+    plain, result = tiny_pipe(**CALL), tiny_pipe(guidance=guide, **CALL)
+    assert result.texts == plain.texts
+    assert {sample.attempts for sample in result.samples[0]} == {1}
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 1.5, True, "3"])
+def test_attempts_are_a_positive_integer(attempts):
+    with pytest.raises(ValueError, match="attempts of 'Odd' must be an integer of at least 1"):
+        Odd(below=1.0, attempts=attempts)
+
+
+def test_attempts_without_a_goal_are_refused():
+    with pytest.raises(ValueError, match="no goal that a text could miss"):
+        Odd(attempts=2)
+
+
+def test_an_energy_that_is_nan_at_the_second_attempt_raises_and_leaves_the_pipeline_usable(tiny_pipe):
+    class Fails(Odd):
+        """Breaks once the first attempt is over."""
+
+        calls = 0
+
+        def energy(self, state):
+            type(self).calls += 1
+            return super().energy(state) * (torch.nan if type(self).calls > CALL["steps"] + 1 else 1.0)
+
+    before = tiny_pipe(**CALL).texts
+    with pytest.raises(Exception, match="(?i)nan|finite"):
+        tiny_pipe(guidance=Fails(below=1.0, attempts=2), **CALL)
+    assert tiny_pipe(**CALL).texts == before
