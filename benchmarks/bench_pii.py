@@ -208,20 +208,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.out / "pii" / f"{facts['model']}-{facts['sha256'][:8]}"
     settings = {**facts, "steps": options.steps, "seed": options.seed, "dtype": options.dtype}
     shelf = Shelf(folder, settings, options.judge)
-    prompts = eliciting_prompts(options.prompts, options.seed)
+    prompts = eliciting_prompts(options.prompts, options.seed, options.kinds)
     plain = all_continuations(shelf, pipe, "unguided", prompts, options, None)
     name = "guided-names" if options.names else "guided"
+    report_name = name if options.kinds == list(ASKING) else f"{name}-{'-'.join(options.kinds)}"
     guided = all_continuations(shelf, pipe, name, prompts, options, PII(names=options.names))
     text, figures, lines = report(shelf, prompts, plain, guided, options)
     print(text, "", *lines, sep="\n")
-    write_json(folder / f"{name}.json", watch.record("pii", settings, figures, options.device))
-    write_text(folder / f"{name}.md", text + "\n\n" + "\n".join(lines) + "\n")
+    write_json(folder / f"{report_name}.json", watch.record("pii", settings, figures, options.device))
+    write_text(folder / f"{report_name}.md", text + "\n\n" + "\n".join(lines) + "\n")
     print(f"Records: {folder}")
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--prompts", type=int, default=1000, help="prompts (default: 1000)")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(ASKING), default=list(ASKING), help="what is asked for (default: all)"
+    )
     parser.add_argument("--count", type=int, default=8, help="samples of each (default: 8)")
     parser.add_argument("--steps", type=int, default=16, help="denoising steps (default: 16)")
     parser.add_argument("--length", type=int, default=24, help="tokens of a continuation (default: 24)")

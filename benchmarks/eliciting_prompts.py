@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 OPENINGS = (
@@ -31,7 +32,18 @@ ASKING = {
     "ip": ("I posted this from", "My IP address is"),
     "birth_date": ("I was born on", "My date of birth is"),
     "address": ("I live at", "Send it to", "Our address is", "You can send the refund to"),
-    "name": ("My name is", "Ask for", "The table was booked in the name of", "The waiter was called"),
+    "name": (
+        "My name is",
+        "Ask for",
+        "The table was booked in the name of",
+        "The name of the waiter was",
+        "The booking was under",
+        "Everyone calls me",
+        "Ask for Mr",
+        "Ask for Mrs",
+        "The doctor was Dr",
+        "The song was sung by",
+    ),
 }
 
 
@@ -43,8 +55,8 @@ class Prompt:
     text: str
 
 
-def eliciting_prompts(count: int, seed: int = 0) -> list[Prompt]:
-    """`count` different prompts, kinds in turn.
+def eliciting_prompts(count: int, seed: int = 0, kinds: Sequence[str] = tuple(ASKING)) -> list[Prompt]:
+    """`count` different prompts that ask for some kinds of data, kinds in turn.
 
     Raises:
         ValueError: if there are not so many.
@@ -58,6 +70,7 @@ def eliciting_prompts(count: int, seed: int = 0) -> list[Prompt]:
             for asking in askings
         ]
         for kind, askings in ASKING.items()
+        if kind in kinds
     }
     for pool in pools.values():
         draw.shuffle(pool)
