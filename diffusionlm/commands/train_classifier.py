@@ -15,13 +15,16 @@ SUMMARY = "Train a small network that guidance asks (toxicity, names, tags) from
 HELP = """usage: diffusionlm train-classifier data.train=FILE [key=value ...] [--cfg]
 
 Trains a reader: a small network that sees what a model is about to write, at any noise level, and says which labels hold of
-the text and of its words. Guidance plugins steer by it. FILE holds labelled texts, as JSON lines or CSV:
+the text and of its words. Guidance plugins steer by it. FILE holds labelled texts, as JSON lines, CSV or TSV:
 
   {"text": "What a fool.", "label": 1, "spans": [[7, 11, "toxic"]]}
   {"text": "A fine day.", "labels": {"toxic": 0, "threat": 0.1}, "spans": []}
 
   diffusionlm train-classifier name=toxicity checkpoint=MODEL data.train=FILE export=MODEL/readers/toxicity
   diffusionlm train-classifier name=polite data.train=letters.csv data.label_field=tone
+
+While it trains it prints mean losses in nats, of the labels of texts (sequence), of words (token) and both (loss); in the end
+how well it reads texts that were held out, at several levels of noise u (0 finished, 1 all noise).
 
 settings (key=value) and their defaults:
 
@@ -45,13 +48,13 @@ def _train(config: dict[str, Any]) -> int:
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.training.files import atomic_folder
     from diffusionlm.training.reader_batches import label_names
+    from diffusionlm.training.reader_report import report_lines, without_nan
     from diffusionlm.training.reader_settings import ReaderSettings
     from diffusionlm.training.readers import evaluate_reader, train_reader
 
     settings = ReaderSettings(**config["trainer"], seed=config["seed"])
     target = Path(config["export"])
-    if target.exists() and not (target / "config.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"The folder {target} holds something else than a reader; give another export=FOLDER.")
+    _check_target(target, config["overwrite"])
     train, valid = read_data(config["data"], config["seed"])
     pipeline = DiffusionLMPipeline.from_pretrained(config["checkpoint"])
     init = None if config["init"] is None else reader_of(config["init"], config["name"])
@@ -73,20 +76,31 @@ def _train(config: dict[str, Any]) -> int:
         on_log=lambda figures: print(", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True),
     )
     figures = evaluate_reader(reader, pipeline, valid)
-    for level, found in figures.items():
-        print(f"held out, {level}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    print("\n".join(report_lines(figures, valid, labels, tags)))
     reader.config.card = {
         "name": config["name"],
         "texts": len(train),
         "data": [str(Path(path).name) for path in _list(config["data"]["train"])],
         "trainer": config["trainer"],
         "seed": config["seed"],
-        "held_out": figures,
+        "held_out": without_nan(figures),
     }
     with atomic_folder(target) as draft:
         save_reader(reader, draft)
     print(f"The reader is in {target}.")
     return 0
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Raises ValueError where writing a reader would take the place of something that nobody gave up."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / "config.json").is_file():
+        raise ValueError(f"{target} holds something else than a reader; give another export=FOLDER.")
+    if not overwrite:
+        raise ValueError(
+            f"The folder {target} holds a reader already; give another export=FOLDER, or overwrite=true to replace it."
+        )
 
 
 def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:

@@ -78,9 +78,10 @@ def read_examples(path: str | Path, fields: Fields = Fields()) -> list[Example]:
     listed = _listed_names(rows, columns)
     examples = [_example(f"{file}, row {number}", row, fields, columns, listed) for file, number, row in rows]
     if not any(example.labels or example.spans is not None for example in examples):
+        found = dict.fromkeys(str(name) for *_, row in rows for name in row)
         raise ValueError(
-            f"No row of {path} has labels in {', '.join(map(repr, columns))} or spans in {fields.spans!r}; say where they "
-            "are with data.label_field and data.span_field."
+            f"No row of {path} has labels in {', '.join(map(repr, columns))} or spans in {fields.spans!r}; its fields are "
+            f"{', '.join(found) or 'none'}. Say which hold them with data.label_field and data.span_field."
         )
     return [example for example in examples if example.text.strip()]
 
@@ -106,12 +107,24 @@ def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no object")
-                yield row
+                yield _json_row(line, number)
     except (UnicodeDecodeError, ValueError, csv.Error) as error:
         raise ValueError(f"{file} cannot be read as labelled texts: {error}") from error
+
+
+def _json_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        row = None
+    if not isinstance(row, dict):
+        text = line.strip()
+        raise ValueError(
+            f"line {number} is no JSON object: {text[:40] + ('...' if text[40:] else '')!r}. Labelled texts are JSON lines, "
+            'one object a line, such as {"text": "A fine day.", "label": 1}, or a .csv or .tsv with a header; plain texts, of '
+            "which no label holds, go into data.without=FILE beside them."
+        )
+    return row
 
 
 def _listed_names(rows: Sequence[tuple[Path, int, Mapping[str, Any]]], columns: Sequence[str]) -> set[str]:

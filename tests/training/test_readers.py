@@ -12,6 +12,7 @@ from diffusionlm.guidance.readers.store import load_reader
 from diffusionlm.text import TextTokenizer
 from diffusionlm.training.labelled import Example, Fields, read_examples
 from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, label_names, token_tags
+from diffusionlm.training.reader_report import FEWEST, report_lines, without_nan
 from diffusionlm.training.reader_settings import PLAIN_SIZE, ReaderSettings
 from diffusionlm.training.readers import area_under_curve, evaluate_reader, train_reader
 from diffusionlm.training.warm_start import pieces_of, warm_start_reader
@@ -197,7 +198,18 @@ def test_labelled_files_of_every_form(tmp_path):
         ("a.jsonl", '{"text": "a", "label": 7}', "must be a probability"),
         ("a.jsonl", '{"text": "a", "spans": [[0, 9, "X"]]}', "lies outside the text"),
         ("a.jsonl", '{"text": "a"}', "has labels in 'label', 'labels'"),
+        (
+            "a.jsonl",
+            '{"text": "a", "tone": "rude"}',
+            "its fields are text, tone. Say which hold them with data.label_field",
+        ),
         ("a.jsonl", "{", "cannot be read"),
+        (
+            "a.txt",
+            "The Mill is a pub.",
+            r"line 1 is no JSON object: 'The Mill is a pub\.'\. Labelled texts are JSON lines",
+        ),
+        ("a.json", '[{"text": "a", "label": 1}]', "line 1 is no JSON object"),
     ],
 )
 def test_files_that_do_not_serve_are_named(tmp_path, name, content, message):
@@ -224,11 +236,32 @@ def test_the_command_trains_writes_and_reports(tiny_pipe, tmp_path, capsys):
         "shape.hidden_size=16",
     ]
     assert cli.main(arguments) == 0
-    assert "auc river" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "auc river" in said
+    assert "u is the noise at which the reader saw the texts" in said
+    assert "These figures say little: the held-out texts are too few" in said
     reader = load_reader(target, tiny_pipe.tokenizer.vocabulary)
     assert reader.config.card["texts"] == 32
+    before = (target / "model.safetensors").read_bytes()
+    assert cli.main([*arguments, "seed=1"]) == 2
+    assert "holds a reader already; give another export=FOLDER, or overwrite=true" in capsys.readouterr().err
+    assert (target / "model.safetensors").read_bytes() == before
+    assert cli.main([*arguments, "seed=1", "overwrite=true"]) == 0
+    assert (target / "model.safetensors").read_bytes() != before
     assert cli.main(["train-classifier"]) == 2
     assert "data.train is not set" in capsys.readouterr().err
+
+
+def test_figures_of_few_texts_are_said_to_mean_little():
+    many = [Example("A.", {"rude": float(i % 2)}, [(0, 1, "X")]) for i in range(2 * FEWEST)]
+    figures = {"clean": {"auc rude": 0.9, "token F1": 0.5}}
+    assert len(report_lines(figures, many, ["rude"], ["O", "X"])) == 2
+    (*_, warning) = report_lines(figures, many[:-1], ["rude"], ["O", "X"])
+    assert f"too few ({FEWEST - 1} with 'rude' and {FEWEST} without)" in warning
+    (*_, warning) = report_lines({"clean": {"auc rude": float("nan")}}, [], ["rude"], ["O", "X"])
+    assert "(0 with 'rude' and 0 without; 0 spans of 'X')" in warning
+    assert "auc rude unknown" in report_lines({"clean": {"auc rude": float("nan")}}, [], ["rude"], [])[0]
+    assert without_nan({"clean": {"a": float("nan"), "b": 0.5}}) == {"clean": {"a": None, "b": 0.5}}
 
 
 def test_a_reader_starts_from_that_of_another_vocabulary(tiny_pipe, tiny_tokenizer):
