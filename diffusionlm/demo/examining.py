@@ -6,15 +6,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.demo.frames import Piece, text_of
+from diffusionlm.demo.frames import Piece, frames_of, rows_of, text_of
 from diffusionlm.demo.marks import changed_words, findings, marked
 from diffusionlm.guidance import Constraint, Guidance
-from diffusionlm.results import GenerationResult, Sample
+from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.spans import Canvas
 
 if TYPE_CHECKING:
     from diffusionlm.demo.order import Order
     from diffusionlm.pipeline import DiffusionLMPipeline
+
+
+class Draft:
+    """One attempt at some samples of a side, as it comes about.
+
+    Args:
+        state: its first step.
+
+    Attributes:
+        frames: of each sample, by number: its pieces after each step.
+        last: the newest step.
+    """
+
+    def __init__(self, state: StepState) -> None:
+        self.last = state
+        self.frames: dict[int, list[list[Piece]]] = {number: [] for number in state.samples}
+
+    def add(self, state: StepState) -> None:
+        """Takes a step."""
+        self.last = state
+        rows = [rows_of(state, number)[0] for number in self.frames]
+        for number, frame in zip(self.frames, frames_of(state, rows), strict=True):
+            self.frames[number].append(frame)
 
 
 @dataclass
@@ -24,20 +47,31 @@ class Side:
     Attributes:
         title: for people.
         frames: pieces of every sample, for each step so far, the finished text last.
-        entropy: mean nats per position, for each step.
+        entropy: mean nats per position, for each step of the first attempt.
+        step: the newest; it begins anew where a text that missed its goal is written again.
         result: when it is finished.
     """
 
     title: str
     frames: list[list[list[Piece]]] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
+    step: int = 0
     result: GenerationResult | None = None
+
+    def show(self, drafts: Sequence[Draft], step: int) -> None:
+        """Takes over a step of the newest draft."""
+        self.step = step
+        if step == len(self.frames):
+            count = 1 + max(number for draft in drafts for number in draft.frames)
+            self.frames.append([[] for _ in range(count)])
+        for number, frames in drafts[-1].frames.items():
+            self.frames[step][number] = frames[step]
 
 
 def examine(
     order: Order, sides: Sequence[Side], plugins: Sequence[Guidance], pipe: DiffusionLMPipeline
 ) -> list[list[dict[str, Any]]]:
-    """For each side and sample, in plain data: "seed", "text", "parts", "findings", "certificates" and "goals".
+    """For each side and sample, in plain data: "seed", "attempts", "text", "parts", "findings", "certificates" and "goals".
 
     Args:
         order: what was written.
@@ -61,6 +95,7 @@ def examine(
             own.append(
                 {
                     "seed": sample.seed,
+                    "attempts": sample.attempts,
                     "text": sample.text,
                     "parts": marked(side.frames[-1][j], changes, found),
                     "findings": [

@@ -23,8 +23,8 @@ def frames_of(state: StepState, rows: Sequence[int]) -> list[list[Piece]]:
     return [pieces(state.layouts[row], tokens[row], certainty[row]) for row in rows]
 
 
-def finished_frames(result: GenerationResult, last: Sequence[StepState]) -> list[list[Piece]]:
-    """The pieces of the finished texts: their tokens, with the certainty of the last step.
+def finished_frames(result: GenerationResult, last: Sequence[StepState]) -> tuple[list[list[Piece]], list[int]]:
+    """The pieces of the finished texts, their tokens with the certainty of the last step; and which step that was.
 
     Args:
         result: of one input.
@@ -32,18 +32,20 @@ def finished_frames(result: GenerationResult, last: Sequence[StepState]) -> list
             particles) the one is taken that makes it likeliest.
     """
     strings = last[0].tokenizer.vocabulary.strings
-    found = []
+    found, places = [], []
     for number, sample in enumerate(result.samples[0]):
-        candidates = [(state, row) for state in last for row in rows_of(state, number)]
-        layout = candidates[0][0].layouts[candidates[0][1]]
-        ids = torch.tensor(_on_canvas(layout, sample.token_ids, last[0].tokenizer.pad_id))
+        candidates = [(place, state, row) for place, state in enumerate(last) for row in rows_of(state, number)]
+        _, state, row = candidates[0]
+        layout = state.layouts[row]
+        ids = torch.tensor(_on_canvas(layout, sample.token_ids, state.tokenizer.pad_id))
         scores = [
-            state.log_probs[row, : layout.length].cpu().gather(-1, ids[:, None]).squeeze(-1)
-            for state, row in candidates
+            (state.log_probs[row, : layout.length].cpu().gather(-1, ids[:, None]).squeeze(-1), place)
+            for place, state, row in candidates
         ]
-        own = max(scores, key=lambda log_probs: float(log_probs.sum()))
+        own, place = max(scores, key=lambda score: float(score[0].sum()))
         found.append(pieces(layout, [strings[i] for i in ids.tolist()], own.exp().tolist()))
-    return found
+        places.append(place)
+    return found, places
 
 
 def rows_of(state: StepState, number: int) -> range:

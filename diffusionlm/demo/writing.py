@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from diffusionlm.demo.energy import Meter
-from diffusionlm.demo.examining import Side, examine
-from diffusionlm.demo.frames import finished_frames, frames_of, rows_of
+from diffusionlm.demo.examining import Draft, Side, examine
+from diffusionlm.demo.frames import finished_frames
 from diffusionlm.demo.order import Order
 from diffusionlm.folders import bundled_names
 from diffusionlm.pipeline import DiffusionLMPipeline
@@ -84,29 +84,34 @@ def carry_out(order: Order, compare: bool = True) -> Iterator[list[Side] | Outco
     if compare or not plugins:
         sides.append(Side("Unguided" if plugins else "Written"))
         streams.append(pipe.stream(order.text, **order.arguments()))
-    last: list[list[StepState]] = [[] for _ in sides]
+    drafts: list[list[Draft]] = [[] for _ in sides]
     waiting = dict(enumerate(streams))
     while waiting:
         for k, stream in list(waiting.items()):
             item = next(stream)
             if isinstance(item, GenerationResult):
-                sides[k].result = item
-                sides[k].frames.append(finished_frames(item, last[k]))
+                _finish(sides[k], drafts[k], item)
                 del waiting[k]
                 continue
             assert isinstance(item, StepState)
-            if item.step == item.num_steps - 1:
-                last[k].append(item)
-            if len(item.samples) == order.num_samples and len(sides[k].entropy) < order.steps:
+            if item.step == 0:
+                drafts[k].append(Draft(item))
+            drafts[k][-1].add(item)
+            sides[k].show(drafts[k], item.step)
+            if len(drafts[k]) == 1:
                 sides[k].entropy.append(_entropy(item))
-            # a text that is written again takes the place of the one that missed its goal
-            rows = {number: rows_of(item, number)[0] for number in item.samples}
-            new = dict(zip(rows, frames_of(item, list(rows.values())), strict=True))
-            sides[k].frames.append([new[j] if j in new else sides[k].frames[-1][j] for j in range(order.num_samples)])
         if waiting:
             yield sides
     seconds, (joules, source) = time.perf_counter() - began, meter.read()
     yield Outcome(order, sides, examine(order, sides, plugins, pipe), seconds, joules, source)
+
+
+def _finish(side: Side, drafts: list[Draft], result: GenerationResult) -> None:
+    """Shows the attempts that were kept, and the finished texts."""
+    final, kept = finished_frames(result, [draft.last for draft in drafts])
+    side.frames = [[drafts[place].frames[j][step] for j, place in enumerate(kept)] for step in range(len(side.frames))]
+    side.frames.append(final)
+    side.result = result
 
 
 def _entropy(state: StepState) -> float:

@@ -11,8 +11,8 @@ from diffusionlm.demo.writing import Outcome
 
 def live(sides: list[Side], steps: int) -> str:
     """The last step of each side."""
-    now = [{"title": side.title, "now": side.frames[-1]} for side in sides]
-    return _pack({"state": "live", "step": len(sides[0].frames) - 1, "steps": steps, "sides": now})
+    now = [{"title": side.title, "now": side.frames[side.step if side.result is None else -1]} for side in sides]
+    return _pack({"state": "live", "step": sides[0].step, "steps": steps, "sides": now})
 
 
 def done(outcome: Outcome) -> str:

@@ -1,6 +1,7 @@
 """Carrying out an order: frames, the two sides, marks, and what is said of the finished texts."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -234,3 +235,22 @@ def test_plugins_that_pull_against_each_other_are_reported_and_others_are_said_t
     assert "pull against each other" in html
     _, outcome = carried_out(order(guidance=[("phrases", {"include": ["pub"]}), ("length", {"words": [2, 20]})]))
     assert "No two plugins pulled against each other" in understanding(outcome)
+
+
+def test_a_text_that_is_written_again_shows_the_attempt_that_was_kept(order):
+    guide = ("length", {"words": [1, 40]})
+    plain = carried_out(order(guidance=[guide]), compare=False)[1]
+    low = [("toxicity", {"judge": "toxicity", "below": 1e-6, "attempts": 3})]  # no text is as civil as that
+    wanted = replace(order("The waiter was a [SPAN:4].", guidance=low), checkpoint="guestbook")
+    count, outcome = carried_out(wanted)
+    guided = outcome.sides[0]
+    assert count > wanted.steps
+    assert [sample["attempts"] for sample in outcome.samples[0]] == [3, 3]
+    assert [text_of(frame) for frame in guided.frames[-1]] == guided.result.texts
+    assert [len(side.frames) for side in outcome.sides] == [wanted.steps + 1] * 2
+    for j in range(2):
+        assert guided.result.trace.replay(j)[:-1] == [
+            text_of(frame[j]).strip() for frame in guided.frames[: wanted.steps - 1]
+        ]
+    assert all(sample["attempts"] == 1 for sample in plain.samples[0])
+    assert len(guided.entropy) == wanted.steps

@@ -43,6 +43,11 @@ const facts = (sample) => {
   Object.entries(sample.certificates).forEach(([name, held]) =>
     add(held, name, held ? "Checked on the finished text" : "Does not hold here"));
   sample.goals.forEach((g) => add(g.reached, `${g.goal} (${Number(g.value.toPrecision(2))})`, "Goal of a plugin"));
+  if (sample.attempts > 1) {
+    const item = make("li", "dl-reason", `written ${sample.attempts} times`);
+    item.title = "Texts that miss their goal are written again; the best is shown";
+    list.append(item);
+  }
   sample.findings.forEach((f) => {
     const item = make("li", "dl-bad dl-reason");
     item.append(make("b", "", `“${f.text}”`), ` ${f.reason} (${f.plugin})`);
