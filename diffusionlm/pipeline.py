@@ -275,19 +275,20 @@ class DiffusionLMPipeline(DiffusionPipeline):
             steering.check(list(layouts.values()), [layout.allowed(self.tokenizer) for layout in layouts.values()])
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         attempts = Attempts(rows, {} if steering is None else steering.attempts)
-        waiting = list(range(len(rows)))
+        waiting, guide = list(range(len(rows))), steering
         while waiting:
             for start in range(0, len(waiting), call.batch_size):
                 numbers = waiting[start : start + call.batch_size]
                 part = [attempts.row(number) for number in numbers]
                 for item in self._denoise(
-                    part, numbers, [layouts[r.canvas] for r in part], steps, solver, temperature, steering, timings
+                    part, numbers, [layouts[r.canvas] for r in part], steps, solver, temperature, guide, timings
                 ):
                     if isinstance(item, StepState):
                         yield item
                     else:
                         attempts.add(numbers, item)
             waiting = attempts.missed()
+            guide = steering.insistent() if waiting and guide is steering and steering is not None else guide
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
         for row, sample in zip(rows, attempts.samples(), strict=True):
             groups[row.source].append(sample)

@@ -188,6 +188,18 @@ class Steering:
         """How many attempts each plugin with a goal asks for, by name."""
         return {name: p.attempts for name, p in zip(self.names, self.plugins, strict=True) if has_goal(p)}
 
+    def insistent(self) -> Steering:
+        """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
+        other = copy.copy(self)
+        other.plugins, other.budget = [], 2 * self.budget
+        for plugin in self.plugins:
+            if plugin not in self.constraints:
+                own = self.budget if plugin.budget is None else plugin.budget
+                plugin = copy.copy(plugin)
+                plugin.budget = 2 * own if plugin.attempts > 1 else own
+            other.plugins.append(plugin)
+        return other
+
     def join(self, parts: Sequence[tuple[Trace, Sequence[int], Sequence[int]]]) -> Trace:
         """One trace of several batches; see `Trace.join`."""
         return Trace.join(parts)

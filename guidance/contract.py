@@ -51,8 +51,8 @@ class Guidance:
         priority: where plugins pull against each other, the higher number keeps its direction and is served first.
         below: goal: the measure of every sample shall be at most this.
         above: goal: the measure of every sample shall be at least this.
-        attempts: with a goal: a finished text that misses it is written again from other noise, so many times in all, and the
-            best attempt is kept. Texts that meet their goals cost nothing more.
+        attempts: with a goal: a finished text that misses it is written again from other noise and with twice the budget, so
+            many times in all, and the best attempt is kept. Texts that meet their goals cost nothing more.
         normalise: scale the energy's gradient to length 1 (root mean square under the posterior) before the weight, for
             energies whose unit means nothing.
         strategy: how it acts: "tilt", "latent", "particles", "constraint", or one of their objects with settings.

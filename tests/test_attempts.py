@@ -136,3 +136,33 @@ def test_an_energy_that_is_nan_at_the_second_attempt_raises_and_leaves_the_pipel
     with pytest.raises(Exception, match="(?i)nan|finite"):
         tiny_pipe(guidance=Fails(below=1.0, attempts=2), **CALL)
     assert tiny_pipe(**CALL).texts == before
+
+
+def test_later_attempts_may_spend_twice_the_budget(tiny_pipe):
+    class Pushy(Odd):
+        """Counts as `Odd` does, with force."""
+
+    guide = Pushy(weight=1e4, below=0.01, attempts=2, budget=0.05)
+    result = tiny_pipe(guidance=guide, **CALL)
+    spent = {}
+    for record in result.trace.records():
+        spent.setdefault(record["sample"], []).append(record["kl"])
+    for number, sample in enumerate(result.samples[0]):
+        assert sample.attempts == 2
+        assert 0 < max(spent[number]) <= 0.1 + 1e-6
+    assert max(max(own) for own in spent.values()) > 0.05 + 1e-6  # the second attempt of at least one was kept
+    once = tiny_pipe(guidance=Pushy(weight=1e4, below=0.01, budget=0.05), **CALL).trace
+    assert max(record["kl"] for record in once.records()) <= 0.05 + 1e-6
+
+
+def test_the_budget_of_others_stays_as_it_is(tiny_pipe):
+    from diffusionlm.guidance import Composition, compose
+
+    vocabulary = tiny_pipe.tokenizer.vocabulary
+    for budget in ("own", 0.3, None):
+        steering = compose(Composition([Odd(below=1.0, attempts=2), Odd(weight=1.0)], budget=budget), vocabulary)
+        shared = steering.budget
+        first, second = steering.insistent().plugins
+        assert first.budget == 2 * shared
+        assert second.budget == shared
+        assert [plugin.budget for plugin in steering.plugins] == [None, None]
