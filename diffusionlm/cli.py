@@ -11,9 +11,12 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 import diffusionlm
 
@@ -88,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     try:
-        code = import_module(f"diffusionlm.commands.{_module(name)}").main(arguments)
+        with _short_warnings(name):
+            code = import_module(f"diffusionlm.commands.{_module(name)}").main(arguments)
         sys.stdout.flush()  # a reader that has gone away shows here, not when the interpreter shuts down
         return code
     except BrokenPipeError:  # `diffusionlm generate | head`: the reader has what it wanted
@@ -105,6 +109,22 @@ def _run(name: str, arguments: list[str]) -> int:
             traceback.print_exc()
         print(f"diffusionlm {name}: {sentence}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _short_warnings(name: str) -> Iterator[None]:
+    """Warnings for the user as one sentence, as errors are; those for programmers stay as Python writes them."""
+    with warnings.catch_warnings():
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if category is UserWarning:
+                print(f"diffusionlm {name}: {' '.join(str(message).split())}", file=sys.stderr)
+            else:
+                plain(message, category, *where)
+
+        warnings.showwarning = show
+        yield
 
 
 def _sentence(error: Exception, command: str) -> str | None:

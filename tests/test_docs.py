@@ -67,8 +67,10 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", [page for page in PAGES if shell_lines(page)], ids=lambda page: page.name)
 def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     from diffusionlm.cli import main
+    from diffusionlm.guidance import registry
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # my_plugin.py registers a name
     texts = [
         f"The {a} is a {b} pub {c}."
         for a in ("Mill", "Eagle", "Vaults")
@@ -76,6 +78,7 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
         for c in ("here", "there")
     ]
     (tmp_path / "my_texts.txt").write_text("\n".join(texts * 5) + "\n")
+    (tmp_path / "my_plugin.py").write_text(blocks(ROOT / "docs" / "write-a-plugin.md", "python")[0])
     (tmp_path / "letters.csv").write_text(
         "text,tone\n" + "".join(f"{text},{'ab'[i % 2]}\n" for i, text in enumerate(texts * 3))
     )

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 
 import pytest
 
@@ -62,7 +63,9 @@ def test_guidance_as_group_or_mapping(checkpoint, capsys, choice) -> None:
         (["steps=0"], "steps must be"),
         (["sampler=eular"], "did you mean 'euler'"),
         (["guidance=lenth"], "length"),
-        (["--steps", "3"], "key=value"),
+        (["--steps", "3"], "settings are written key=value, as in steps=..."),
+        (["--steps=3"], "settings are written key=value, as in steps=..."),
+        (["steps", "=", "3"], "Settings are written without spaces around '=', as in steps=16."),
         (["format=xml"], "format must be"),
         (["dtype=int8"], "dtype must be"),
         (["seed=abc"], "seed must be an integer that is not negative, got 'abc'"),
@@ -230,6 +233,23 @@ def test_a_text_with_an_equals_sign(checkpoint, capsys, arguments) -> None:
 def test_what_is_no_setting_says_where_texts_go(checkpoint, capsys, arguments, words) -> None:
     assert main(["generate", checkpoint, *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_sentence_without_our_source(checkpoint, capsys, monkeypatch) -> None:
+    from diffusionlm.pipeline import DiffusionLMPipeline
+
+    call = DiffusionLMPipeline.__call__
+
+    def warning(self, *arguments, **settings):
+        warnings.warn("The field 'foo' is unknown.", stacklevel=2)
+        return call(self, *arguments, **settings)
+
+    monkeypatch.setattr(DiffusionLMPipeline, "__call__", warning)
+    before = warnings.showwarning
+    assert main(["generate", checkpoint, "num_samples=1", "steps=1"]) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "diffusionlm generate: The field 'foo' is unknown."
+    assert warnings.showwarning is before
 
 
 def test_no_guidance_is_an_empty_list(checkpoint, capsys) -> None:

@@ -47,8 +47,10 @@ def main(argv: list[str]) -> int:
     flags = [text for text in texts if text.startswith("--")]
     if flags:
         raise ValueError(
-            f"Unknown option {flags[0]!r}: settings are written key=value, as in {flags[0].lstrip('-')}=..."
+            f"Unknown option {flags[0]!r}: settings are written key=value, as in {_key(flags[0].lstrip('-'))}=..."
         )
+    if "=" in texts:
+        raise ValueError("Settings are written without spaces around '=', as in steps=16.")
     misplaced = [text for text in plain if _key(text) in (*SETTINGS, *OTHERS) and not SPAN.search(text)]
     if misplaced:
         raise ValueError(f"{misplaced[0]!r} stands behind --, so it is a TEXT; settings stand in front of it.")

@@ -92,8 +92,13 @@ def _describe(kind: type[Guidance], target: str) -> None:
 
 def _kinds(target: str) -> list[type[Guidance]]:
     from diffusionlm.guidance.plugin_files import classes_in, is_plugin_file
-    from diffusionlm.guidance.registry import get
+    from diffusionlm.guidance.registry import available, get
 
+    if target not in available() and not is_plugin_file(target) and Path(target).exists():
+        what = "folder" if Path(target).is_dir() else "file"
+        raise ValueError(
+            f"The {what} {target} is no Python file; give the path of one with plugins (.py), or a plugin's name."
+        )
     return classes_in(target) if is_plugin_file(target) else [get(target)]
 
 

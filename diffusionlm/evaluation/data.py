@@ -52,7 +52,8 @@ class EvaluationData:
         if path is None:
             raise MissingData(f"There are no {'training' if name == 'train' else 'held-out'} texts: {HINT}.")
         if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}: {HINT}.")
+            what = f"{path} is a folder, not a file" if path.is_dir() else f"There is no file {path}"
+            raise FileNotFoundError(f"{what}: {HINT}.")
         pairs = list(TextSource(str(path), _format(path, self.format), **_fields(path, self.fields)).pairs())
         if not pairs:
             raise ValueError(f"{path} holds no text.")

@@ -95,6 +95,10 @@ class TextSource:
             return self.format
         ending = Path(self.path).suffix.lower()
         if ending not in ENDINGS:
+            if Path(self.path).is_dir():
+                raise ValueError(
+                    f"The data file {self.path!r} is a folder, not a file; name a file, or files as in '{self.path}/*.txt'."
+                )
             raise ValueError(
                 f"The ending of {self.path!r} does not tell its format; set data.format to one of "
                 f"{', '.join(f for f in FORMATS if f != 'auto')}."

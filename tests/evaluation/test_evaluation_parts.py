@@ -208,6 +208,11 @@ def test_data_is_read_by_its_form_and_missing_data_says_what_to_set(tmp_path):
     assert data.training == [("name[The Mill]", "The Mill is good.")]
     with pytest.raises(MissingData, match="set data.root=FOLDER"):
         _ = EvaluationData().held_out
+    with pytest.raises(FileNotFoundError, match="is a folder, not a file: set data.root=FOLDER"):
+        _ = EvaluationData(valid=str(tmp_path)).held_out
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(ValueError, match="empty.txt holds no text"):
+        _ = EvaluationData(valid=str(tmp_path / "empty.txt")).held_out
 
 
 # ---- times and electricity ------------------------------------------------------------------------------------------

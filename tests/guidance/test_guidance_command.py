@@ -53,6 +53,11 @@ def test_check_fails_for_a_plugin_that_does_not_conform(tmp_path, capsys):
     assert "FAILS   shape_and_dtype" in capsys.readouterr().out
     assert main(["guidance", "check", str(tmp_path / "none.py")]) == 2
     assert main(["guidance", "check", "nothing"]) == 2
+    capsys.readouterr()
+    (tmp_path / "plugin.txt").write_text("")
+    for target, what in ((tmp_path, "folder"), (tmp_path / "plugin.txt", "file")):
+        assert main(["guidance", "check", str(target)]) == 2
+        assert f"The {what} {target} is no Python file; give the path of one with plugins" in capsys.readouterr().err
 
 
 def test_a_plain_function_in_a_file_is_checked_and_shown(tmp_path, capsys):

@@ -206,3 +206,8 @@ def test_a_source_that_needs_the_library_says_which(tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError) as error:
         TextSource(str(path)).check()
     assert error.value.name == "datasets"
+
+
+def test_a_folder_in_place_of_a_file_is_called_one(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder, not a file; name a file, or files as in '.*/\*\.txt'"):
+        list(TextSource(str(tmp_path)).pairs())
