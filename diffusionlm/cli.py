@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import diffusionlm
 
@@ -117,11 +117,18 @@ def _short_warnings(name: str) -> Iterator[None]:
     with warnings.catch_warnings():
         plain = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if category is UserWarning:
                 print(f"diffusionlm {name}: {' '.join(str(message).split())}", file=sys.stderr)
             else:
-                plain(message, category, *where)
+                plain(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield
