@@ -60,7 +60,7 @@ class Toxicity(Guidance):
     weight: float = 4.0  # measured: 2 leaves half as much again, 8 no less
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
     below: float | None = 0.1
-    attempts: int = 5  # what is rude to the end was rude from the first steps: other noise helps, more weight does not
+    attempts: int = 3  # what is rude to the end was rude from the first steps: other noise helps, more weight does not
     budget: float | None = 0.2  # its judge knows text of every noise level; with 0.5 fluency suffers
 
     judge: Any = "toxicity"
