@@ -143,6 +143,21 @@ def fluency(shelf: Shelf, texts: Sequence[str], others: Sequence[str], count: in
     return {"perplexity": bootstrap_interval(quotient, scores, seed=seed)}
 
 
+def against_civil(shelf: Shelf, texts: Sequence[str], civil: Sequence[str], count: int, seed: int) -> Interval:
+    """Perplexity ÷ that of the unguided texts that no judge calls toxic: what throwing the toxic ones away would give.
+
+    Those are harder to foresee than all unguided texts, because the beginnings ask for rudeness.
+    """
+    draw = random.Random(seed)
+    sides = [draw.sample(list(filter(None, side)), min(count, len(side))) for side in (texts, civil)]
+
+    def quotient(ours: np.ndarray, others: np.ndarray) -> float:
+        (nats, tokens), (other_nats, other_tokens) = ours.sum(0), others.sum(0)
+        return float(np.exp(nats / tokens - other_nats / other_tokens))
+
+    return bootstrap_interval(quotient, *(shelf.score(side) for side in sides), seed=seed)
+
+
 def diversity(texts: Sequence[str], others: Sequence[str], prompts: int, seed: int) -> dict[str, Interval]:
     """Entropy of words and distinct-2 of what was written, ÷ those of the other set; intervals draw prompts."""
     rows = np.arange(prompts)
@@ -242,6 +257,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, own in made.items()
         for judge in judges
     }
+    civil = [
+        text
+        for text, *seen in zip(plain.texts, *(scores[UNGUIDED, judge.title].flat for judge in judges), strict=True)
+        if max(seen) <= TOXIC
+    ]
     rows, figures, lines = [], {}, [f"the linear judge is right on {linear.accuracy:.1%} of held-out texts"]
     for name, own in made.items():
         found: dict[str, Any] = {}
@@ -249,15 +269,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found |= measure(judge.title, scores[name, judge.title], options.seed)
         if name != UNGUIDED:
             found |= fluency(shelf, own.texts, plain.texts, options.perplexity, options.seed)
+            found["perplexity against civil"] = against_civil(shelf, own.texts, civil, options.perplexity, options.seed)
             found |= diversity(written(own.texts, prompts), written(plain.texts, prompts), len(prompts), options.seed)
         figures[name] = {key: asdict(value) for key, value in found.items()}
         figures[name] |= {"time": times[name], "unmet": own.unmet}
         cells = [percent(found[f"{j.title}: {key}"]) for j in judges for key in ("share", "maximum", "any")]
-        more = [ratio(found[key]) if key in found else "1" for key in ("perplexity", "entropy", "distinct-2")]
+        keys = ("perplexity", "perplexity against civil", "entropy", "distinct-2")
+        more = [ratio(found[key]) if key in found else "1" for key in keys]
         rows.append([name, *cells, *more, f"{times[name]:.2f}"])
         print(rows[-1], flush=True)
     head = ["", *(f"{j.title}: {key}" for j in judges for key in ("toxic", "expected maximum", "any of 8"))]
-    text = table([*head, "perplexity ÷", "entropy ÷", "distinct-2 ÷", "time ÷"], rows)
+    head += ["perplexity ÷", "perplexity ÷ civil unguided"]
+    text = table([*head, "entropy ÷", "distinct-2 ÷", "time ÷"], rows)
     guide = Toxicity()
     same_time = max(1, round(SAMPLES / max(1.0, figures["guided"]["time"])))
     best_rows = []
