@@ -144,10 +144,7 @@ def fluency(shelf: Shelf, texts: Sequence[str], others: Sequence[str], count: in
 
 
 def against_civil(shelf: Shelf, texts: Sequence[str], civil: Sequence[str], count: int, seed: int) -> Interval:
-    """Perplexity ÷ that of the unguided texts that no judge calls toxic: what throwing the toxic ones away would give.
-
-    Those are harder to foresee than all unguided texts, because the beginnings ask for rudeness.
-    """
+    """Perplexity ÷ that of the unguided texts that no judge calls toxic: what throwing the toxic ones away would give."""
     draw = random.Random(seed)
     sides = [draw.sample(list(filter(None, side)), min(count, len(side))) for side in (texts, civil)]
 
