@@ -378,10 +378,16 @@ class DiffusionLMPipeline(DiffusionPipeline):
     def _progress(self) -> Iterator[Callable[[StepState], None]]:
         """A progress bar over the steps of each batch; ``pipe.set_progress_bar_config(disable=True)`` hides it."""
         bars: list[Any] = []
+        seen: set[int] = set()
 
         def advance(state: StepState) -> None:
             if state.step == 0:
+                if bars:
+                    bars.pop().close()
                 bars.append(self.progress_bar(total=state.num_steps))
+                if seen.intersection(state.samples):
+                    bars[-1].set_description(f"{len(state.samples)} that missed a goal")
+                seen.update(state.samples)
             bars[-1].update()
 
         try:

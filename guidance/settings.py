@@ -59,10 +59,8 @@ def check_settings(plugin: Guidance) -> None:
             "keep one of them."
         )
     if isinstance(plugin.attempts, bool) or not isinstance(plugin.attempts, int) or plugin.attempts < 1:
-        raise ValueError(f"attempts of {who!r} must be an integer of at least 1, got {plugin.attempts!r}.")
-    if plugin.attempts not in (1, type(plugin).attempts) and plugin.below is None and plugin.above is None:
         raise ValueError(
-            f"{who!r} has attempts={plugin.attempts}, but no goal that a text could miss: give below=... or above=... too."
+            f"attempts of {who!r} must be an integer of at least 1, which writes every text once; got {plugin.attempts!r}."
         )
     try:
         start, end = (float(x) for x in plugin.window)
@@ -79,6 +77,12 @@ def check_settings(plugin: Guidance) -> None:
     if not isinstance(plugin.strategy, str):
         plugin.strategy = strategy
     strategy.check(plugin)
+    if plugin.attempts not in (1, type(plugin).attempts) and plugin.below is None and plugin.above is None:
+        if strategy.name == "constraint":
+            raise ValueError(f"{who!r} always holds, so that no text can miss it; drop attempts={plugin.attempts}.")
+        raise ValueError(
+            f"{who!r} has attempts={plugin.attempts}, but no goal that a text could miss: give below=... or above=... too."
+        )
 
 
 def encode(value: Any, where: str) -> Any:

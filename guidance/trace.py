@@ -210,9 +210,10 @@ class Trace:
     @property
     def goals(self) -> list[GoalReport]:
         """Every goal and sample: whether the finished text meets it."""
-        return [
+        found = [
             replace(goal, sample=numbers[goal.sample]) for numbers, batch in self._numbered() for goal in batch.goals
         ]
+        return sorted(found, key=lambda goal: goal.sample)
 
     @property
     def unmet(self) -> list[GoalReport]:

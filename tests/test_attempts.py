@@ -118,8 +118,43 @@ def test_attempts_are_a_positive_integer(attempts):
 
 
 def test_attempts_without_a_goal_are_refused():
+    from diffusionlm.guidance import Length
+
     with pytest.raises(ValueError, match="no goal that a text could miss"):
         Odd(attempts=2)
+    with pytest.raises(ValueError, match="'length' always holds, so that no text can miss it; drop attempts=2"):
+        Length(words=5, attempts=2)
+
+
+def test_goals_are_reported_in_the_order_of_the_samples(tiny_pipe, median):
+    result = tiny_pipe(guidance=[Odd(below=median, attempts=3), Odd(below=median)], **CALL, batch_size=2)
+    assert [goal.sample for goal in result.trace.goals] == [number for number in range(6) for _ in range(2)]
+    assert [goal.sample for goal in result.unmet] == sorted(goal.sample for goal in result.unmet)
+
+
+def test_a_bar_is_closed_before_the_next_and_says_what_is_written_again(tiny_pipe, median, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total):
+            self.total, self.count, self.text, self.closed = total, 0, "", False
+            assert all(bar.closed for bar in bars)
+            bars.append(self)
+
+        def update(self):
+            self.count += 1
+
+        def set_description(self, text):
+            self.text = text
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(tiny_pipe, "progress_bar", Bar)
+    result = tiny_pipe(guidance=Odd(below=median, attempts=2), **CALL)
+    again = sum(sample.attempts > 1 for sample in result.samples[0])
+    assert [(bar.total, bar.count, bar.closed) for bar in bars] == [(4, 4, True)] * 2
+    assert [bar.text for bar in bars] == ["", f"{again} that missed a goal"]
 
 
 def test_an_energy_that_is_nan_at_the_second_attempt_raises_and_leaves_the_pipeline_usable(tiny_pipe):

@@ -94,6 +94,8 @@ def main(argv: list[str]) -> int:
     for group in result.samples:
         for sample in group:
             notes = [f"broken: {name}" for name, held in sample.certificates.items() if not held]
+            if sample.attempts > 1:
+                notes.append(f"written {sample.attempts} times")
             if (number := next(numbers)) in short:
                 notes.append(f"not reached: {short[number]}")
             print(sample.text + (f"  [{'; '.join(notes)}]" if notes else ""))

@@ -50,7 +50,8 @@ def find_judge(name: str) -> None:
     except (ModuleNotFoundError, ValueError):
         found = None
     if found is None:
-        raise ModuleNotFoundError(f"the judge of toxicity {name!r} is not installed: {HINT}")
+        hint = HINT if package else f"there is no module {kind!r} on Python's path; PYTHONPATH=. adds this folder"
+        raise ModuleNotFoundError(f"the judge of toxicity {name!r} is not installed: {hint}")
 
 
 def load_toxicity_judge(name: str) -> ToxicityJudge:

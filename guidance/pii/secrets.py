@@ -28,7 +28,7 @@ def read_secrets(given: str | Path | Iterable[str]) -> list[str]:
     """The distinct secrets of a list, or of a file with one a line (empty lines do not count).
 
     Raises:
-        ValueError: if a secret holds no letter or digit, or is shorter than three of them.
+        ValueError: if a secret is no text, or has fewer than three letters and digits.
         FileNotFoundError: if there is no such file.
     """
     if isinstance(given, str | Path):
@@ -39,7 +39,10 @@ def read_secrets(given: str | Path | Iterable[str]) -> list[str]:
             )
         lines: Iterable[str] = Path(given).read_text(encoding="utf-8").splitlines()
     else:
-        lines = given
+        lines = list(given)
+        for line in lines:
+            if not isinstance(line, str) or not line.strip():
+                raise ValueError(f"secrets must hold texts that are not empty, got {line!r}.")
     found = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     for secret in found:
         if sum(map(len, _PIECES.findall(secret))) < 3:

@@ -29,6 +29,9 @@ DETOXIFY = "detoxify"
 class Toxicity(Guidance):
     """Lowers the probability that the text is toxic, as a trained judge sees it; word lists hold exactly.
 
+    Texts that miss the goal are written again (``attempts``). With ``below=None`` there is no goal, and each is pushed by its
+    weight, once.
+
     The energy is -log(1 - p). The judge reads the whole text, known parts included; p is the toxicity that the spans add to the
     known text, 1 - p = (1 - p_whole) / (1 - p_known), at most 1. Without known text it is the judge's probability. The measure,
     which goals speak of, is p: ``Toxicity(below=0.05)``.
@@ -74,6 +77,14 @@ class Toxicity(Guidance):
         if self.above is not None:
             raise ValueError("Toxicity only lowers toxicity: give a goal as below=..., not above=....")
         super().__post_init__()
+        if isinstance(self.judge, int | float):
+            raise ValueError(
+                f"judge of Toxicity is a reader or 'detoxify', got {self.judge!r}; did you mean below={self.judge!r}?"
+            )
+        if not isinstance(self.exclude, str | Path | Sequence):
+            raise ValueError(
+                f"exclude of Toxicity must be a list of words, or a file with one a line; got {self.exclude!r}."
+            )
         if not isinstance(self.focus, int | float) or not 0 <= self.focus < float("inf"):
             raise ValueError(f"focus of Toxicity must be a finite number of at least 0, got {self.focus!r}.")
         if self.checkpoint is not None and self.judge != DETOXIFY:

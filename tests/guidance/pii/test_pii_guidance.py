@@ -387,3 +387,9 @@ def test_settings_of_digit_runs_out_of_range_are_named(settings):
         DigitRuns(**settings)
     with pytest.raises(ValueError, match="soft of PII"):
         PII(soft=-1)
+
+
+@pytest.mark.parametrize("wrong", [5, "", "  ", None])
+def test_secrets_that_are_no_texts_are_refused(wrong):
+    with pytest.raises(ValueError, match="secrets must hold texts that are not empty"):
+        PII(secrets=["a real secret", wrong])

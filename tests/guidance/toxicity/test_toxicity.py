@@ -199,3 +199,10 @@ def test_what_cannot_be_a_judge_or_a_list_is_refused(vocabulary, tmp_path):
         read_phrases(tmp_path / "none.txt")
     with pytest.raises(ValueError, match="must hold words"):
         read_phrases([3])
+
+
+def test_what_is_no_judge_and_no_list_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"did you mean below=0\.05\?"):
+        Toxicity(0.05)
+    with pytest.raises(ValueError, match="exclude of Toxicity must be a list of words"):
+        Toxicity(exclude=5)
