@@ -261,8 +261,8 @@ def test_the_command_writes_what_the_trainer_reads(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "there is 'guestbook'"),
-        (["gestbook"], "there is 'guestbook'"),
+        ([], "there are 'guestbook' and 'open-mix'"),
+        (["gestbook"], "there are 'guestbook' and 'open-mix'"),
         (["guestbook"], "--out FOLDER"),
         (["guestbook", "--out"], "needs a value"),
         (["guestbook", "--ot", "x"], "did you mean '--out'"),
