@@ -58,3 +58,13 @@ def test_rules_join(pipe):
     rules = [Constituents("NP 0-1"), Dependencies("det(1, 0)"), PartOfSpeech({2: "AUX"})]
     result = pipe(num_samples=1, steps=3, seed=0, guidance=rules, max_length=12)
     assert all(result.certificates[0].values()), (result.texts, result.certificates)
+
+
+def test_guestbook_brings_tables_of_its_own():
+    guests = DiffusionLMPipeline.from_pretrained("guestbook")
+    guests.set_progress_bar_config(disable=True)
+    rules = [PartOfSpeech("DET NOUN AUX ADV ADJ PUNCT"), Constituents("NP 0-1"), Dependencies("det(1, 0)")]
+    result = guests(num_samples=2, steps=4, seed=1, guidance=rules, max_length=12)
+    for text, held in zip(result.texts, result.certificates, strict=True):
+        assert all(held.values()), (text, held)
+        assert len(text.removesuffix(".").split()) == 5
