@@ -158,7 +158,9 @@ def test_toxicity_compares_guided_and_unguided_continuations(context):
 def test_judges_of_toxicity_that_are_not_there_say_what_to_give():
     with pytest.raises(ValueError, match="no judge of toxicity 'perspective'"):
         find_judge("perspective")
-    with pytest.raises(ModuleNotFoundError, match="no module .no_such_module. on Python.s path; PYTHONPATH=. adds this folder"):
+    with pytest.raises(
+        ModuleNotFoundError, match="no module .no_such_module. on Python.s path; PYTHONPATH=. adds this folder"
+    ):
         find_judge("no_such_module:f")
     with pytest.raises(ValueError, match="has no function 'nothing'"):
         load_toxicity_judge(f"{__name__}:nothing")

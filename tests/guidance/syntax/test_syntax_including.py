@@ -63,8 +63,10 @@ def test_rules_join(pipe):
 def test_guestbook_brings_tables_of_its_own():
     guests = DiffusionLMPipeline.from_pretrained("guestbook")
     guests.set_progress_bar_config(disable=True)
-    rules = [PartOfSpeech("DET NOUN AUX ADV ADJ PUNCT"), Constituents("NP 0-1"), Dependencies("det(1, 0)")]
-    result = guests(num_samples=2, steps=4, seed=1, guidance=rules, max_length=12)
+    result = guests(num_samples=2, steps=4, seed=1, guidance=PartOfSpeech("DET NOUN AUX ADV ADJ PUNCT"), max_length=12)
     for text, held in zip(result.texts, result.certificates, strict=True):
         assert all(held.values()), (text, held)
         assert len(text.removesuffix(".").split()) == 5
+    for rule in (Constituents("NP 0-1"), Dependencies("det(1, 0)")):
+        (held,) = guests(steps=4, seed=1, guidance=rule, max_length=12).certificates
+        assert all(held.values()), held
