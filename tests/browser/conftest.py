@@ -219,8 +219,15 @@ class Visit:
             self.page.get_by_role("button", name="Settings").click()
         for label, value in values.items():
             field = self.page.get_by_role("spinbutton", name=label).first
-            field.fill(str(value))
-            field.blur()
+            slider = self.page.get_by_label(f"range slider for {label}")
+            for _ in range(30):  # what is typed before the page has come alive is shown, but not known to it
+                field.fill(str(value))
+                field.blur()
+                self.page.wait_for_timeout(100)
+                if slider.count() == 0 or slider.input_value() == str(value):
+                    break
+            else:
+                raise AssertionError(f"{label} did not become {value}")
 
 
 @pytest.fixture
