@@ -4,7 +4,6 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-
 _NEW = "diffusionlm.corpora.sources"
 
 
