@@ -30,12 +30,10 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
     Raises:
         GuidanceError: if the plugin raises, changes what it was given, or returns anything but B finite numbers.
     """
-    watched = {
-        "probs": state.probs,
-        "latents": state.latents,
-        "span_mask": state.span_mask,
-        "embeddings": state.embeddings,
-    }
+    watched = {"probs": state.probs, "span_mask": state.span_mask}
+    watched |= {"latents" if name == "z" else name: value for name, value in vars(state.noisy).items()}
+    if state._embeddings is not None:
+        watched["embeddings"] = state._embeddings
     before = {name: tensor._version for name, tensor in watched.items()}
     # a version does not tell of what goes through .data or numpy(): the first call of each plugin is compared by value
     kept = {} if plugin in _compared else {name: tensor.detach().clone() for name, tensor in watched.items()}

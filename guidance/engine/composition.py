@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,15 +63,17 @@ class Composition:
         self.total = math.inf if total is None else float(total)
 
 
-def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
+def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> Steering:
     """Makes plugins ready for a tokenizer.
 
     Args:
         guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
         vocabulary: surfaces of the tokens.
+        offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
 
     Raises:
-        ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
+        ValueError: if a name or setting is unknown, a plugin needs what the model does not offer, a strategy does not fit its
+            plugin, or a pattern is too large.
         TypeError: if something is no plugin, or off the contract.
 
     Example:
@@ -81,7 +83,7 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
     """
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance
-    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
+    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary, offers)
 
 
 class Steering:
@@ -93,7 +95,7 @@ class Steering:
         particles: candidates for each sample.
     """
 
-    def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
+    def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
         self.vocabulary, self.total = vocabulary, composition.total
         self._given = composition.plugins
         self.plugins: list[Guidance] = []
@@ -103,6 +105,7 @@ class Steering:
             check_settings(plugin)
             if plugin.weight == 0:
                 continue
+            _check_offers(plugin, offers)
             spaces = vocabulary.starts_with_space.clone()
             try:
                 plugin.bind(vocabulary)
@@ -165,23 +168,25 @@ class Steering:
     def begin(
         self,
         layouts: Sequence[CanvasLayout],
-        allowed: Tensor,
+        allowed: Sequence[Tensor],
         span_mask: Tensor,
-        embeddings: Tensor,
+        embeddings: Tensor | None,
         seeds: Sequence[int],
         num_steps: int,
+        process: str = "gaussian",
     ) -> GuidanceSession:
         """A session for a batch of rows, particles of a sample side by side.
 
         Args:
             layouts: the canvas of each row.
-            allowed: (B, L, V) bool.
+            allowed: (L, V) bool of each row.
             span_mask: (B, L) bool.
-            embeddings: unit embeddings (V, D).
+            embeddings: of all tokens (V, D), or None where the model offers none.
             seeds: of each row.
             num_steps: denoising steps.
+            process: of the model; where tokens are decided on the way every rule is held whole from the first step on.
         """
-        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
+        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps, process)
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -234,6 +239,29 @@ def _opened(given: Any) -> Any:
             "all plugins together; put all of them into one: Composition([first, second, ...], budget=..., total=...)."
         )
     return given.plugins
+
+
+def _check_offers(plugin: Guidance, offers: Collection[str] | None) -> None:
+    """Raises ValueError if a plugin reads, or its strategy moves, what a model does not offer."""
+    if offers is None:
+        return
+    for what in (*plugin.how.needs, *plugin.reads):
+        if what not in offers:
+            needs = f"its strategy {plugin.how.name!r} moves" if what in plugin.how.needs else "it reads"
+            raise ValueError(
+                f"The plugin {plugin.title!r} cannot be used with this model: {needs} {_WORDS[what]}, and the model offers "
+                f"{', '.join(_WORDS[item] for item in sorted(offers))}. Use another strategy ('tilt', 'particles'), another "
+                "plugin, or a Gaussian model such as 'restaurant'."
+            )
+
+
+_WORDS = {
+    "probs": "the token posterior",
+    "text": "the decoded text",
+    "clean": "the clean estimate",
+    "latents": "noisy embeddings",
+    "unconditional": "the posterior without the prompt",
+}
 
 
 def _with_companions(plugin: Guidance) -> list[Guidance]:

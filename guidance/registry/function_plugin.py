@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffusionlm.guidance.guidance import Guidance
-from diffusionlm.guidance.registry.origin import origin_of
+from diffusionlm.registry import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
