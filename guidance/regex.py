@@ -9,6 +9,8 @@ from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.constraint import Constraint
 from diffusionlm.guidance.registry import register
 
+Pattern = str  # a regular expression; the command line does not take [0-9] for a list where this is asked for
+
 
 @register("regex")
 class Regex(Constraint):
@@ -28,9 +30,9 @@ class Regex(Constraint):
         False
     """
 
-    require: str | Sequence[str] | None = None
-    forbid: str | Sequence[str] | None = None
-    match: str | None = None
+    require: Pattern | Sequence[Pattern] | None = None
+    forbid: Pattern | Sequence[Pattern] | None = None
+    match: Pattern | None = None
     ignore_case: bool = False
 
     expected_failures = {"default_constructible": "there is no pattern that everybody wants"}
