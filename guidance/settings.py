@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,26 @@ def check_settings(plugin: Guidance) -> None:
         raise ValueError(
             f"{who!r} has attempts={plugin.attempts}, but no goal that a text could miss: give below=... or above=... too."
         )
+
+
+def read_texts(given: Any, what: str, word: str = "phrase") -> list[str]:
+    """One text or several as a list.
+
+    Args:
+        given: a text, or a list of texts.
+        what: the setting, for the message.
+        word: what each of the texts is.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if isinstance(given, str):
+        return [given]
+    texts = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes) else [None]
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise TypeError(f"{what} must be a {word} or a list of {word}s, each of them a text between quotes; got {given!r}.")
+    return texts
 
 
 def encode(value: Any, where: str) -> Any:

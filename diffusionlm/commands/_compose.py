@@ -132,7 +132,9 @@ def _refuse_unknown(config: Any, settings: list[Setting], opened: tuple[str, ...
     keys = _keys(config)
     for setting in settings:
         key, top = setting.key, setting.key.partition(".")[0]
-        if key == "model" and key not in config and "checkpoint" in config:  # a network to be trained, not a trained one
+        if (
+            key == "model" and key not in config and "checkpoint" in config
+        ):  # a network to be trained, not a trained one
             raise ValueError(f"There is no setting 'model' here: weights are chosen by checkpoint={setting.typed}.")
         if setting.adds or key in keys or top in opened:
             continue

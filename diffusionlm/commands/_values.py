@@ -219,10 +219,10 @@ def _settled(key: str, tree: Tree, kind_at: Callable[[tuple[str, ...]], Kind], p
         if tree.text == "null" and not path:
             none = f"{_shell(where, '[]')} for none, or " if kind.listed else ""
             raise ValueError(f"{where} cannot be null; write {none}{_shell(where, quoted('null'))} for the word.")
-        if kind.listed and _open(tree.text):
+        if kind.listed and tree.text[:1] == "[" and _open(tree.text):
             raise ValueError(
                 f"{where}={tree.text} has a bracket that is not closed; for a list, put all of it between quotes, as in "
-                f"'{where}=[one, two]', and for this text write {_shell(where, quoted(tree.text))}."
+                f'\'{where}=["one", "two"]\', and for this text write {_shell(where, quoted(tree.text))}.'
             )
     return _typed(tree)
 

@@ -36,7 +36,9 @@ def main(argv: list[str]) -> int:
         return {"compare": _compare, "report": _report, "tasks": _tasks}[argv[0]](argv[1:])
     from diffusionlm.commands._settings import read_settings
 
-    config = read_settings(argv, "evaluate", HELP, "besides there are compare, report and tasks; ", ("task", "guidance"))
+    config = read_settings(
+        argv, "evaluate", HELP, "besides there are compare, report and tasks; ", ("task", "guidance")
+    )
     if config is None:
         return 0
     return _evaluate(config)

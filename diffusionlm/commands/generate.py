@@ -84,7 +84,10 @@ def main(argv: list[str]) -> int:
     settings = {name: config[name] for name in SETTINGS}
     settings["sampler"] = config.get("sampler")
     if config.get("guidance"):
-        settings["guidance"] = plugins_with_files(config["guidance"])
+        try:
+            settings["guidance"] = plugins_with_files(config["guidance"])
+        except TypeError as error:  # a setting of the wrong kind
+            raise ValueError(str(error)) from error
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
     pipe = DiffusionLMPipeline.from_pretrained(
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
