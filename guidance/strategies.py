@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from diffusionlm.guidance.errors import suggestion
@@ -169,5 +170,5 @@ def _kind(name: Any) -> type[Strategy]:
 
 
 def _count(kind: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{kind}.{name} must be a whole number of at least 1, got {value!r}.")

@@ -18,7 +18,9 @@ HELP = """usage: diffusionlm generate [key=value ...] [TEXT ...] [-- TEXT ...]
 
 Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5] has five tokens. What stands
 behind -- is a TEXT even where it looks like a setting. guidance takes names of plugins ('diffusionlm guidance list'),
-or your own Python files with plugins, which are run.
+your own Python files with plugins, which are run, or a
+JSON file that format=json wrote, which is steered by again. A text is taken as it stands; between double quotes it may be what
+would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
 
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
@@ -68,7 +70,9 @@ def main(argv: list[str]) -> int:
         if "There is no key" not in str(error):
             raise
         raise ValueError(f"{error} A TEXT that looks like a setting goes behind --: ... -- '...'") from error
-    if several := _several(overrides):
+    if saved := _saved(overrides):
+        config["guidance"] = saved
+    elif several := _several(overrides):
         config["guidance"] = [{"name": name} for name in several]
     _check(config, {override.partition("=")[0].lstrip("+") for override in overrides})
 
@@ -85,7 +89,7 @@ def main(argv: list[str]) -> int:
     settings["sampler"] = config.get("sampler")
     if config.get("guidance"):
         try:
-            settings["guidance"] = plugins_with_files(config["guidance"])
+            settings["guidance"] = saved or plugins_with_files(config["guidance"])
         except TypeError as error:  # a setting of the wrong kind
             raise ValueError(str(error)) from error
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -138,6 +142,8 @@ def _check_plugins(given: Any) -> None:
     """Raises ValueError for plugins and settings that do not exist, as far as sources tell: PyTorch is not loaded for it."""
     from diffusionlm.guidance.signatures import check_name, check_setting
 
+    if isinstance(given, dict) and isinstance(given.get("plugins"), list):  # of a file
+        given = given["plugins"]
     if isinstance(given, list):
         for item in given:
             _check_plugins(item)
@@ -179,7 +185,7 @@ def _as_choices(overrides: list[str]) -> list[str]:
                 f'{{{key.partition(".")[2]}: {value}}}, {several[1]}: {{}}}}".'
             )
         if key in ("sampler", "guidance"):
-            if value not in ("", "null", "[]") and not (key == "guidance" and several):
+            if value not in ("", "null", "[]") and not (key == "guidance" and (several or value.endswith(".json"))):
                 out.append(_choice(key, value))
         else:
             out.append(override)
@@ -191,6 +197,35 @@ def _several(overrides: list[str]) -> list[str]:
     given = [override.partition("=")[2] for override in overrides if override.startswith("guidance=")]
     names = _names(given[-1]) if given else []
     return names if len(names) > 1 else []
+
+
+def _saved(overrides: list[str]) -> dict[str, Any]:
+    """What ``guidance=FILE.json`` holds: what a result says of its guidance, or the whole of ``format=json``; else nothing.
+
+    Raises:
+        ValueError: if the file holds neither, or settings are given beside it.
+        OSError: if it cannot be read.
+    """
+    given = [override.partition("=")[2] for override in overrides if override.startswith("guidance=")]
+    if not given or not given[-1].endswith(".json"):
+        return {}
+    more = [override for override in overrides if override.startswith("guidance.")]
+    if more:
+        raise ValueError(f"{more[0]} cannot stand beside guidance={given[-1]}, which holds all settings; change them there.")
+    import json
+
+    try:
+        data = json.loads(Path(given[-1]).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{given[-1]} is no JSON ({error}).") from error
+    for key in ("settings", "guidance"):
+        data = data.get(key, data) if isinstance(data, dict) else data
+    if not isinstance(data, dict) or "plugins" not in data:
+        raise ValueError(
+            f"{given[-1]} holds no guidance; give a file that 'diffusionlm generate ... format=json' wrote, or "
+            "result.settings['guidance'] as JSON."
+        )
+    return data
 
 
 def _choice(key: str, value: str) -> str:
