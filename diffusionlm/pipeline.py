@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from diffusionlm.attempts import Attempts, Finished
@@ -23,6 +22,7 @@ from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.folders import find_folder
 from diffusionlm.guidance.errors import refuse_unknown
 from diffusionlm.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
+from diffusionlm.pipeline_base import PipelineBase
 from diffusionlm.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
@@ -39,7 +39,7 @@ _SETTINGS = [item.name for item in fields(CallSettings)]
 _LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
 
 
-class DiffusionLMPipeline(DiffusionPipeline):
+class DiffusionLMPipeline(PipelineBase):
     """Writes and fills text with a `SpanDenoiser`.
 
     Args:
@@ -58,14 +58,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
         >>> pipe("The [SPAN:5] is a pub near [SPAN].", seed=0).texts  # doctest: +SKIP
     """
 
-    # set by register_modules; the base class comes untyped
+    # set by register_modules
     denoiser: SpanDenoiser
     tokenizer: TextTokenizer
     sampler: Sampler
-    register_modules: Any
-    progress_bar: Any
-    set_progress_bar_config: Any
-    to: Any
 
     def __init__(
         self,
