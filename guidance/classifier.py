@@ -35,7 +35,8 @@ class Classifier(Guidance):
 
     Raises:
         OSError: if there is no model of that name, or it cannot be fetched.
-        ValueError: if the model has no trained head, the label is unknown, a loaded model comes without tokenizer, or is in training mode.
+        ValueError: if the model has no trained head, the label is unknown, a loaded model comes without tokenizer, or is in
+            training mode.
     """
 
     reference = "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis; here on the clean posterior"

@@ -121,7 +121,9 @@ def read_texts(given: Any, what: str, word: str = "phrase") -> list[str]:
     texts = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes) else [None]
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
-        raise TypeError(f"{what} must be a {word} or a list of {word}s, each of them a text between quotes; got {given!r}.")
+        raise TypeError(
+            f"{what} must be a {word} or a list of {word}s, each of them a text between quotes; got {given!r}."
+        )
     return texts
 
 

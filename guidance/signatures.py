@@ -21,8 +21,8 @@ def settings_of(plugin: str) -> dict[str, str] | None:
     """Name and annotation of every setting, own ones first; None where the source does not tell.
 
     Args:
-        plugin: a registered name, the dotted name of a class of ours (as ``_target_`` has it), or the path of a Python file with
-            one plugin class.
+        plugin: a registered name, the dotted name of a class of ours (as ``_target_`` has it), or the path of a Python file
+            with one plugin class.
 
     Example:
         >>> settings_of("length")["words"]

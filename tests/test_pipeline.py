@@ -220,7 +220,8 @@ def test_wrong_types_are_named(tiny_pipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("num_inference_steps", "steps"), ("generator", "seed"), ("num_images_per_prompt", "num_samples")]
+    ("name", "meant"),
+    [("num_inference_steps", "steps"), ("generator", "seed"), ("num_images_per_prompt", "num_samples")],
 )
 def test_names_of_other_libraries_are_told_what_they_are_called_here(tiny_pipe, name, meant) -> None:
     with pytest.raises(TypeError, match=rf"pipe\(\) has no argument '{name}'; did you mean '{meant}'\?"):

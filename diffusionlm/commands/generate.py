@@ -211,7 +211,9 @@ def _saved(overrides: list[str]) -> dict[str, Any]:
         return {}
     more = [override for override in overrides if override.startswith("guidance.")]
     if more:
-        raise ValueError(f"{more[0]} cannot stand beside guidance={given[-1]}, which holds all settings; change them there.")
+        raise ValueError(
+            f"{more[0]} cannot stand beside guidance={given[-1]}, which holds all settings; change them there."
+        )
     import json
 
     try:

@@ -262,7 +262,9 @@ def _table(file: Path) -> Iterator[Mapping[str, str]]:
             rows.fieldnames = [name.strip() for name in rows.fieldnames]
             for number, row in enumerate(rows, start=2):
                 if None in row:
-                    raise ValueError(f"row {number} has more fields than the header; put texts with commas in double quotes")
+                    raise ValueError(
+                        f"row {number} has more fields than the header; put texts with commas in double quotes"
+                    )
                 yield row
     except (UnicodeDecodeError, ValueError, csv.Error) as error:
         place = f"row {number + 1}: " if isinstance(error, csv.Error) else ""

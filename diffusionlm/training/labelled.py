@@ -184,9 +184,7 @@ def _spans(where: str, given: Any, text: str, fields: Fields) -> list[tuple[int,
             if not _name(kind):
                 raise ValueError(f"({start}, {end}) has no type")
             if fields.types is None or _name(kind) in fields.types:
-                spans.append(
-                    (int(start), int(end), _name(kind) if fields.types is None else fields.types[_name(kind)])
-                )
+                spans.append((int(start), int(end), _name(kind) if fields.types is None else fields.types[_name(kind)]))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{where}: {fields.spans!r} must hold [start, end, type] in characters, one for each span; {error}."

@@ -104,7 +104,9 @@ def wrong_sdpa(monkeypatch):
 def test_a_backend_that_is_wrong_here_is_refused_at_its_first_use_and_ever_after(tiny, wrong_sdpa, case, position_kind):
     model = tiny(position_kind=position_kind)
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"sdpa computes wrong numbers on this machine \(cpu, torch.float32\): it is off"):
+        with pytest.raises(
+            ValueError, match=r"sdpa computes wrong numbers on this machine \(cpu, torch.float32\): it is off"
+        ):
             logits(model, "sdpa", *CASES[case])
     assert logits(model, "eager", *CASES[case]).isfinite().all()
 

@@ -20,8 +20,9 @@ def test_every_plugin_comes_back_from_json(name):
     plugin = get(name).example()
     try:
         data = plugin.to_dict()
-    except TypeError as error:  # it holds a network that was made for the example
-        assert "cannot be written as JSON" in str(error)
+    except TypeError:  # it holds a network that was made for the example
+        with pytest.raises(ValueError, match="recorded in words only"):
+            compose(recorded(plugin), toy_vocabulary())
         return
     again = Guidance.from_dict(json.loads(json.dumps(data)))
     assert type(again) is type(plugin)
@@ -74,7 +75,15 @@ class Scores:
 
 def test_the_command_line_takes_a_result_for_guidance(tiny_pipe, tmp_path, capsys):
     tiny_pipe.save_pretrained(tmp_path / "pipe")
-    common = ["generate", f"checkpoint={tmp_path / 'pipe'}", "A [SPAN:5].", "steps=2", "seed=0", "num_samples=2", "format=json"]
+    common = [
+        "generate",
+        f"checkpoint={tmp_path / 'pipe'}",
+        "A [SPAN:5].",
+        "steps=2",
+        "seed=0",
+        "num_samples=2",
+        "format=json",
+    ]
     assert main([*common, "guidance=length", "guidance.words=[2,4]"]) == 0
     printed = capsys.readouterr().out
     (tmp_path / "result.json").write_text(printed)
@@ -83,7 +92,11 @@ def test_the_command_line_takes_a_result_for_guidance(tiny_pipe, tmp_path, capsy
         assert main([*common, f"guidance={tmp_path / name}"]) == 0
         again = json.loads(capsys.readouterr().out)
         assert again["samples"] == json.loads(printed)["samples"]
-    for content, words in (("{}", "holds no guidance"), ("[", "is no JSON"), ('{"plugins": [{"name": "lenth"}]}', "'length'?")):
+    for content, words in (
+        ("{}", "holds no guidance"),
+        ("[", "is no JSON"),
+        ('{"plugins": [{"name": "lenth"}]}', "'length'?"),
+    ):
         (tmp_path / "own.json").write_text(content)
         assert main([*common, f"guidance={tmp_path / 'own.json'}"]) == 2
         assert words in capsys.readouterr().err

@@ -18,7 +18,9 @@ def test_a_folder_without_a_trained_head_is_no_classifier(tmp_path, kind):
         compose(Classifier(str(tmp_path), "positive"), toy_vocabulary())
         return
     kind(model.config).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"has no trained head: its files lack .*classifier.*Train it on labelled texts"):
+    with pytest.raises(
+        ValueError, match=r"has no trained head: its files lack .*classifier.*Train it on labelled texts"
+    ):
         compose(Classifier(str(tmp_path), "positive"), toy_vocabulary())
     with pytest.raises(ValueError, match="has no trained head"):
         load_detoxify(checkpoint=tmp_path)

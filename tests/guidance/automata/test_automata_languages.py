@@ -121,7 +121,9 @@ def test_invalid_syntax_is_refused(pattern: str) -> None:
     "pattern", [r"(a|b)*a(a|b){20}", r"(.*a.{15}b)|(.*c.{15}d)", r"((a{50}){50}){50}", r"(\w{1,300}x){1,300}"]
 )
 def test_exponential_patterns_fail_fast_and_say_what_to_do(pattern: str) -> None:
-    with pytest.raises(automata.AutomatonTooLarge, match="regular expression") as error:  # or the time of a test is over
+    with pytest.raises(
+        automata.AutomatonTooLarge, match="regular expression"
+    ) as error:  # or the time of a test is over
         automata.regex(pattern, "contains", max_seconds=3)
     assert repr(pattern) in str(error.value)
 
