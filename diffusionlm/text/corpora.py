@@ -34,7 +34,9 @@ ENDINGS = {
     ".parquet": "parquet",
 }
 _LOADERS = {"jsonl": "json", "parquet": "parquet"}  # our name of a format -> that of `datasets`
-_READER_VERSION = 2  # part of every fingerprint; raise it when a reader changes what it returns
+_READER_VERSIONS = {
+    "csv": 2
+}  # part of every fingerprint, else 1; raise it when the reader of a format changes what it returns
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ class TextSource:
     def fingerprint(self) -> str:
         """SHA-256 of the content and of all settings that change what is read; the place does not count."""
         settings = {k: v for k, v in asdict(self).items() if k not in ("path", "format", "weight", "where")}
-        digest = hashlib.sha256(json.dumps([_READER_VERSION, self.kind, settings], sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps([_READER_VERSIONS.get(self.kind, 1), self.kind, settings], sort_keys=True).encode()
+        )
         for file in self.files:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
