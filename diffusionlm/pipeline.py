@@ -17,7 +17,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from diffusionlm.checkpoints.folders import find_folder
-from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, save_parts
+from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
 
+_LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
 
 
@@ -97,11 +98,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
             raise ValueError("The pipeline needs the noise schedule that the denoiser was trained with.")
         schedule = MaskingSchedule() if schedule is None else schedule
         self.schedule = schedule if isinstance(schedule, NoiseSchedule) else schedule_from_dict(schedule)
-        check_count("max_length", max_length)
-        check_count("max_span_length", max_span_length)
         if card is not None and not isinstance(card, dict):
             raise ValueError(f"card must be a dictionary of facts about the weights, got {card!r}.")
-        self.max_length, self.max_span_length = max_length, max_span_length
+        self.max_length = check_count("max_length", max_length)
+        self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
         self.card = dict(card or {})
 
@@ -134,6 +134,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         name: str | Path = "restaurant",
         *,
         torch_dtype: torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
         **config_changes: Any,
     ) -> DiffusionLMPipeline:
@@ -141,7 +142,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Args:
             name: a bundled name such as "restaurant", a folder, or "owner/name" on the Hub.
-            torch_dtype: dtype of the network.
+            torch_dtype: dtype of the network; None: as saved.
+            dtype: the same, as transformers calls it now.
             device: where to put it.
             config_changes: settings of the denoiser to replace, such as ``attn_implementation="eager"``,
                 ``rope_parameters={...}`` or ``max_position_embeddings=512``.
@@ -151,7 +153,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             ValueError: if a file is damaged, the weights do not fit, or this machine has no such device.
             TypeError: if the denoiser has no such setting.
         """
-        refuse_unknown("from_pretrained()", config_changes, config_keys())
+        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
+        torch_dtype = one_dtype(torch_dtype, dtype)
         check_placement(torch_dtype, device)
         folder = find_folder(name)
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))

@@ -177,9 +177,12 @@ class Guidance:
         Raises:
             TypeError: naming the setting that cannot be written (a lambda, a loaded model).
         """
-        head = {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
         encoded = {key: common.encode(value, f"{self.title}.{key}") for key, value in self.settings().items()}
-        return {**head, "api_version": self.api_version, **encoded}
+        return {**self.head(), "api_version": self.api_version, **encoded}
+
+    def head(self) -> dict[str, str]:
+        """Its name, or where its class stands: the beginning of `to_dict`."""
+        return {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Guidance:

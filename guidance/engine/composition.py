@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,7 @@ from diffusionlm.guidance.goals import has_goal
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.guidance.registry.plugins import validate
-from diffusionlm.guidance.settings import check_settings, describe
+from diffusionlm.guidance.settings import DESCRIBED, check_settings, describe, encode, plain_numbers
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
@@ -51,6 +51,7 @@ class Composition:
     """
 
     def __init__(self, plugins: Any, budget: float | str | None = OWN, total: float | None = TOTAL) -> None:
+        budget, total = plain_numbers(budget), plain_numbers(total)
         for name, value in {"budget": budget, "total": total}.items():
             if (
                 value is not None
@@ -67,7 +68,8 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
     """Makes plugins ready for a tokenizer.
 
     Args:
-        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
+        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, a list of these, or
+            what ``result.settings["guidance"]`` says.
         vocabulary: surfaces of the tokens.
         offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
 
@@ -83,6 +85,8 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
     """
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance
+    if is_record(guidance):
+        guidance = Composition(**guidance)
     return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary, offers)
 
 
@@ -210,14 +214,17 @@ class Steering:
         return Trace.join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was asked for, for the record; settings that have no plain form are described in words."""
+        """What was asked for, ready for JSON; given as guidance it steers alike.
+
+        Settings that have no plain form are described in words, and refused where they are given back.
+        """
         plugins = []
         for plugin in self._given:
             try:
                 plugins.append(plugin.to_dict())
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
-                plugins.append({"name": plugin.title, **settings})
+                plugins.append({**plugin.head(), **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
 
@@ -230,6 +237,8 @@ def _opened(given: Any) -> Any:
     """
     if isinstance(given, list | tuple):
         return [_opened(item) for item in given]
+    if is_record(given):
+        given = Composition(**given)
     if not isinstance(given, Composition):
         return given
     if (given.budget, given.total) != (OWN, TOTAL):
@@ -264,13 +273,19 @@ _WORDS = {
 }
 
 
+def is_record(given: Any) -> bool:
+    """Whether it is what `Steering.to_dict` wrote: plugins and the limits of all together."""
+    return isinstance(given, Mapping) and "plugins" in given and set(given) <= {"plugins", "budget", "total"}
+
+
 def _with_companions(plugin: Guidance) -> list[Guidance]:
     return [plugin, *plugin.companions()] if plugin.weight else [plugin]
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.to_dict() if hasattr(value, "to_dict") and not isinstance(value, torch.nn.Module) else describe(value)
+    try:
+        return encode(value, "")
+    except TypeError:
+        return {DESCRIBED: describe(value)}

@@ -75,6 +75,18 @@ def is_energy(item: Any) -> bool:
     return inspect.isfunction(item) and list(inspect.signature(item).parameters) == ["state"]
 
 
+def is_score(item: Any) -> bool:
+    """Whether a function scores texts by its form: one argument, which is called ``text`` or is annotated as `str`."""
+    if isinstance(item, type) or not callable(item):
+        return False
+    try:
+        parameters = list(inspect.signature(item).parameters.values())
+    except (TypeError, ValueError):  # written in C
+        return False
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) == 1 and (needed[0].name in ("text", "texts") or needed[0].annotation in (str, "str"))
+
+
 def check_function(function: Any) -> None:
     """Raises TypeError unless it is a function that can be called with the state alone."""
     if not callable(function):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from diffusionlm.errors import suggestion
@@ -91,5 +92,5 @@ def make_strategy(strategy: str | Strategy | Mapping[str, Any]) -> Strategy:
 
 def check_count(kind: str, name: str, value: Any) -> None:
     """Raises ValueError unless a setting is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{kind}.{name} must be a whole number of at least 1, got {value!r}.")
