@@ -38,7 +38,7 @@ def test_every_plugin_comes_back_from_json(name):
         Composition("classifier-free", budget=None),
         TextScorer(len, above=4.0),
     ],
-    ids=repr,
+    ids=["plugin", "list", "limits", "no-limit", "function"],
 )
 def test_a_record_is_guidance_and_records_itself(guidance):
     record = json.loads(json.dumps(recorded(guidance)))
