@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import bench_quality
 from diffusionlm.commands.evaluate import main
 from diffusionlm.evaluation.card import BEGIN, END, card_facts, card_section, write_card
 from diffusionlm.evaluation.context import Context
@@ -99,7 +100,7 @@ def test_copies_are_whole_texts_and_runs_of_eight_words(seen):
 
 def test_a_training_text_is_measured_by_what_the_others_hold(seen):
     own = find_faults(TRAINING[0], seen, among_seen=True)
-    assert own.strange == ("mill is", "is a", "a cheap", "cheap pub", "pub .")[:1] + ("is a", "a cheap", "cheap pub", "pub .")
+    assert own.strange == ("mill is", "is a", "a cheap", "cheap pub", "pub ."), "only 'the mill' stands in another one"
     assert own.nonwords == ()
     assert not own.verbatim
     twice = SeenText([TRAINING[0], TRAINING[0]])
@@ -112,7 +113,7 @@ def test_the_index_says_what_a_count_over_all_texts_says():
     seen = SeenText(texts)
     words = [text.split() for text in texts]
     for pair in itertools.product("abcdefghx", repeat=2):
-        held = sum(pair in zip(own, own[1:], strict=False) for own in words)
+        held = sum(pair in itertools.pairwise(own) for own in words)
         assert seen.texts_with_pairs(pair).tolist() == [held]
     runs = {tuple(own[i : i + RUN]) for own in words for i in range(len(own) - RUN + 1)}
     for own in [[*draw.choices("abcdefgh", k=RUN)] for _ in range(200)] + [list(run) for run in list(runs)[:50]]:
@@ -225,7 +226,9 @@ def test_an_autoregressive_peer_of_ours_is_a_judge(tiny_pipe, tmp_path):
     tokenizer = tiny_pipe.tokenizer
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=tokenizer.vocab_size + 2, bos_token_id=None, eos_token_id=1, **shape))
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=tokenizer.vocab_size + 2, bos_token_id=None, eos_token_id=1, **shape)
+    )
     model.save_pretrained(tmp_path / "peer")
     tokenizer.save_pretrained(tmp_path / "peer")
     judge = load_judge(tmp_path / "peer")
@@ -259,7 +262,9 @@ def test_samples_guided_texts_and_real_text_are_measured_alike(prepared):
     values = {figure.name: figure.value for figure in result.figures}
     assert result.figures[0].name == "fault"
     for prefix in ("", "guided: ", "real text: "):
-        assert {f"{prefix}{name}" for name in ("strange", "strange pairs", "repeat", "nonword", "tail", "stumble")} <= set(values)
+        assert {
+            f"{prefix}{name}" for name in ("strange", "strange pairs", "repeat", "nonword", "tail", "stumble")
+        } <= set(values)
     assert values["real text: tail"] <= 0.05
     # "Zizzi is an Italian place.": 'zizzi' is in no training text, 'place' in the lexicon
     assert values["real text: nonword"] == pytest.approx(0.25)
@@ -318,3 +323,49 @@ def test_a_card_holds_figures_and_texts_and_is_written_again_in_place(prepared, 
         card_section({"tasks": {}})
     with pytest.raises(ValueError, match="card takes"):
         main(["card", "x"])
+
+
+# ---- benchmark ------------------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_has_a_column_for_each_number_of_steps_and_keeps_what_it_made(prepared, bench, capsys):
+    arguments = [
+        "--data",
+        bench / "e2e",
+        "--model",
+        bench / "model",
+        "--out",
+        bench / "out",
+        "--judge",
+        bench / "judge",
+    ]
+    arguments += ["--count", 3, "--references", 24, "--steps", 1, 2, "--guidance", '{"length": {"words": 3}}']
+    bench_quality.main([str(argument) for argument in arguments])
+    first = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    columns = ["real text", "training text among itself", "1 step", "1 step, guided", "2 steps", "2 steps, guided |"]
+    assert first[0].split(" | ") == ["| share of texts with", *columns]
+    assert {line.split(" | ")[0] for line in first} >= {"| fault", "| strange pairs", "| stumble", "| copied 8-grams"}
+    files = {file: file.stat().st_mtime_ns for file in (bench / "out" / "quality").glob("quality-*.json")}
+    assert len(files) == 4
+    bench_quality.main([str(argument) for argument in arguments])
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == first
+    assert files == {file: file.stat().st_mtime_ns for file in files}
+
+
+def test_the_benchmark_measures_texts_that_are_given(prepared, bench, capsys):
+    (bench / "theirs.txt").write_text("The Mill is a cheap pub.\nThe Mill Mill.\n", encoding="utf-8")
+    arguments = ["--data", bench / "e2e", "--out", bench / "out", "--judge", "", "--samples", bench / "theirs.txt"]
+    bench_quality.main([str(argument) for argument in arguments])
+    out = capsys.readouterr().out
+    cells = {
+        line.split(" | ")[0]: line.rstrip(" |").split(" | ")[-1] for line in out.splitlines() if line.startswith("|")
+    }
+    assert cells["| fault"] == cells["| repeat"] == cells["| verbatim copies"] == "0.500"
+    assert "| stumble" not in cells
+    assert "'mill mill'" in out
+    with pytest.raises(SystemExit):
+        bench_quality.main(["--references", "3"])
+    assert "at least 20" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        bench_quality.main(["--guidance", "toxicity"])
+    assert "expected JSON" in capsys.readouterr().err
