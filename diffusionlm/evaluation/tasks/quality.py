@@ -51,6 +51,8 @@ class Quality(Task):
             )
         if self.peer and not Path(self.peer).is_dir():
             raise ValueError(f"task.quality.peer={self.peer} is no folder of an autoregressive model.")
+        if len(context.data.held_out) < 20:
+            raise Unavailable(f"a 95th percentile needs 20 held-out texts or more, there are {len(context.data.held_out)}")
         context.need_judge()
         context.perplexity_label(context.guidance)
 
@@ -62,8 +64,6 @@ class Quality(Task):
     def run(self, context: Context) -> TaskResult:
         """Writes, judges, counts."""
         real = [text for _, text in context.data.held_out[: self.references]]
-        if len(real) < 20:
-            raise Unavailable(f"a 95th percentile needs 20 held-out texts or more, there are {len(real)}")
         limits, peer_limits = Limits.of(context.score_with_worst(real)), None
         if self.peer:
             peer_limits = Limits.of(context.score_by(self.peer, real))
