@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffusionlm.checkpoints.folders import INDEX, find_folder, read_index
 from diffusionlm.evaluation.record import write_json, write_text
-from diffusionlm.folders import INDEX, find_folder, read_index
 
 SHOWN = 40  # texts of a card
 BEGIN, END = "<!-- quality: written by 'diffusionlm evaluate card' -->", "<!-- end of quality -->"

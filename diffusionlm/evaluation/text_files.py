@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from diffusionlm.text.detokenize import detokenize
+from diffusionlm.corpora.detokenize import detokenize
 
 _OPENERS: dict[str, Callable[..., IO[Any]]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 _ENDINGS = (".txt", ".text", ".jsonl")

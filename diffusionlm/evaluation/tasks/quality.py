@@ -52,7 +52,9 @@ class Quality(Task):
         if self.peer and not Path(self.peer).is_dir():
             raise ValueError(f"task.quality.peer={self.peer} is no folder of an autoregressive model.")
         if len(context.data.held_out) < 20:
-            raise Unavailable(f"a 95th percentile needs 20 held-out texts or more, there are {len(context.data.held_out)}")
+            raise Unavailable(
+                f"a 95th percentile needs 20 held-out texts or more, there are {len(context.data.held_out)}"
+            )
         context.need_judge()
         context.perplexity_label(context.guidance)
 
