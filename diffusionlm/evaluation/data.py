@@ -28,6 +28,8 @@ class EvaluationData:
         valid: file of held-out texts, likewise.
         format: one of `diffusionlm.corpora.sources.FORMATS`; "auto" also tells E2E lines from plain ones.
         seed: of the order of the held-out texts.
+        fields: of JSON lines, CSV and Parquet.
+        lexicon: files and folders of further real texts, whose words are words (`read_texts`).
     """
 
     root: str | None = None
@@ -36,6 +38,7 @@ class EvaluationData:
     format: str = "auto"
     seed: int = 0
     fields: dict[str, str] = field(default_factory=lambda: {"text_field": "text"})
+    lexicon: tuple[str, ...] = ()
 
     def path(self, name: str) -> Path | None:
         """The file of "train" or "valid", or None if none was given or is there."""
@@ -86,7 +89,10 @@ class EvaluationData:
 
     def to_dict(self) -> dict[str, Any]:
         """Names of the files, for the record."""
-        return {name: None if (path := self.path(name)) is None else path.name for name in ("train", "valid")}
+        named: dict[str, Any] = {
+            name: None if (path := self.path(name)) is None else path.name for name in ("train", "valid")
+        }
+        return named | ({"lexicon": ", ".join(Path(path).name for path in self.lexicon)} if self.lexicon else {})
 
 
 def read_prompts(path: str | Path, field_name: str = "prompt") -> list[str]:
