@@ -56,6 +56,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: the default of ``__call__``, a number, or a mapping from numbers of steps to the temperature that suits
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
 
+    Attributes:
+        resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
+
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
         >>> pipe("The [SPAN:5] is a pub near [SPAN].", seed=0).texts  # doctest: +SKIP
@@ -103,6 +106,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.max_length = check_count("max_length", max_length)
         self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
+        self.resources: list[Path] = []
         self.card = dict(card or {})
 
     @property
@@ -158,10 +162,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         check_placement(torch_dtype, device)
         folder = find_folder(name)
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
-        if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
-            from diffusionlm.guidance.classifiers.store import add_readers
-
-            add_readers(folder / "readers")
+        if (folder / "readers").is_dir():
+            pipe.resources.append(folder / "readers")
         return pipe if device is None else pipe.to(device)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
@@ -293,7 +295,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if call.guidance is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(call.guidance, self.tokenizer.vocabulary, model.offers)
+            steering = compose(call.guidance, self.tokenizer.vocabulary, model.offers, self.resources)
             steering.check(
                 list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
             )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.classifiers.store import resources as of_the_model
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
 from diffusionlm.guidance.engine.session import GuidanceSession
 from diffusionlm.guidance.engine.trace import Trace
@@ -64,7 +66,12 @@ class Composition:
         self.total = math.inf if total is None else float(total)
 
 
-def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> Steering:
+def compose(
+    guidance: Any,
+    vocabulary: Vocabulary,
+    offers: Collection[str] | None = None,
+    resources: Sequence[str | Path] = (),
+) -> Steering:
     """Makes plugins ready for a tokenizer.
 
     Args:
@@ -72,6 +79,7 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
             what ``result.settings["guidance"]`` says.
         vocabulary: surfaces of the tokens.
         offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
+        resources: folders of classifiers and tables that belong to the model.
 
     Raises:
         ValueError: if a name or setting is unknown, a plugin needs what the model does not offer, a strategy does not fit its
@@ -87,7 +95,9 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
         (guidance,) = guidance
     if is_record(guidance):
         guidance = Composition(**guidance)
-    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary, offers)
+    composition = guidance if isinstance(guidance, Composition) else Composition(guidance)
+    with of_the_model(resources):
+        return Steering(composition, vocabulary, offers)
 
 
 class Steering:
