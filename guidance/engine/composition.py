@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-BUDGET = 0.1  # of a plugin that names none; chosen by benchmarks.bench_trust_region
+BUDGET = 1.6  # of a plugin that names none, over all steps; chosen by benchmarks.bench_trust_region
 OWN = "own"
 TOTAL = 8.0
 
@@ -39,10 +39,11 @@ class Composition:
 
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
-        budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
-            Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
-            budget, 0.1 nats if it names none, and all together the largest of these.
-        total: largest sum of that over all steps; None or inf: no limit.
+        budget: trust region: largest mean KL of the guided from the unguided posterior per position, in nats, over the whole
+            way from noise to text; each of N steps may spend an Nth. Constraints are not held by it, because they must hold;
+            None or inf: no limit. "own": each plugin has its own budget, 1.6 nats if it names none, and all together the
+            largest of these.
+        total: cap on what all steps spend, which binds where the budget is larger; None or inf: no limit.
 
     Raises:
         ValueError: if a limit is negative, or a Composition with limits of its own stands in ``plugins``.
@@ -210,7 +211,7 @@ class Steering:
     def insistent(self) -> Steering:
         """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
         other = copy.copy(self)
-        other.plugins, other.budget = [], 2 * self.budget
+        other.plugins, other.budget, other.total = [], 2 * self.budget, 2 * self.total
         for plugin in self.plugins:
             if plugin not in self.constraints:
                 own = self.budget if plugin.budget is None else plugin.budget

@@ -110,7 +110,8 @@ class GuidanceSession:
             unguided=log_probs,
             active={name: s for name, p in self.named if (s := strength(p, u)) > 0},
             mask=self.span_mask & noisy.undecided,
-            budget=(self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget),
+            budget=(self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget / self.num_steps),
+            share=1 / self.num_steps,
             ask=ask,
             cost=torch.zeros_like(self._spent),
         )
