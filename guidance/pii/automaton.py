@@ -1,13 +1,15 @@
-"""The kinds of `pii.patterns` as automata; made once, whatever the number of plugins and calls."""
+"""The kinds of `pii.patterns` as automata over plain texts; made once, whatever the number of plugins and calls."""
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
-from diffusionlm.guidance.automata import Language, regex, union
+from diffusionlm.guidance.automata import Language, intersection, regex, union
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence, all_absent
+from diffusionlm.guidance.pii.harmless import BETWEEN, S, T
 from diffusionlm.guidance.pii.luhn import card_numbers
-from diffusionlm.guidance.pii.patterns import SEPARATOR, Kind, Pattern
+from diffusionlm.guidance.pii.patterns import Kind, Pattern
 
 _ANY = r"(?:.|\n)*"
 
@@ -15,16 +17,29 @@ _ANY = r"(?:.|\n)*"
 @lru_cache(maxsize=256)
 def pattern_absence(name: str, pattern: Pattern) -> Absence:
     """Texts in which the pattern does not occur with a generated character in it."""
-    core = card_numbers(SEPARATOR) if pattern.luhn else regex(pattern.core)
+    core = card_numbers(BETWEEN) if pattern.luhn else regex(pattern.core, flags=pattern.flags)
     if pattern.unless:
-        core = core - union([regex(text) for text in pattern.unless])
-    before: Language | None = None
-    if pattern.not_before or pattern.only_behind:
-        before = regex(f"{_ANY}(?:{pattern.only_behind})")
-        if pattern.not_before:
-            before = before - regex(f"{_ANY}(?:{'|'.join(pattern.not_before)})")
-    behind = ~regex(f"(?:{'|'.join(pattern.not_behind)}){_ANY}") if pattern.not_behind else None
-    return absence(f"no {name}", [Occurrence(core, before, behind)])
+        core = core - _any_of(pattern.unless, pattern.flags)
+    return absence(f"no {name}", [Occurrence(core, _before(pattern), _behind(pattern))])
+
+
+@lru_cache(maxsize=64)
+def _any_of(expressions: tuple[str, ...], flags: int) -> Language:
+    return union([regex(text, flags=flags) for text in expressions])
+
+
+def _before(pattern: Pattern) -> Language | None:
+    """What may stand before the core."""
+    excluded = [*pattern.not_before, *([rf"[0-9]{T}"] if pattern.whole else [rf"[0-9]{S}"] if pattern.luhn else [])]
+    excluded += [pattern.not_led_by] if pattern.not_led_by else []
+    parts = [regex(f"{_ANY}(?:{pattern.led_by})", flags=pattern.flags)] if pattern.led_by else []
+    parts += [~regex(f"{_ANY}(?:{'|'.join(excluded)})", flags=pattern.flags)] if excluded else []
+    return (intersection(parts) if len(parts) > 1 else parts[0]) if parts else None
+
+
+def _behind(pattern: Pattern) -> Language | None:
+    excluded = [*pattern.not_behind, *([rf"{T}[0-9]"] if pattern.whole else [])]
+    return ~regex(f"(?:{'|'.join(excluded)}){_ANY}", flags=pattern.flags) if excluded else None
 
 
 @lru_cache(maxsize=64)
@@ -46,4 +61,7 @@ def sum_absence(kind: Kind) -> Absence:
 def guard_absence(kinds: tuple[Kind, ...]) -> Absence | None:
     """Texts without what the guards of several kinds look for, as one small automaton; None if they have none."""
     guards = dict.fromkeys(guard for kind in kinds for guard in kind.guards)
-    return all_absent("guard", [pattern_absence("guard", guard) for guard in guards]) if guards else None
+    if not guards:
+        return None
+    title = " and ".join(kind.title for kind in kinds if kind.guards)
+    return all_absent(f"no {title}", [pattern_absence(title, guard) for guard in guards])
