@@ -42,21 +42,6 @@ def _behind(pattern: Pattern) -> Language | None:
     return ~regex(f"(?:{'|'.join(excluded)}){_ANY}", flags=pattern.flags) if excluded else None
 
 
-@lru_cache(maxsize=64)
-def kind_absence(kind: Kind) -> Absence:
-    """Texts without a kind, one of `pii.patterns.KINDS`; patterns with a Luhn sum are left to `sum_absence`, because
-    their sums would multiply with everything else."""
-    patterns = [pattern for pattern in kind.patterns if not pattern.luhn]
-    return all_absent(f"no {kind.title}", [pattern_absence(kind.title, pattern) for pattern in patterns])
-
-
-@lru_cache(maxsize=64)
-def sum_absence(kind: Kind) -> Absence:
-    """Texts without what the patterns of a kind with a Luhn sum look for."""
-    patterns = [pattern for pattern in kind.patterns if pattern.luhn]
-    return all_absent(f"no {kind.title}", [pattern_absence(kind.title, pattern) for pattern in patterns])
-
-
 @lru_cache(maxsize=32)
 def guard_absence(kinds: tuple[Kind, ...]) -> Absence | None:
     """Texts without what the guards of several kinds look for, as one small automaton; None if they have none."""

@@ -84,7 +84,10 @@ _LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{
 _NUMBER = Pattern(rf"[0-9](?:{T}[0-9]){{6,}}", whole=True, unless=(*HARMLESS, ISBN))
 _PHONE = replace(_NUMBER, not_led_by=_LEAD, flags=_ANY_CASE)
 _THING = replace(_NUMBER, led_by=_LEAD, unless=(*HARMLESS, ISBN, ORDER), flags=_ANY_CASE)
-_SPELT_OUT = tuple(Pattern(core, _D, _D, unless=(ROUND_LIST, RISING, ISBN)) for core in SPELT_OUT)
+_SPELT_OUT = tuple(
+    Pattern(core, (r"[0-9]", rf"[0-9]{BETWEEN}"), (r"[0-9]", rf"{BETWEEN}[0-9]"), unless=(ROUND_LIST, RISING, ISBN))
+    for core in SPELT_OUT
+)
 _PLUS_PHONE = Pattern(rf"\+{S}[0-9](?:{S}[0-9]){{6,}}")
 _CARD = Pattern(
     rf"[0-9](?:{S}[0-9]){{12,18}}", not_behind=_D, luhn=True, unless=(r"(?:1[5-9]|20)[0-9]{2}(?:, |-)(?:.|\n)*", ISBN)
@@ -154,7 +157,7 @@ KINDS: dict[str, Kind] = {
         "social security and national identity numbers",
         (
             Pattern(rf"[0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}}", _D, _D),  # US SSN
-            Pattern(rf"[0-9]{{5}}{_GAP}[0-9]{{4}}", _D, _D, unless=HARMLESS),
+            Pattern(rf"[0-9]{{5}}{_GAP}[0-9]{{4}}", (r"[0-9]", r"[0-9][.,]"), _D, unless=HARMLESS),
             # nine to eleven digits: SSN, SIN, BSN, PESEL, tax numbers; in threes: UK NHS, SIN, CPF, TFN
             Pattern(
                 r"[0-9]{9,11}", (r"[0-9]", r"[0-9][.,]"), _D, not_led_by=_LEAD, unless=(*HARMLESS, ORDER), flags=_ANY_CASE
