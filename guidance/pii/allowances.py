@@ -91,7 +91,7 @@ them; and behind an allowed text: the sort of its end and the state of what may 
 
 
 @lru_cache(maxsize=128)
-def allowing(absence: Absence, texts: tuple[str, ...], max_states: int = 50_000, max_seconds: float = 60.0) -> Absence:
+def allowing(absence: Absence, texts: tuple[str, ...], max_states: int = 50_000, max_seconds: float = 600.0) -> Absence:
     """Plain texts that obey a rule once what may be named is put aside.
 
     Args:

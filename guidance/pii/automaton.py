@@ -12,34 +12,39 @@ from diffusionlm.guidance.pii.luhn import card_numbers
 from diffusionlm.guidance.pii.patterns import Kind, Pattern
 
 _ANY = r"(?:.|\n)*"
+SECONDS = 600.0  # none of these grows without bound; a busy machine is no reason to give up
 
 
 @lru_cache(maxsize=256)
 def pattern_absence(name: str, pattern: Pattern) -> Absence:
     """Texts in which the pattern does not occur with a generated character in it."""
-    core = card_numbers(BETWEEN) if pattern.luhn else regex(pattern.core, flags=pattern.flags)
+    core = card_numbers(BETWEEN) if pattern.luhn else _regex(pattern.core, pattern.flags)
     if pattern.unless:
         core = core - _any_of(pattern.unless, pattern.flags)
-    return absence(f"no {name}", [Occurrence(core, _before(pattern), _behind(pattern))])
+    return absence(f"no {name}", [Occurrence(core, _before(pattern), _behind(pattern))], max_seconds=SECONDS)
+
+
+def _regex(text: str, flags: int) -> Language:
+    return regex(text, flags=flags, max_seconds=SECONDS)
 
 
 @lru_cache(maxsize=64)
 def _any_of(expressions: tuple[str, ...], flags: int) -> Language:
-    return union([regex(text, flags=flags) for text in expressions])
+    return union([_regex(text, flags) for text in expressions])
 
 
 def _before(pattern: Pattern) -> Language | None:
     """What may stand before the core."""
     excluded = [*pattern.not_before, *([rf"[0-9]{T}"] if pattern.whole else [rf"[0-9]{S}"] if pattern.luhn else [])]
     excluded += [pattern.not_led_by] if pattern.not_led_by else []
-    parts = [regex(f"{_ANY}(?:{pattern.led_by})", flags=pattern.flags)] if pattern.led_by else []
-    parts += [~regex(f"{_ANY}(?:{'|'.join(excluded)})", flags=pattern.flags)] if excluded else []
+    parts = [_regex(f"{_ANY}(?:{pattern.led_by})", pattern.flags)] if pattern.led_by else []
+    parts += [~_regex(f"{_ANY}(?:{'|'.join(excluded)})", pattern.flags)] if excluded else []
     return (intersection(parts) if len(parts) > 1 else parts[0]) if parts else None
 
 
 def _behind(pattern: Pattern) -> Language | None:
     excluded = [*pattern.not_behind, *([rf"{T}[0-9]"] if pattern.whole else [])]
-    return ~regex(f"(?:{'|'.join(excluded)}){_ANY}", flags=pattern.flags) if excluded else None
+    return ~_regex(f"(?:{'|'.join(excluded)}){_ANY}", pattern.flags) if excluded else None
 
 
 @lru_cache(maxsize=32)
@@ -49,4 +54,4 @@ def guard_absence(kinds: tuple[Kind, ...]) -> Absence | None:
     if not guards:
         return None
     title = " and ".join(kind.title for kind in kinds if kind.guards)
-    return all_absent(f"no {title}", [pattern_absence(title, guard) for guard in guards])
+    return all_absent(f"no {title}", [pattern_absence(title, guard) for guard in guards], max_seconds=SECONDS)

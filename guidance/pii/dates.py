@@ -41,7 +41,7 @@ _CLOSE = r"(?: ?(?:[./\-|_~*+]|[^\w\s,;:!?()£$€¥₹%°×÷\ufffc]) ?|[ ,:;\n
 
 NUMERIC: tuple[str, ...] = (
     rf"{_DAY}{_CLOSE}{_DAY}{_CLOSE}{_BIRTH_YEAR}",
-    rf"{_DAY}(?:[./\-_]{_DAY}){{1}}[./\-_]{_SHORT_YEAR}",
+    "|".join(rf"{_DAY}{sign}{_DAY}{sign}{_SHORT_YEAR}" for sign in (r"\.", "/", "-", "_")),
     rf"{_BIRTH_YEAR}{_CLOSE}{_MONTH_NUMBER}{_CLOSE}{_DAY}",
     r"(?:19[0-9]{2}|20[01][0-9])(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])",
 )

@@ -90,7 +90,7 @@ _SPELT_OUT = tuple(
 )
 _PLUS_PHONE = Pattern(rf"\+{S}[0-9](?:{S}[0-9]){{6,}}")
 _CARD = Pattern(
-    rf"[0-9](?:{S}[0-9]){{12,18}}", not_behind=_D, luhn=True, unless=(r"(?:1[5-9]|20)[0-9]{2}(?:, |-)(?:.|\n)*", ISBN)
+    rf"[0-9](?:{S}[0-9]){{12,18}}", not_behind=_D, luhn=True, unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-)|[0-9]{1,2}, )(?:.|\n)*", ISBN)
 )
 _CARD_IN_A_ROW = Pattern(
     rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
