@@ -71,7 +71,7 @@ def plain_character(character: str) -> str:
     """
     if character < "\x80":
         return _MAP.get(character, character)
-    if character == OPAQUE or "\uac00" <= character <= "\ud7a3":  # Hangul syllables stay whole
+    if character == OPAQUE:
         return character
     category = unicodedata.category(character)
     if category in _INVISIBLE or "\U000e0000" <= character <= "\U000e0fff":
@@ -174,5 +174,5 @@ def _changed(character: Form) -> list[tuple[int, str]]:
     return [(ord(one), form) for one in every if (form := character(one)) != one]
 
 
-_READ = ((0, 0x3400), (0xA000, 0xAC00), (0xD7B0, 0xD800), (0xF900, 0x1F800), (0x2F800, 0x2FA20), (0xE0000, 0xE1000))
+_READ = ((0, 0x3400), (0xA000, 0xD800), (0xF900, 0x1F800), (0x2F800, 0x2FA20), (0xE0000, 0xE1000))
 """Ranges of code points outside of which every character is its own plain form."""

@@ -103,9 +103,9 @@ def _accounts(text: str) -> Iterator[Range]:
 
 
 def _social_security(text: str) -> Iterator[Range]:
-    for run in _groups(text):
-        if tuple(len(group) for group, _ in run) == (3, 2, 4) and run[0][0] not in ("000", "666"):
-            yield run[0][1], run[-1][1] + len(run[-1][0])
+    for match in re.finditer(r"(?<!\d)(?!000|666)\d{3}[\W_]{1,3}\d{2}[\W_]{1,3}\d{4}(?!\d)", text):
+        if not set(match.group()) & set("£$€¥₹¢%°×÷"):
+            yield match.span()
 
 
 def _internet(text: str) -> Iterator[Range]:

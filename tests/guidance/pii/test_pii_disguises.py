@@ -37,7 +37,7 @@ KINDS_OF_NUMBERS = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(KINDS_OF_NUMBERS)), BETWEEN, ZERO, WIDTHLESS)
 def test_no_disguise_hides_a_number(kind, between, zero, widthless):
     groups = KINDS_OF_NUMBERS[kind]
@@ -46,7 +46,7 @@ def test_no_disguise_hides_a_number(kind, between, zero, widthless):
     assert find_personal_data(f"It is {text} here"), (text, digits)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_the_plain_form_is_its_own_plain_form_and_knows_its_places(text):
     form = plain(text)
@@ -95,9 +95,12 @@ def test_few_are_missed_and_few_are_false():
     assert {case.kind for case in cases if not case.datum} == set(NEGATIVE)
 
 
+PARTS = (b"", b"\xd9", b"\xa4")  # of characters: never written while a rule takes part
+
+
 def tokens_of(text, vocabulary, draw):
     """A text as tokens of a vocabulary, cut at random; None if it cannot be written."""
-    number = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
+    number = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface not in PARTS}
     data, ids = text.encode(), []
     while data:
         fitting = [size for size in range(1, 12) if data[:size] in number]
@@ -115,7 +118,7 @@ class Words:
     def __init__(self):
         characters = "0123456789@.:- ,abx٤٣０７\u200bаé"
         longer = ["020", "@x", ".org", "4٤", "\u200b4", "a.", "ab@", "７９"]
-        self.surfaces = (b"", *(one.encode() for one in [*characters, *longer]), b"\xd9", b"\xa4")
+        self.surfaces = (b"", *(one.encode() for one in [*characters, *longer]), *PARTS[1:])
         self.pad_id = 0
         self.fingerprint = "words of test_pii_disguises"
 
@@ -126,8 +129,10 @@ def test_over_tokens_a_rule_is_what_it_is_over_plain_texts(kind, number):
     rule = pattern_absence(KINDS[kind].title, KINDS[kind].patterns[number])
     compiled = compile_plain(rule, vocabulary)
     hits = 0
-    for _ in range(400):
-        atoms = [surface.decode() for surface in vocabulary.surfaces if surface and surface not in (b"\xd9", b"\xa4")]
+    for part in PARTS[1:]:
+        assert compiled.delta[0, compiled.token_class[vocabulary.surfaces.index(part)]] == compiled.dead
+    for _ in range(200):
+        atoms = [surface.decode() for surface in vocabulary.surfaces if surface not in PARTS]
         atoms += ["+44", "1.2.3.4", "12345", "6789", "@x"]
         text = "".join(draw.choices(atoms, k=draw.randint(1, 12)))
         ids = tokens_of(text, vocabulary, draw)
