@@ -47,7 +47,9 @@ class Allowances:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = tuple(dict.fromkeys(plain(text).text for text in texts))
-        self._each = [(re.compile(f"(?={re.escape(text)})", re.IGNORECASE), len(text), _edges(text)) for text in self.texts]
+        self._each = [
+            (re.compile(f"(?={re.escape(text)})", re.IGNORECASE), len(text), _edges(text)) for text in self.texts
+        ]
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Where an allowed text stands by itself in a plain text: (start, end), in order."""
@@ -217,5 +219,3 @@ class _Tree:
                     self.next[node][symbol] = target
             node = target
         self.ends[node].add(last)
-
-

@@ -20,8 +20,19 @@ _SHORT_YEAR = r"[013-9][0-9]"
 _UNITS = "first second third fourth fifth sixth seventh eighth ninth"
 _ORDINALS = (
     *_UNITS.split(),
-    *"tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth".split(),
-    *"twentieth thirtieth".split(),
+    *[
+        "tenth",
+        "eleventh",
+        "twelfth",
+        "thirteenth",
+        "fourteenth",
+        "fifteenth",
+        "sixteenth",
+        "seventeenth",
+        "eighteenth",
+        "nineteenth",
+    ],
+    *["twentieth", "thirtieth"],
 )
 _ORDINAL = rf"(?:{'|'.join(_ORDINALS)}|twenty{S}(?:{_UNITS.replace(' ', '|')})|thirty{S}first)"
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"

@@ -12,6 +12,7 @@ that fonts do not tell apart.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ _MAP = {
     **_SIGNS,
     **_AS_LETTERS,
 }
+_OTHER_ASCII = re.compile(r"[\t\r\v\f\x1c-\x1f`]")
 _INVISIBLE = ("Mn", "Me", "Cf")
 
 Form = Callable[[str], str]
@@ -123,9 +125,8 @@ def plain(text: str, character: Form = plain_character) -> Plain:
         text: any text.
         character: what a character counts as.
     """
-    if text.isascii() and character is plain_character and "\t" not in text and "\r" not in text:
-        if not any(sign in text for sign in "`\v\f\x1c\x1d\x1e\x1f"):
-            return Plain(text, range(len(text)), len(text))
+    if character is plain_character and text.isascii() and not _OTHER_ASCII.search(text):
+        return Plain(text, range(len(text)), len(text))
     parts = [character(one) for one in text]
     owners = [place for place, part in enumerate(parts) for _ in part]
     return Plain("".join(parts), owners, len(text))

@@ -62,8 +62,25 @@ RISING = "".join(rf"(?:{digit}{_APART})?" for digit in range(9)) + r"[0-9]"
 
 ROUND_LIST = rf"{_ROUND}(?:(?:, | ?[\-/] ?){_ROUND})*"
 
-ORDER_WORDS = ("order", "invoice", "ticket", "reference", "ref", "item", "article", "part", "model", "serial", "sku", "batch",
-               "version", "build", "release", "isbn", "issn")  # fmt: skip
+ORDER_WORDS = (
+    "order",
+    "invoice",
+    "ticket",
+    "reference",
+    "ref",
+    "item",
+    "article",
+    "part",
+    "model",
+    "serial",
+    "sku",
+    "batch",
+    "version",
+    "build",
+    "release",
+    "isbn",
+    "issn",
+)
 """What comes before a number of a thing."""
 ORDER = (
     r"(?:[1-9][0-9]{5,9}|[0-9]{4}-[0-9]{4,6}|[0-9]{3}-[0-9]{7}-[0-9]{7}|[0-9](?:-[0-9]{1,7}){2}-[0-9]"

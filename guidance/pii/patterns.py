@@ -90,7 +90,10 @@ _SPELT_OUT = tuple(
 )
 _PLUS_PHONE = Pattern(rf"\+{S}[0-9](?:{S}[0-9]){{6,}}")
 _CARD = Pattern(
-    rf"[0-9](?:{S}[0-9]){{12,18}}", not_behind=_D, luhn=True, unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-)|[0-9]{1,2}, )(?:.|\n)*", ISBN)
+    rf"[0-9](?:{S}[0-9]){{12,18}}",
+    not_behind=_D,
+    luhn=True,
+    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-)|[0-9]{1,2}, )(?:.|\n)*", ISBN),
 )
 _CARD_IN_A_ROW = Pattern(
     rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
@@ -116,7 +119,9 @@ _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA"
     "|PR|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY"
 )
-_ISO_UNITS = "AD|BC|CE|UK|US|EU|UN|TV|PM|AM|KM|KG|ML|MG|MM|CM|PS|HP|GB|MB|KB|TB|CC|CV|DJ|IT|PC|ID|OK|NO|IN|ON|AT|TO|OF|OR|BY"
+_ISO_UNITS = (
+    "AD|BC|CE|UK|US|EU|UN|TV|PM|AM|KM|KG|ML|MG|MM|CM|PS|HP|GB|MB|KB|TB|CC|CV|DJ|IT|PC|ID|OK|NO|IN|ON|AT|TO|OF|OR|BY"
+)
 
 KINDS: dict[str, Kind] = {
     "email": Kind(
@@ -128,7 +133,7 @@ KINDS: dict[str, Kind] = {
             Pattern(r"@[^\s@]+\.[^\W\d_]{2}"),
             # and what a person writes instead: "ann [at] example.org", "ann at example dot org"
             Pattern(rf"\w{_AT}[\w-]+{_DOT}[a-z]{{2}}", flags=_ANY_CASE),
-            Pattern(rf"\w ?[\[({{<] ?at ?[\])}}>] ?\w", flags=_ANY_CASE),
+            Pattern(r"\w ?[\[({<] ?at ?[\])}>] ?\w", flags=_ANY_CASE),
             Pattern(rf"\w at [\w-]+ (?:dot|\.) {_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
         (Pattern(r"[^\s@]@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
@@ -160,7 +165,12 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"[0-9]{{5}}{_GAP}[0-9]{{4}}", (r"[0-9]", r"[0-9][.,]"), _D, unless=HARMLESS),
             # nine to eleven digits: SSN, SIN, BSN, PESEL, tax numbers; in threes: UK NHS, SIN, CPF, TFN
             Pattern(
-                r"[0-9]{9,11}", (r"[0-9]", r"[0-9][.,]"), _D, not_led_by=_LEAD, unless=(*HARMLESS, ORDER), flags=_ANY_CASE
+                r"[0-9]{9,11}",
+                (r"[0-9]", r"[0-9][.,]"),
+                _D,
+                not_led_by=_LEAD,
+                unless=(*HARMLESS, ORDER),
+                flags=_ANY_CASE,
             ),
             Pattern(
                 rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{3,4}}",
@@ -257,7 +267,7 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"[A-Za-z][0-9][A-Za-z]{BETWEEN}{{0,2}}[0-9][A-Za-z][0-9]", _W, _W),  # Canada
             Pattern(rf"(?:{_STATES}){BETWEEN}{{1,2}}[0-9]{{5}}(?:-[0-9]{{4}})?", _W, _D),  # United States
             Pattern(r"[0-9]{5}-[0-9]{3,4}", (r"[0-9]", r"[£$€]"), _D, unless=HARMLESS),  # ZIP+4, Brazil
-            Pattern(rf"[1-9][0-9]{{3}} ?[A-Z]{{2}}", (r"\w", r"[£$€.,]"), _W, unless=(rf"[0-9]* ?(?:{_ISO_UNITS})",)),
+            Pattern(r"[1-9][0-9]{3} ?[A-Z]{2}", (r"\w", r"[£$€.,]"), _W, unless=(rf"[0-9]* ?(?:{_ISO_UNITS})",)),
             # before the name of a town: much of the continent; a year is none, unless a house number stands before it
             Pattern(
                 r"[0-9]{4,5} [A-Z][a-z]",

@@ -164,13 +164,14 @@ class PII(LazyConstraint):
 
     @cached_property
     def _rules(self) -> dict[str, tuple[str, Pattern, bool]]:
-        """The parts: each pattern of each kind, with the kind and whether texts are read as they are."""
-        return {
-            f"{name} {number}{' ' + _RAW if raw else ''}": (name, pattern, raw)
+        """The parts: each pattern of each kind, with the kind and whether texts are read as they are; those with a sum last."""
+        found = [
+            (f"{name} {number}{' ' + _RAW if raw else ''}", (name, pattern, raw))
             for name, kind in self.structured.items()
             for raw in ((False, True) if kind.raw else (False,))
             for number, pattern in enumerate(kind.patterns)
-        }
+        ]
+        return dict(sorted(found, key=lambda part: part[1][1].luhn))
 
     @cached_property
     def _allowed(self) -> Allowances | None:
@@ -213,9 +214,7 @@ class PII(LazyConstraint):
     def highlight(self, text: str) -> list[tuple[int, int, str]]:
         """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
         places = [
-            (*place, name)
-            for name, kind in self.structured.items()
-            for place in find_kind(kind, text, self._allowed)
+            (*place, name) for name, kind in self.structured.items() for place in find_kind(kind, text, self._allowed)
         ]
         if self._finder is not None:
             places += [(start, end, "secret") for _, start, end in self._finder.find(text)]

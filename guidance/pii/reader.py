@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 Range = tuple[int, int]
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
 
 def seen(text: str) -> tuple[str, list[int]]:
@@ -111,7 +111,9 @@ def _social_security(text: str) -> Iterator[Range]:
 def _internet(text: str) -> Iterator[Range]:
     for match in re.finditer(r"(?<![\w.:])[0-9A-Fa-f:.]{3,45}(?![\w:])", text):
         found = match.group().rstrip(".")
-        if found.count(".") == 3 and re.search(r"(?:v|version|release|build|item|part)[ .]*\Z", text[: match.start()].lower()):
+        if found.count(".") == 3 and re.search(
+            r"(?:v|version|release|build|item|part)[ .]*\Z", text[: match.start()].lower()
+        ):
             continue
         if "::" in found and not re.search("[0-9]", found):
             continue
@@ -130,7 +132,20 @@ def _births(text: str) -> Iterator[Range]:
             yield match.span()
 
 
-_FULL = "january february march april may june july august september october november december".split()
+_FULL = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTH_NAMES = {*_MONTHS, *_FULL, "sept"}
 
 _LOOKS: dict[str, Callable[[str], Iterator[Range]]] = {

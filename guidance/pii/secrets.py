@@ -34,9 +34,7 @@ def secret_character(character: str) -> str:
         >>> secret_character("ẞ"), secret_character("_"), secret_character("\\u200b")
         ('ss', ' ', '')
     """
-    return "".join(
-        one if one.isalnum() else " " for form in plain_character(character) for one in _caseless(form)
-    )
+    return "".join(one if one.isalnum() else " " for form in plain_character(character) for one in _caseless(form))
 
 
 def _caseless(character: str) -> str:

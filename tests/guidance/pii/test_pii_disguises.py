@@ -5,10 +5,10 @@ import random
 import unicodedata
 
 import pytest
-from benchmarks.pii_suite import NEGATIVE, POSITIVE, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.pii_suite import NEGATIVE, POSITIVE, suite
 from diffusionlm.guidance import PII
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.pii.automaton import pattern_absence
@@ -21,7 +21,9 @@ from diffusionlm.guidance.pii.secrets import SecretFinder, secret_absence, secre
 from diffusionlm.guidance.testing.toy import toy_vocabulary
 
 BETWEEN = st.text(
-    st.characters(whitelist_categories=("Pd", "Zs", "Po", "Ps", "Pe", "Pc", "Cf", "Sk")).filter(lambda c: plain_character(c) not in "°%"),
+    st.characters(whitelist_categories=("Pd", "Zs", "Po", "Ps", "Pe", "Pc", "Cf", "Sk")).filter(
+        lambda c: plain_character(c) not in "°%"
+    ),
     min_size=1,
     max_size=3,
 ).filter(lambda s: not any(unicodedata.normalize("NFKC", c).isalnum() for c in s))
@@ -88,7 +90,11 @@ def test_few_are_missed_and_few_are_false():
         for case in cases
         if case.datum and not any(a < case.datum[1] and case.datum[0] < b for _, a, b in find_personal_data(case.text))
     ]
-    false = [(case.kind, case.text, find_personal_data(case.text)) for case in cases if not case.datum and find_personal_data(case.text)]
+    false = [
+        (case.kind, case.text, find_personal_data(case.text))
+        for case in cases
+        if not case.datum and find_personal_data(case.text)
+    ]
     assert len(missed) <= 1, missed
     assert len(false) <= 3, false
     assert {case.kind for case in cases if case.datum} == set(POSITIVE)
@@ -170,6 +176,11 @@ def test_over_bytes_it_is_the_same_but_for_foreign_digits():
 
 def test_the_second_reader_sees_through_characters():
     assert seen("４\u200b２")[0] == "42"
-    found = {kind for kind, *_ in strangers_view("٤١١١-1111-1111-1111, ann＠example．org, GB29NWBK60161331926819, ::1, 078-05-1120")}
+    found = {
+        kind
+        for kind, *_ in strangers_view(
+            "٤١١١-1111-1111-1111, ann＠example．org, GB29NWBK60161331926819, ::1, 078-05-1120"
+        )
+    }
     assert found == {"card", "email", "iban", "ip", "national_id"}
     assert list(strangers_view("In 2019 London cost £1,000-2,000, open 12.00-14.00, version 1.2.3.4.")) == []

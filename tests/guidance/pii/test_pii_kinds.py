@@ -12,8 +12,8 @@ from diffusionlm.guidance.automata.occurrences import Occurrence, absence
 from diffusionlm.guidance.pii.allowances import Allowances, allowing
 from diffusionlm.guidance.pii.automaton import guard_absence, pattern_absence
 from diffusionlm.guidance.pii.folding import plain
-from diffusionlm.guidance.pii.luhn import card_numbers, luhn_valid
 from diffusionlm.guidance.pii.harmless import BETWEEN
+from diffusionlm.guidance.pii.luhn import card_numbers, luhn_valid
 from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS
 from diffusionlm.guidance.pii.search import breaks, find, find_kind, find_personal_data, touches
 

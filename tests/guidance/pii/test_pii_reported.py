@@ -15,9 +15,17 @@ def refused(text, **settings):
     return [name for name, held in PII(**settings).certify(text, []).items() if not held]
 
 
-@pytest.mark.parametrize("sign", ["_", ",", ".", "\u2212", "\u2010", "\u2014", "\t", "\u00a0", "\n", "\u200b", "·", "*", "~", " - ", " . ", ") ("])
+@pytest.mark.parametrize(
+    "sign",
+    ["_", ",", ".", "\u2212", "\u2010", "\u2014", "\t", "\u00a0", "\n", "\u200b", "·", "*", "~", " - ", " . ", ") ("],
+)
 def test_a_number_is_seen_whatever_stands_between_its_digits(sign):
-    for groups in (["4111", "1111", "1111", "1111"], ["020", "7946", "0958"], ["123", "45", "6789"], ["GB29", "NWBK", "6016", "1331", "9268", "19"]):
+    for groups in (
+        ["4111", "1111", "1111", "1111"],
+        ["020", "7946", "0958"],
+        ["123", "45", "6789"],
+        ["GB29", "NWBK", "6016", "1331", "9268", "19"],
+    ):
         assert refused(f"Note {sign.join(groups)} for me"), (sign, groups)
 
 
@@ -30,15 +38,35 @@ def test_digits_of_every_script_are_digits(zero):
 
 @pytest.mark.parametrize(
     "text",
-    ["аnn@ехаmрlе.org", "ann＠example．org", "ann@exam\u00adple.org", "GВ29 NWВК 6016 1331 9268 19", "born 4 Мау 1976", "ｗｗｗ．example．com",
-     "QQ123456С", "ann [at] example.org", "ann (at) example (dot) org", "ann@exa\u0301mple.org"],
-)  # fmt: skip
+    [
+        "аnn@ехаmрlе.org",
+        "ann＠example．org",
+        "ann@exam\u00adple.org",
+        "GВ29 NWВК 6016 1331 9268 19",
+        "born 4 Мау 1976",
+        "ｗｗｗ．example．com",
+        "QQ123456С",
+        "ann [at] example.org",
+        "ann (at) example (dot) org",
+        "ann@exa\u0301mple.org",
+    ],
+)
 def test_letters_that_look_alike_are_alike(text):
     assert refused(f"Note {text} for me")
 
 
 @pytest.mark.parametrize(
-    "address", ["2001:db8::", "::1", "fe80::1%eth0", "fe80::", "::ffff:192.0.2.1", "2001:db8::1", "1:2:3:4:5:6:7:8", "192[.]168[.]0[.]1"]
+    "address",
+    [
+        "2001:db8::",
+        "::1",
+        "fe80::1%eth0",
+        "fe80::",
+        "::ffff:192.0.2.1",
+        "2001:db8::1",
+        "1:2:3:4:5:6:7:8",
+        "192[.]168[.]0[.]1",
+    ],
 )
 def test_short_internet_addresses(address):
     assert "no IP addresses" in refused(f"It came from {address} today.")
@@ -46,22 +74,58 @@ def test_short_internet_addresses(address):
 
 @pytest.mark.parametrize(
     "date",
-    ["12 MARCH 1985", "12-Mar-1985", "on the 12th day of March, 1985", "12/march/1985", "March 12th, 1985", "the twelfth of March 1985",
-     "1985-03-12", "12_03_1985", "12·03·1985", "12 mars 1985", "MARCH THE 12TH 1985", "the twenty-first of May, nineteen eighty-five",
-     "12.3.85", "1985 March 12", "12th-of-March-1985"],
-)  # fmt: skip
+    [
+        "12 MARCH 1985",
+        "12-Mar-1985",
+        "on the 12th day of March, 1985",
+        "12/march/1985",
+        "March 12th, 1985",
+        "the twelfth of March 1985",
+        "1985-03-12",
+        "12_03_1985",
+        "12·03·1985",
+        "12 mars 1985",
+        "MARCH THE 12TH 1985",
+        "the twenty-first of May, nineteen eighty-five",
+        "12.3.85",
+        "1985 March 12",
+        "12th-of-March-1985",
+    ],
+)
 def test_dates_of_birth_in_any_spelling(date):
     assert "no dates of birth" in refused(f"born {date}, I think")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["In 2019 London was cheap.", "Open 12.00 - 14.00.", "Open 12:00-14:30, 18:00-22:00.", "Open 0900-1730.", "Meals are £15.00 - 20.00.",
-     "It seats 1000-1500 people.", "It seats 300-1000.", "We had 12 decent 1990 wines.", "Version 10.0.19045.3803 of it.", "Python 3.11.4",
-     "Your order number 12345678 is ready.", "ISBN 978-3-16-148410-0", "ISBN 0-306-40615-2", "in 1990, 1995, 2000 and 2005",
-     "pi is 3.14159265", "10, 20, 30, 40, 50", "1, 2, 3, 4, 5, 6, 7, 8", "between 1,000,000 and 2,000,000", "1 500 000 people", "from 1990-2010",
-     "2-1, 3-0 and 1-1", "Hall B2 2nd floor", "Well...okay", "std::vector", "2021-10-12 14:30:00"],
-)  # fmt: skip
+    [
+        "In 2019 London was cheap.",
+        "Open 12.00 - 14.00.",
+        "Open 12:00-14:30, 18:00-22:00.",
+        "Open 0900-1730.",
+        "Meals are £15.00 - 20.00.",
+        "It seats 1000-1500 people.",
+        "It seats 300-1000.",
+        "We had 12 decent 1990 wines.",
+        "Version 10.0.19045.3803 of it.",
+        "Python 3.11.4",
+        "Your order number 12345678 is ready.",
+        "ISBN 978-3-16-148410-0",
+        "ISBN 0-306-40615-2",
+        "in 1990, 1995, 2000 and 2005",
+        "pi is 3.14159265",
+        "10, 20, 30, 40, 50",
+        "1, 2, 3, 4, 5, 6, 7, 8",
+        "between 1,000,000 and 2,000,000",
+        "1 500 000 people",
+        "from 1990-2010",
+        "2-1, 3-0 and 1-1",
+        "Hall B2 2nd floor",
+        "Well...okay",
+        "std::vector",
+        "2021-10-12 14:30:00",
+    ],
+)
 def test_harmless_numbers_are_left_alone(text):
     assert refused(text) == []
 
@@ -96,10 +160,19 @@ def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
 
 @pytest.mark.parametrize(
     ("secret", "text"),
-    [("Straße 5", "STRASSE 5"), ("Project Bluebird", "Project... Bluebird"), ("hunter2", "_hunter2_"), ("café noir", "CAFE\u0301 — NOIR"),
-     ("Project Bluebird", "ｐｒｏｊｅｃｔ ｂｌｕｅｂｉｒｄ"), ("hunter2", "hun\u200bter2"), ("Project Bluebird", "рrоjесt_bluеbird"), ("12-34-56", "１２３４５６"),
-     ("ﬁne secret", "FINE SECRET"), ("İstanbul 12", "istanbul/12")],
-)  # fmt: skip
+    [
+        ("Straße 5", "STRASSE 5"),
+        ("Project Bluebird", "Project... Bluebird"),
+        ("hunter2", "_hunter2_"),
+        ("café noir", "CAFE\u0301 — NOIR"),
+        ("Project Bluebird", "ｐｒｏｊｅｃｔ ｂｌｕｅｂｉｒｄ"),
+        ("hunter2", "hun\u200bter2"),
+        ("Project Bluebird", "рrоjесt_bluеbird"),
+        ("12-34-56", "１２３４５６"),
+        ("ﬁne secret", "FINE SECRET"),
+        ("İstanbul 12", "istanbul/12"),
+    ],
+)
 def test_secrets_are_seen_in_every_spelling(secret, text):
     said = PII(kinds=[], secrets=[secret]).certify(f"It is: {text}.", [])
     assert said == {"no secrets": False}
@@ -115,8 +188,18 @@ def test_secrets_show_themselves_nowhere(pipe):
     secret = "Project Bluebird"
     plugin = PII(secrets=[secret])
     result = pipe("The [SPAN:3].", steps=2, seed=0, guidance=plugin)
-    shown = [repr(plugin), str(plugin), str(plugin.secrets), f"{plugin.secrets}", json.dumps(plugin.to_dict()), repr(plugin.settings()),
-             json.dumps(result.settings), repr(result), repr(result.trace), repr(plugin._finder)]  # fmt: skip
+    shown = [
+        repr(plugin),
+        str(plugin),
+        str(plugin.secrets),
+        f"{plugin.secrets}",
+        json.dumps(plugin.to_dict()),
+        repr(plugin.settings()),
+        json.dumps(result.settings),
+        repr(result),
+        repr(result.trace),
+        repr(plugin._finder),
+    ]
     for text in shown:
         assert "bluebird" not in text.lower()
     assert plugin.broken("project bluebird", None) == ["secret 0"]
