@@ -95,6 +95,7 @@ class PII(LazyConstraint):
     names: bool | Mapping[str, float] | PersonalNames = False
     soft: float = 2.0
 
+    withheld = ("secrets",)
     reference = "Luhn 1960; Rabin and Scott 1959; Dantzig, Fulkerson and Johnson 1954"
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from diffusionlm.guidance.automata import regex
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence
@@ -41,23 +41,41 @@ def _caseless(character: str) -> str:
     return "".join(map(plain_character, character.casefold()))
 
 
-class Secrets(tuple[str, ...]):
-    """Secrets as they were given, which do not show themselves."""
+class Secrets(Sequence[str]):
+    """Secrets as they were given, which do not show themselves.
+
+    Args:
+        texts: what must not be said.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = tuple(texts)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        return self._texts[place] if isinstance(place, int) else Secrets(self._texts[place])
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secrets) and self._texts == other._texts
+
+    def __hash__(self) -> int:
+        return hash(self._texts)
 
     def __repr__(self) -> str:
         return f"<{len(self)} secret{'' if len(self) == 1 else 's'}, {WITHHELD}>"
-
-    __str__ = __repr__
-
-    def __reduce__(self) -> tuple[type[Secrets], tuple[tuple[str, ...]]]:
-        return Secrets, (tuple(self),)
 
     def to_dict(self) -> dict[str, int]:
         """What records say of them: how many there are."""
         return {WITHHELD: len(self)}
 
 
-def kept_secrets(given: str | Path | Iterable[str]) -> str | Path | Secrets:
+def kept_secrets(given: str | Path | Iterable[str]) -> str | Path | Secrets | tuple[()]:
     """The setting in the form in which a plugin keeps it: the name of a file, or texts that do not show themselves.
 
     Raises:
@@ -74,7 +92,8 @@ def kept_secrets(given: str | Path | Iterable[str]) -> str | Path | Secrets:
         return given
     if given is None or isinstance(given, bytes) or not isinstance(given, Iterable):
         raise TypeError(f"secrets is a list of texts, or a file with one a line; got {type(given).__name__}.")
-    return Secrets(given)
+    texts = tuple(given)
+    return Secrets(texts) if texts else ()
 
 
 def read_secrets(given: str | Path | Iterable[str]) -> list[str]:

@@ -276,3 +276,15 @@ def test_a_kind_of_ones_own_is_never_written(pipe):
         pipe("It costs [SPAN:4].", steps=2, seed=0, guidance=[PII(kinds=kinds, soft=0), Phrases(include=["£20"])])
     result = pipe("It costs [SPAN:4].", steps=2, seed=0, guidance=PII(kinds=kinds, soft=0))
     assert result.certificates[0] == {"no price": True}
+
+
+def test_the_studio_shows_no_secrets():
+    from diffusionlm.demo.order import Order, command, python_code
+
+    settings = {"kinds": ["email"], "secrets": ["Project Bluebird", "hunter2"]}
+    order = Order("restaurant", "The [SPAN].", None, 1, 4, 1.0, 0, guidance=(("pii", settings),))
+    for shown in (json.dumps(order.to_dict()), python_code(order), command(order)):
+        assert "Bluebird" not in shown
+        assert "hunter2" not in shown
+        assert "secrets 2, not shown" in shown
+    assert order.guidance[0][1]["secrets"][0] == "Project Bluebird"
