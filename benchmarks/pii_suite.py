@@ -306,7 +306,7 @@ NEGATIVE: dict[str, Callable[[Draw], str]] = {
     "a score": lambda d: f"They won {_score(d)}, {_score(d)} and {_score(d)}.",
     "a recent date": lambda d: f"The fair is on {d.randint(1, 28)} {d.choice(MONTHS)} {d.randint(2021, 2026)}.",
     "a moment": lambda d: (
-        f"It closed on {d.randint(2021, 2025)}-{d.randint(1, 12):02d}-{d.randint(1, 28):02d} {_time(d, ':')}:{d.randint(10, 59)}."
+        f"It closed on {d.randint(2021, 2025)}-0{d.randint(1, 9)}-{d.randint(10, 28)} {_time(d, ':')}:{d.randint(10, 59)}."
     ),
     "a size": lambda d: (
         f"A screen of {d.choice(['1920', '2560', '3840'])}×{d.choice(['1080', '1440', '2160'])}, {d.randint(20, 40)} inches."

@@ -134,7 +134,9 @@ class Order:
     @property
     def shown(self) -> list[tuple[str, dict[str, Any]]]:
         """`guidance` with a line in place of each text that a plugin never shows, such as a secret."""
-        return [(name, {key: _withheld(name, key, value) for key, value in given.items()}) for name, given in self.guidance]
+        return [
+            (name, {key: _withheld(name, key, value) for key, value in given.items()}) for name, given in self.guidance
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without what a plugin never shows."""
