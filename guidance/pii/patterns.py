@@ -66,18 +66,20 @@ class Kind:
         patterns: any of these.
         guards: simpler and wider, for every step of sampling, where the patterns themselves cost too much.
         raw: patterns are looked for in the text as it is too, not only in its plain form.
+        signs: an expression that every text of the kind matches somewhere: where it does not, nothing need be looked for.
     """
 
     title: str
     patterns: tuple[Pattern, ...]
     guards: tuple[Pattern, ...] = ()
     raw: bool = False
+    signs: str = ""
 
 
-SEPARATOR = BETWEEN
 _GAP = rf"{BETWEEN}{{1,3}}"
 _D = (r"[0-9]",)
 _W = (r"\w",)
+_DIGIT = "[0-9]"
 _ANY_CASE = re.IGNORECASE
 
 _LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|v\.? ?)"
@@ -113,7 +115,8 @@ def _digits(count: int) -> Pattern:
 _HEX = r"[0-9A-Fa-f]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _DOT = r"(?: ?[\[({] ?(?:\.|dot) ?[\])}] ?|\.)"
-_TLD = r"(?:com|net|org|info|edu|gov|io|co\.uk|uk|de|fr|es|it|nl|eu|biz|me|ru|ch|at|us)"
+_TLD = r"(?:com|Com|net|Net|org|Org|info|edu|gov|io|co\.uk|uk|de|fr|es|it|nl|eu|biz|me|ru|ch|at|us)"
+_PLAIN_TLD = r"(?:com|net|org|info|edu|gov|co\.uk)"  # no word of a sentence, where blanks stand around the dot
 _AT = r"(?: ?[\[({<] ?(?:at|@) ?[\])}>] ?| ?@ ?)"
 _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA"
@@ -134,12 +137,13 @@ KINDS: dict[str, Kind] = {
             # and what a person writes instead: "ann [at] example.org", "ann at example dot org"
             Pattern(rf"\w{_AT}[\w-]+{_DOT}[a-z]{{2}}", flags=_ANY_CASE),
             Pattern(r"\w ?[\[({<] ?at ?[\])}>] ?\w", flags=_ANY_CASE),
-            Pattern(rf"\w at [\w-]+ (?:dot|\.) {_TLD}", not_behind=_W, flags=_ANY_CASE),
+            Pattern(rf"\w at [\w-]+ (?:dot|\.) {_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
         (Pattern(r"[^\s@]@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
+        signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] ",
     ),
-    "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT), (_digits(7),)),
-    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),)),
+    "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT), (_digits(7),), signs=_DIGIT),
+    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),), signs=_DIGIT),
     "iban": Kind(
         "bank accounts (IBAN)",
         (
@@ -157,6 +161,7 @@ KINDS: dict[str, Kind] = {
             Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,}", not_before=_W),
         ),
         (_digits(9),),
+        signs=_DIGIT,
     ),
     "national_id": Kind(
         "social security and national identity numbers",
@@ -195,6 +200,7 @@ KINDS: dict[str, Kind] = {
             Pattern(r"[A-Za-z][0-9]{7,8}[A-Za-z]?", _W, _W),  # passports, Singapore
         ),
         (_digits(7),),
+        signs=_DIGIT,
     ),
     "ip": Kind(
         "IP addresses",
@@ -210,14 +216,16 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"::{_HEX}{{1,4}}(?::{_HEX}{{1,4}})+", (r"[\w:]",)),
             Pattern(rf"::{_HEX}{{0,3}}[0-9]{_HEX}{{0,3}}", (r"[\w:]",), (r"\w",)),
         ),
+        signs=r"[0-9:]",
     ),
     "mac": Kind(
         "hardware (MAC) addresses",
         (
-            Pattern(rf"{_HEX}{{2}}(?:[^\w,]{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[a-z\W]*", r"[0-9 ]*")),
-            Pattern(rf"{_HEX}{{2}}(?:_{_HEX}{{2}}){{5}}", _W, _W),
-            Pattern(rf"{_HEX}{{4}}[.:\-]{_HEX}{{4}}[.:\-]{_HEX}{{4}}", _W, _W, unless=(r"[a-z\W]*", r"[0-9\-]*")),
+            Pattern(rf"{_HEX}{{2}}(?:[^\w,]{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9 ]*")),
+            Pattern(rf"{_HEX}{{2}}(?:_{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z_]*",)),
+            Pattern(rf"{_HEX}{{4}}[.:\-]{_HEX}{{4}}[.:\-]{_HEX}{{4}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9\-]*")),
         ),
+        signs=_DIGIT,
     ),
     "url": Kind(
         "addresses with credentials",
@@ -225,19 +233,21 @@ KINDS: dict[str, Kind] = {
             Pattern(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/@:]*:[^\s/@]*@"),
             Pattern(r"[?&](?:token|key|api_?key|password|passwd|pwd|secret)=[^\s&#]+", flags=_ANY_CASE),
         ),
+        signs=r"[:=]",
     ),
     "web": Kind(
         "web addresses",
         (
             Pattern(r"(?:https?://|www\.)[\w-]+\.[\w.-]*[^\W\d_]", flags=_ANY_CASE),
-            Pattern(rf"[\w-]+\.{_TLD}(?:/[^\s]+)?", (r"[\w@]",), (r"[\w@]",), flags=_ANY_CASE),
+            Pattern(rf"[\w-]+\.{_TLD}(?:/[^\s]+)?", (r"[\w@]",), (r"[\w@]",)),
             # whatever the top-level domain
             Pattern(r"[\w\-]+\.(?:[^\W\d_A-Z]{2,}|[A-Z]{2,})", (r"[\w@\-]",), unless=(r"(?:St|Mr|Dr|Mrs|No)\..*",)),
             # near misses: ".../...com"
             Pattern(r"[\w\-]\.{2,}(?:com|net|org|info|edu|gov)", not_behind=_W),
             Pattern(r"[^\s\w@]\.(?:com|net|org|info|edu|gov)", not_behind=_W),
-            Pattern(rf"\w(?: ?[\[({{] ?(?:\.|dot) ?[\])}}] ?| dot | \. ?){_TLD}", not_behind=_W, flags=_ANY_CASE),
+            Pattern(rf"\w(?: ?[\[({{] ?(?:\.|dot) ?[\])}}] ?| dot | \. ?){_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
+        signs=r"\.|[dD][oO][tT]",
     ),
     "license_plate": Kind(
         "number plates",  # United Kingdom
@@ -245,6 +255,7 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"[A-Z]{{2}}[0-9]{{2}}{BETWEEN}{{0,3}}[A-Z]{{3}}", _W, _W),
             Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z]{3}", _W, _W),
         ),
+        signs=_DIGIT,
     ),
     "birth_date": Kind(
         "dates of birth",
@@ -254,6 +265,7 @@ KINDS: dict[str, Kind] = {
             Pattern(ANY_NUMERIC, _D, _D, led_by=BORN, flags=_ANY_CASE),
         ),
         tuple(Pattern(core, flags=_ANY_CASE) for core in GUARDS),
+        signs=r"[0-9]|(?i:nineteen|thousand)",
     ),
     "postal_code": Kind(
         "postal codes",
@@ -278,6 +290,7 @@ KINDS: dict[str, Kind] = {
             ),
             Pattern(r"(?:19|20)[0-9]{2} [A-Z][a-z]", led_by=r"[a-z] [0-9]{1,3}[a-z]?, ?"),
         ),
+        signs=_DIGIT,
     ),
 }
 """Every kind, by name."""

@@ -28,7 +28,7 @@ from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
 from diffusionlm.guidance.pii.reader import strangers_view
-from diffusionlm.guidance.pii.search import find, find_kind, touches
+from diffusionlm.guidance.pii.search import find, find_kind, may_occur, touches
 from diffusionlm.guidance.pii.secrets import (
     SecretFinder,
     Secrets,
@@ -184,10 +184,11 @@ class PII(LazyConstraint):
         shown = form.text if self._allowed is None else self._allowed.hide(form.text)
         as_it_is = text if self._allowed is None else self._allowed.hide(text)
         own = form.ranges(written)
+        likely = {name for name, kind in self.structured.items() if kind.raw or may_occur(kind, shown)}
         found = [
             part
-            for part, (_, pattern, raw) in self._rules.items()
-            if touches(list(find(pattern, as_it_is if raw else shown)), written if raw else own)
+            for part, (name, pattern, raw) in self._rules.items()
+            if name in likely and touches(list(find(pattern, as_it_is if raw else shown)), written if raw else own)
         ]
         found += self._seen(text, written, {self._rules[part][0] for part in found})
         if self._finder is not None:

@@ -88,8 +88,15 @@ def _card_ends(text: str, start: int) -> Iterator[int]:
             return
 
 
+def may_occur(kind: Kind, text: str) -> bool:
+    """Whether a text holds a sign of a kind."""
+    return _matcher(kind.signs, 0).search(text) is not None
+
+
 def find_in_plain(kind: Kind, text: str) -> Places:
     """Where a kind occurs in a plain text, in order: (start, end) in its characters."""
+    if not may_occur(kind, text):
+        return []
     places = {place for pattern in kind.patterns for place in find(pattern, text)}
     return sorted(places, key=lambda place: (place[0], -place[1]))
 

@@ -341,3 +341,15 @@ def test_public_search():
 def test_patterns_are_made_once():
     pattern = KINDS["email"].patterns[0]
     assert pattern_absence("x", pattern) is pattern_absence("x", pattern)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_text_of_a_kind_lacks_its_signs(name):
+    kind = KINDS[name]
+    with_sign = regex(kind.signs, "contains")
+    for pattern in kind.patterns:
+        core = regex(pattern.core, flags=pattern.flags)
+        for harmless in pattern.unless if name == "mac" else ():
+            core = core - regex(harmless, flags=pattern.flags)
+        rest = core - with_sign
+        assert rest.is_empty(), (pattern.core, rest.shortest())
