@@ -33,7 +33,7 @@ _ITEM = rf"(?:{_WHOLE}|{_PARTS}|{_THOUSANDS})"
 HARMLESS: tuple[str, ...] = (
     rf"{_ITEM}(?:{_JOIN}{_ITEM})?",
     rf"{_DATE}(?: (?:- )?{_TIME}(?: ?- ?{_TIME})?| ?- ?{_DATE})?",
-    rf"{_TIME} ?- ?{_TIME}",
+    rf"(?:{_YEAR} )?{_TIME}(?: ?- ?{_TIME})?",
     r"[1-9][0-9]{0,6}[.,][0-9]{2}",  # prices
     r"(?:0|[1-9][0-9]?)\.[0-9]{3,}",  # decimals
     r"[1-9][0-9]{0,2}(?: [0-9]{3})* 000",  # thousands with a blank

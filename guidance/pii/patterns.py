@@ -95,7 +95,7 @@ _CARD = Pattern(
     rf"[0-9](?:{S}[0-9]){{12,18}}",
     not_behind=_D,
     luhn=True,
-    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-)|[0-9]{1,2}, )(?:.|\n)*", ISBN),
+    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-| [0-9]{1,2}:)|[0-9]{1,2}, )(?:.|\n)*", ISBN),
 )
 _CARD_IN_A_ROW = Pattern(
     rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
@@ -132,14 +132,14 @@ KINDS: dict[str, Kind] = {
         (
             Pattern(r"[\w+%](?:[\w.+%'-]*)@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),
             # the near misses that a model writes instead: "ann!@example.org", "ann @example.org"
-            Pattern(r"[^\s@]@+[^\s@]"),
+            Pattern(r"[^\s@(\[{\"']@+[^\s@]"),
             Pattern(r"@[^\s@]+\.[^\W\d_]{2}"),
             # and what a person writes instead: "ann [at] example.org", "ann at example dot org"
             Pattern(rf"\w{_AT}[\w-]+{_DOT}[a-z]{{2}}", flags=_ANY_CASE),
             Pattern(r"\w ?[\[({<] ?at ?[\])}>] ?\w", flags=_ANY_CASE),
             Pattern(rf"\w at [\w-]+ (?:dot|\.) {_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
-        (Pattern(r"[^\s@]@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
+        (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
         signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] ",
     ),
     "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT), (_digits(7),), signs=_DIGIT),

@@ -122,7 +122,7 @@ class Words:
     """A vocabulary of single characters and some longer tokens, exotic ones among them."""
 
     def __init__(self):
-        characters = "0123456789@.:- ,abx٤٣０７\u200bаé"
+        characters = "0123456789@.:- +,abx٤٣０７\u200bаé"
         longer = ["020", "@x", ".org", "4٤", "\u200b4", "a.", "ab@", "７９"]
         self.surfaces = (b"", *(one.encode() for one in [*characters, *longer]), *PARTS[1:])
         self.pad_id = 0
@@ -139,7 +139,7 @@ def test_over_tokens_a_rule_is_what_it_is_over_plain_texts(kind, number):
         assert compiled.delta[0, compiled.token_class[vocabulary.surfaces.index(part)]] == compiled.dead
     for _ in range(200):
         atoms = [surface.decode() for surface in vocabulary.surfaces if surface not in PARTS]
-        atoms += ["+44", "1.2.3.4", "12345", "6789", "@x"]
+        atoms += ["+44 1234", "1.2.3.4", "12345-678", "6789", "@x"]
         text = "".join(draw.choices(atoms, k=draw.randint(1, 12)))
         ids = tokens_of(text, vocabulary, draw)
         expected = rule.accepts(plain(text).text)
