@@ -156,7 +156,7 @@ class LazyJointConstraint(JointConstraint):
         layout = self.layouts[row]
         parts = [self.lazy[k].part(name, self.vocabulary, finished) for k, name in sorted(self.joined[row])]
         # parts that are one and the same automaton (two kinds with one guard) count once
-        rules = list({id(part): part for part in parts if part is not None}.values())
+        rules = list({part.key or id(part): part for part in parts if part is not None}.values())
         plugins = [*self.firm, *([_Rules(rules)] if rules else [])]
         if not plugins:
             return None
