@@ -72,6 +72,7 @@ class Guidance:
         reference: the paper and equation it follows, or "" if it is nobody's.
         cost: "light", "medium" or "heavy" if its author promises that much; the kit measures it.
         expected_failures: checks of `diffusionlm.guidance.testing` it fails, and why.
+        withheld: names of settings that are never shown, such as secrets; their values say so of themselves.
     """
 
     name: ClassVar[str | None] = None
@@ -83,6 +84,7 @@ class Guidance:
     reference: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     expected_failures: ClassVar[Mapping[str, str]] = {}
+    withheld: ClassVar[tuple[str, ...]] = ()
 
     weight: float = field(default=1.0, kw_only=True)
     schedule: str | Callable[[float], float] = field(default="constant", kw_only=True)

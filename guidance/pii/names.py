@@ -171,3 +171,11 @@ class PersonalNames(Guidance):
                     out[row, owner[start : start + len(needle)]] = True
                     start = shown.find(needle, start + 1)
         return out
+
+
+def allowed_expression(texts: Sequence[str]) -> re.Pattern[str] | None:
+    """Finds names that may be named, as whole words and in any case; None if there are none."""
+    if not texts:
+        return None
+    longest = sorted(texts, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)", re.IGNORECASE)
