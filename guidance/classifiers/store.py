@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from importlib import resources
+from importlib.resources import files as _files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = "readers"  # of a checkpoint: one folder for each reader
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_BUNDLED = Path(str(resources.files("diffusionlm"))) / "weights"
+_BUNDLED = Path(str(_files("diffusionlm"))) / "weights"
 _of_the_model: ContextVar[tuple[Path, ...]] = ContextVar("_of_the_model", default=())
 
 

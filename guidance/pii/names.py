@@ -17,7 +17,6 @@ from diffusionlm.guidance.classifiers.soft_text import SoftText, soft_text
 from diffusionlm.guidance.classifiers.store import reader_from
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.highlight import finished_text
-from diffusionlm.guidance.pii.search import allowed_expression
 from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
