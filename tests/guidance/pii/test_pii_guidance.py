@@ -58,8 +58,9 @@ def finished(pipe, plugins, layout, allowed, log_p):
     rows = len(log_p)
     mask = torch.ones(log_p.shape[:2], dtype=torch.bool)
     session = steering.begin([layout] * rows, allowed, mask, torch.zeros(log_p.shape[2], 4), list(range(rows)), 1)
-    session.guide(log_p, torch.zeros(*log_p.shape[:2], 4), 0.0, 0.5, 0, None)
-    ids, _, certificates = session.finish(log_p)
+    guided = session.guide(log_p, NoisyEmbeddings(torch.zeros(*log_p.shape[:2], 4), mask), 0.0, 0.5, 0, None)
+    ids = guided.best()
+    _, certificates = session.report(ids)
     texts = [layout.assemble(row, pipe.tokenizer.vocabulary) for row in ids.tolist()]
     return ids, texts, certificates
 
