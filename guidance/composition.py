@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from diffusionlm.guidance.automata.spelling import spelling
 from diffusionlm.guidance.configuration import plugins_from
 from diffusionlm.guidance.constraint import Constraint, bind_rules
 from diffusionlm.guidance.contract import Guidance
@@ -94,10 +95,12 @@ class Steering:
     """
 
     def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self.total = vocabulary, composition.total
-        self._given = composition.plugins
+        self._given, self.total = composition.plugins, composition.total
         self.plugins: list[Guidance] = []
-        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
+        everything = [plugin for own in composition.plugins for plugin in _with_companions(own)]
+        rules = [plugin for plugin in everything if isinstance(plugin, Constraint)]
+        vocabulary = self.vocabulary = spelling(vocabulary, "".join(rule.required_characters() for rule in rules))
+        for given in everything:
             validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)

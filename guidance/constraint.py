@@ -64,6 +64,11 @@ class Constraint(Guidance):
         """
         return [compile_language(language, vocabulary) for language in self.languages()]
 
+    def required_characters(self) -> str:
+        """Characters that the text may have to hold; all rules of a call can read them, in however many tokens the
+        vocabulary spells them. None unless overridden."""
+        return ""
+
     def bind(self, vocabulary: Vocabulary) -> None:
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)

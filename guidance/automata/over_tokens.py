@@ -13,6 +13,7 @@ from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.language import Language
 from diffusionlm.guidance.automata.over_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automata.shapes import check_range
+from diffusionlm.guidance.automata.spelling import SpellingVocabulary, reading_pieces
 
 MAX_CELLS = 150_000_000
 MAX_CACHED = 64
@@ -93,9 +94,9 @@ def compile_language(
         language: the texts allowed (the user's text, without the leading space of the internal form).
         vocabulary: token surfaces.
         partial_characters: whether a token may end inside a UTF-8 character. True is exact for every text, but adds
-            states
-            for the bytes in between; False sends such tokens to the dead state, so a constrained span never uses a
-            character that the vocabulary cannot write in whole tokens. None: True if all tokens are single bytes.
+            states for the bytes in between; False sends such tokens to the dead state, so a constrained span never
+            uses a character that the vocabulary cannot write in whole tokens, but for those that a
+            `SpellingVocabulary` names. None: True if all tokens are single bytes.
 
     Raises:
         AutomatonTooLarge: more than 150 million transitions (states x classes of tokens).
@@ -124,6 +125,8 @@ def over_tokens(
     reader: ByteAutomaton, vocabulary: TokenSurfaces, name: str, partial_characters: bool
 ) -> TokenAutomaton:
     """An automaton over bytes, over tokens; it also reads known text. See `compile_language`."""
+    if isinstance(vocabulary, SpellingVocabulary):
+        reader = reading_pieces(reader, vocabulary.in_pieces)
     states = len(reader.accepting) if partial_characters else reader.inner
     delta, token_class = token_maps(reader, vocabulary.surfaces, states, name)
     accepting = reader.accepting[:states]
