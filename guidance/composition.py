@@ -16,6 +16,7 @@ from diffusionlm.guidance.constraint import Constraint, bind_rules
 from diffusionlm.guidance.contract import Guidance
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.goals import has_goal
+from diffusionlm.guidance.many_phrases import are_many, check_many
 from diffusionlm.guidance.registry import validate
 from diffusionlm.guidance.session import GuidanceSession
 from diffusionlm.guidance.settings import check_settings, describe
@@ -159,7 +160,10 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
-        if firm:
+        if are_many(firm):
+            for layout, mask in zip(layouts, allowed, strict=True):
+                check_many(firm, layout, mask, self.vocabulary)
+        elif firm:
             for layout, mask in zip(layouts, allowed, strict=True):
                 bound = bind_rules(firm, layout, self.vocabulary, mask)
                 if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell

@@ -77,6 +77,11 @@ class Constraint(Guidance):
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
 
+    def unordered(self) -> Sequence[TokenAutomaton]:
+        """Those of the bound rules that ask for phrases, each to occur somewhere; many of them are handled one after the
+        other and not as one product (`many_phrases`). None unless overridden."""
+        return ()
+
     def energy(self, state: GuidanceState) -> Tensor:
         """-log p(the rule holds) for each sample (B,), in nats."""
         out = state.probs.new_zeros(state.batch_size)
@@ -116,11 +121,12 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
     """Rows that share a canvas, with its layout."""
     groups: dict[Any, list[int]] = {}
     for row, layout in enumerate(layouts):
-        groups.setdefault(_canvas_key(layout), []).append(row)
+        groups.setdefault(canvas_key(layout), []).append(row)
     return [(rows, layouts[rows[0]]) for rows in groups.values()]
 
 
-def _canvas_key(layout: CanvasLayout) -> Any:
+def canvas_key(layout: CanvasLayout) -> Any:
+    """What two canvases share that are one to a rule: known text and positions."""
     return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
 
 
@@ -147,7 +153,7 @@ def bind_to(
     if allowed is None:
         allowed = layout.allowed(text_reader(vocabulary))
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
-    key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
+    key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]

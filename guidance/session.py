@@ -22,7 +22,8 @@ from diffusionlm.guidance.conflicts import Conflicts
 from diffusionlm.guidance.errors import GuidanceError
 from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached, shortfall
 from diffusionlm.guidance.latent import latent_step
-from diffusionlm.guidance.lazy_constraint import joint_constraint, written_ranges
+from diffusionlm.guidance.lazy_constraint import written_ranges
+from diffusionlm.guidance.many_phrases import joint_rules
 from diffusionlm.guidance.particles import ParticleFilter
 from diffusionlm.guidance.settings import strength
 from diffusionlm.guidance.state import GuidanceState, text_reader
@@ -78,7 +79,7 @@ class GuidanceSession:
         }
         self._exact = [(name, p) for name, p in self.named if p.how.name == "constraint"]
         self._joint = (
-            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary) if self._exact else None
+            joint_rules(steering.constraints, self.layouts, allowed, steering.vocabulary, seeds) if self._exact else None
         )
         self._controllers = {name: GoalController(p, rows, device) for name, p in self.named if has_goal(p)}
         self._spent = torch.zeros(rows, device=device)

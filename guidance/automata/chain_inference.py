@@ -79,11 +79,12 @@ class ChainInference:
         out = self.tokens.spread(rows, found).view(log_p.shape)
         return Conditioned(out.to(log_p.dtype), log_z.to(log_p.dtype), divergence)
 
-    def viterbi(self, log_p: Tensor) -> tuple[Tensor, list[list[Ints]]]:
+    def viterbi(self, log_p: Tensor) -> tuple[Tensor, list[list[Ints | None]]]:
         """The best text of each row, and what could stand at each of its positions without leaving its way.
 
         Returns:
-            Token ids (B, L); for each row and position the classes of tokens that lead from the same state to the same.
+            Token ids (B, L); for each row and position the classes of tokens that lead from the same state to the same,
+            None where anything may stand.
 
         Raises:
             UnsatisfiableConstraint: a row has no such text of positive probability.
@@ -100,16 +101,16 @@ class ChainInference:
         self._possible(weight[self.start])
         return self._walk(rows.view(log_p.shape), labels, after)
 
-    def _walk(self, log_p: Tensor, labels: Tensor, after: Tensor) -> tuple[Tensor, list[list[Ints]]]:
+    def _walk(self, log_p: Tensor, labels: Tensor, after: Tensor) -> tuple[Tensor, list[list[Ints | None]]]:
         edges, chain = self.edges, self.chain
         order = np.argsort(edges.source, kind="stable")
         begin = np.searchsorted(edges.source[order], np.arange(self.size + 1))
         weights, behind = labels.numpy(), after.numpy()
         token_class = torch.from_numpy(chain.token_class)
         ids = torch.empty(log_p.shape[:2], dtype=torch.long)
-        ways: list[list[Ints]] = []
+        ways: list[list[Ints | None]] = []
         for row in range(self.batch):
-            state, way = int(edges.start[row]), []
+            state, way = int(edges.start[row]), list[Ints | None]()
             for i in range(self.length):
                 own = order[begin[state] : begin[state + 1]]
                 best = own[np.argmax(weights[i, edges.label[own]] + behind[i, edges.target[own]])]
@@ -117,9 +118,16 @@ class ChainInference:
                 inside = torch.zeros(chain.num_classes + 1, dtype=torch.bool)
                 inside[torch.from_numpy(members)] = True
                 ids[row, i] = log_p[row, i].masked_fill(~inside[token_class], -torch.inf).argmax()
-                same = own[edges.target[own] == edges.target[best]]
-                way.append(np.concatenate([chain.labels[label // self.batch] for label in edges.label[same]]))
-                state = int(edges.target[best])
+                here = state - row * chain.num_states
+                target = int(edges.target[best])
+                same = own[edges.target[own] == target]
+                if here == chain.done or here >= chain.num_open:
+                    way.append(None)
+                else:
+                    if edges.accepting[state] and i + 1 == self.length or target - row * chain.num_states >= chain.num_open:
+                        same = own[(edges.target[own] == target) | (edges.target[own] == row * chain.num_states + chain.done)]
+                    way.append(np.concatenate([chain.labels[label // self.batch] for label in edges.label[same]]))
+                state = target
                 if i in edges.bridges:
                     state = int(edges.bridges[i][state])
             ways.append(way)
