@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class ManyPhrases(JointConstraint):
         vocabulary: Vocabulary,
         seeds: Sequence[int],
     ) -> None:
-        phrases = _needed([automaton for plugin in plugins for automaton in plugin.unordered()])
+        phrases = _needed(tuple(automaton for plugin in plugins for automaton in plugin.unordered()))
         others = [rest for plugin in plugins if (rest := _without_phrases(plugin)) is not None]
         self.names = [name for plugin in others for name in _names(plugin)]
         self.rest = joint_constraint(others, layouts, allowed, vocabulary) if others else None
@@ -266,17 +267,22 @@ def _gumbel(seed: int, phrases: int, length: int) -> Tensor:
     return -(-uniform.log()).log()
 
 
+@lru_cache(maxsize=2)
+def _ids(vocabulary: Vocabulary) -> dict[bytes, int]:
+    return {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
+
+
 def _spelled(automaton: _Named, vocabulary: Vocabulary) -> list[int]:
     """Tokens of the shortest text of a phrase behind a space, the longest first."""
     from diffusionlm.guidance.syntax.words import longest_first
 
     language = automaton.automaton.language
     text = (language.shortest() if language is not None else None) or ""
-    surfaces = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
-    return [token for token in longest_first(b" " + text.strip().encode(), surfaces) if token is not None] or [0]
+    return [token for token in longest_first(b" " + text.strip().encode(), _ids(vocabulary)) if token is not None] or [0]
 
 
-def _needed(phrases: Sequence[TokenAutomaton]) -> list[TokenAutomaton]:
+@lru_cache(maxsize=16)
+def _needed(phrases: tuple[TokenAutomaton, ...]) -> list[TokenAutomaton]:
     """The phrases without those that every text with another of them holds."""
     out: list[TokenAutomaton] = []
     for k, automaton in enumerate(phrases):

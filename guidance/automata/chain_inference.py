@@ -14,9 +14,9 @@ from torch import Tensor
 
 from diffusionlm.guidance.automata.alphabet import Ints
 from diffusionlm.guidance.automata.bound import Conditioned, UnsatisfiableConstraint, named
-from diffusionlm.guidance.automata.circuit import Gather, _label_fans
+from diffusionlm.guidance.automata.circuit import Gather
 from diffusionlm.guidance.automata.orders import ChainEdges, PhraseChain
-from diffusionlm.guidance.automata.token_classes import Forbidden, TokenClasses
+from diffusionlm.guidance.automata.token_classes import Forbidden
 
 
 class ChainInference:
@@ -32,8 +32,8 @@ class ChainInference:
         self.chain, self.orders = chain, [tuple(order) for order in orders]
         self.batch, self.length = len(orders), len(chain.spans)
         self.edges: ChainEdges = chain.in_order(orders)
-        self.fans = _label_fans(chain.labels, chain.num_classes)
-        self.tokens = TokenClasses(chain.token_class, chain.num_classes)
+        self.fans = chain.fans
+        self.tokens = chain.tokens
         self.forbidden = Forbidden.of(allowed, chain.live, self.length)
         edges, self.size = self.edges, self.batch * chain.num_states
         count = len(chain.labels) * self.batch

@@ -27,8 +27,9 @@ from torch import Tensor
 from diffusionlm.guidance.automata.algebra import Budget, distinct_rows, product
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.bound import literals_after, named, read_all
-from diffusionlm.guidance.automata.circuit import _edges
+from diffusionlm.guidance.automata.circuit import Fan, _edges, _label_fans
 from diffusionlm.guidance.automata.over_tokens import TokenAutomaton
+from diffusionlm.guidance.automata.token_classes import TokenClasses
 
 
 @dataclass
@@ -50,6 +51,17 @@ class Stage:
     lost: int
     accepting: Bools
     offset: int
+
+    @cached_property
+    def below(self) -> Bools:
+        """(S, S): whether all that is accepted from one state is accepted from the other."""
+        columns = np.concatenate([np.unique(self.delta, axis=1), *(own[:, None] for own in self.after.values())], axis=1)
+        below = ~(self.accepting[:, None] & ~self.accepting)
+        while True:
+            more = below & below[columns[:, None], columns[None]].all(axis=2)
+            if (more == below).all():
+                return below
+            below = more
 
 
 @dataclass
@@ -89,6 +101,7 @@ class PhraseChain:
     labels: list[Ints] = field(default_factory=list)
     _label_of: dict[bytes, int] = field(default_factory=dict, repr=False)
     _pairs: dict[tuple[int, int], tuple[Ints, Ints, Ints, Ints]] = field(default_factory=dict, repr=False)
+    _fans: tuple[int, list[Fan]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         pad = self.automata[0].pad_id
@@ -173,7 +186,7 @@ class PhraseChain:
             what = Budget(named([self.automata[k].name, self.automata[follower].name]), 100_000)
             together = product(maps, [one.start, two.start], what, [one.lost, two.lost])[1]
             least = np.full(len(one.delta), -1)
-            below = _inclusion(two)
+            below = two.below
             for state in np.unique(together[:, 0]):
                 possible = np.unique(together[together[:, 0] == state, 1])
                 lowest = possible[below[np.ix_(possible, possible)].all(axis=1)]
@@ -259,6 +272,18 @@ class PhraseChain:
                 return -1 if state == self.stages[k].lost else state + self.stages[k].offset
         return self.done
 
+    @cached_property
+    def tokens(self) -> TokenClasses:
+        """Sums from tokens into classes and back."""
+        return TokenClasses(self.token_class, self.num_classes)
+
+    @property
+    def fans(self) -> list[Fan]:
+        """From labels down to classes; made anew where an order brought new labels."""
+        if self._fans is None or self._fans[0] != len(self.labels):
+            self._fans = len(self.labels), _label_fans(self.labels, self.num_classes)
+        return self._fans[1]
+
     @property
     def live(self) -> Tensor:
         """(V,) bool: tokens that can be accepted somewhere."""
@@ -281,18 +306,3 @@ def _absorbing(automaton: TokenAutomaton) -> Bools:
     """States that only lead to themselves or to the dead state."""
     same = automaton.delta == np.arange(automaton.num_states)[:, None]
     return (same | (automaton.delta == automaton.dead)).all(axis=1) & (np.arange(automaton.num_states) != automaton.dead)
-
-
-def _inclusion(stage: Stage) -> Bools:
-    """(S, S): whether all that is accepted from one state is accepted from the other."""
-    columns = np.unique(stage.delta, axis=1)
-    below = ~(stage.accepting[:, None] & ~stage.accepting)
-    while True:
-        more = below.copy()
-        for column in columns.T:
-            more &= below[np.ix_(column, column)]
-        for after in stage.after.values():
-            more &= below[np.ix_(after, after)]
-        if (more == below).all():
-            return below
-        below = more
