@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton, compile_language
 from diffusionlm.guidance.automata.inflection import forms_of
 from diffusionlm.guidance.automata.language import quoted
-from diffusionlm.guidance.constraint import Constraint
+from diffusionlm.guidance.constraint import Constraint, bind_to, by_canvas
+from diffusionlm.guidance.many_phrases import MOST_TOGETHER
 from diffusionlm.guidance.registry import register
 from diffusionlm.text import Vocabulary
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.state import GuidanceState
 
 
 class NoPhrases(TypeError, ValueError):
@@ -79,6 +86,18 @@ class Phrases(Constraint):
     def unordered(self) -> Sequence[TokenAutomaton]:
         """Those of the phrases to include."""
         return self.compiled[: len(dict.fromkeys(self.include))]
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log p(the rules hold) for each sample (B,), in nats; where phrases are many, as if they were independent."""
+        if len(self.unordered()) <= MOST_TOGETHER:
+            return super().energy(state)
+        out = state.probs.new_zeros(state.batch_size)
+        for rows, layout in by_canvas(state.layouts):
+            index = torch.tensor(rows, device=state.device)
+            for rule in self.compiled:
+                found = bind_to([rule], layout, state.vocabulary, None).log_partition(state.log_probs[index, : layout.length])
+                out = out.index_add(0, index, -found.to(out.dtype))
+        return out
 
     def required_characters(self) -> str:
         """Those of the phrases to include, and of the choice."""
