@@ -25,7 +25,25 @@ from diffusionlm.guidance.pii.automaton import kind_absence
 from diffusionlm.guidance.pii.patterns import KINDS
 from diffusionlm.text import Vocabulary
 
-WORDS = "the The mill Mill is a cheap pub food near river family kids coffee £ 't ’".split()
+WORDS = [
+    "the",
+    "The",
+    "mill",
+    "Mill",
+    "is",
+    "a",
+    "cheap",
+    "pub",
+    "food",
+    "near",
+    "river",
+    "family",
+    "kids",
+    "coffee",
+    "£",
+    "'t",
+    "’",
+]
 
 
 def make_vocabulary(size: int, rng: random.Random) -> Vocabulary:

@@ -67,7 +67,9 @@ def check_many(plugins: Sequence[Constraint], layout: CanvasLayout, allowed: Ten
     """
     phrases = [automaton for plugin in plugins for automaton in plugin.unordered()]
     mine = {id(automaton) for automaton in phrases}
-    others = [rule for plugin in plugins for rule in plugin.compiled if id(rule) not in mine and rule.language is not None]
+    others = [
+        rule for plugin in plugins for rule in plugin.compiled if id(rule) not in mine and rule.language is not None
+    ]
     for phrase in phrases:
         for rule in others:
             if (phrase.language & rule.language).is_empty():  # type: ignore[operator]
@@ -278,7 +280,9 @@ def _spelled(automaton: _Named, vocabulary: Vocabulary) -> list[int]:
 
     language = automaton.automaton.language
     text = (language.shortest() if language is not None else None) or ""
-    return [token for token in longest_first(b" " + text.strip().encode(), _ids(vocabulary)) if token is not None] or [0]
+    return [token for token in longest_first(b" " + text.strip().encode(), _ids(vocabulary)) if token is not None] or [
+        0
+    ]
 
 
 @lru_cache(maxsize=16)

@@ -95,7 +95,9 @@ class Phrases(Constraint):
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
             for rule in self.compiled:
-                found = bind_to([rule], layout, state.vocabulary, None).log_partition(state.log_probs[index, : layout.length])
+                found = bind_to([rule], layout, state.vocabulary, None).log_partition(
+                    state.log_probs[index, : layout.length]
+                )
                 out = out.index_add(0, index, -found.to(out.dtype))
         return out
 
@@ -122,7 +124,9 @@ class Phrases(Constraint):
         return rules
 
     def _forms(self, phrases: Sequence[str]) -> list[str]:
-        return list(dict.fromkeys(form for phrase in phrases for form in (forms_of(phrase) if self.forms else [phrase])))
+        return list(
+            dict.fromkeys(form for phrase in phrases for form in (forms_of(phrase) if self.forms else [phrase]))
+        )
 
     def _named(self, phrase: str) -> str:
         return f"contains {quoted(phrase)}" + (" in some form" if self.forms else "")
@@ -145,12 +149,20 @@ class Phrases(Constraint):
 def _phrases(name: str, given: Any) -> list[str]:
     phrases = [given] if isinstance(given, str) else given
     if isinstance(phrases, bytes) or not hasattr(phrases, "__iter__"):
-        hint = f"{name}=[{str(given)!r}]" if isinstance(given, int | float) and not isinstance(given, bool) else f"{name}=['The Mill']"
+        hint = (
+            f"{name}=[{str(given)!r}]"
+            if isinstance(given, int | float) and not isinstance(given, bool)
+            else f"{name}=['The Mill']"
+        )
         raise NoPhrases(f"{name} must be a phrase or a list of phrases, got {given!r}; write it as text, as in {hint}.")
     phrases = list(phrases)
     for phrase in phrases:
         if not isinstance(phrase, str):
-            raise NoPhrases(f"{name} must hold texts, got {phrase!r} among them; write it as text, as in {str(phrase)!r}.")
+            raise NoPhrases(
+                f"{name} must hold texts, got {phrase!r} among them; write it as text, as in {str(phrase)!r}."
+            )
         if not phrase:
-            raise ValueError(f"{name} holds an empty phrase, which every text holds; a phrase has at least one character.")
+            raise ValueError(
+                f"{name} holds an empty phrase, which every text holds; a phrase has at least one character."
+            )
     return phrases

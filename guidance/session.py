@@ -79,7 +79,9 @@ class GuidanceSession:
         }
         self._exact = [(name, p) for name, p in self.named if p.how.name == "constraint"]
         self._joint = (
-            joint_rules(steering.constraints, self.layouts, allowed, steering.vocabulary, seeds) if self._exact else None
+            joint_rules(steering.constraints, self.layouts, allowed, steering.vocabulary, seeds)
+            if self._exact
+            else None
         )
         self._controllers = {name: GoalController(p, rows, device) for name, p in self.named if has_goal(p)}
         self._spent = torch.zeros(rows, device=device)

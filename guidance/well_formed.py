@@ -46,7 +46,9 @@ KINDS = {
 
 _START = "letter>first digit>digit apostrophe>quoted opening>quoted quote>quoted sign>signed"
 _CLOSE = "space>space newline>line"
-_TAIL = f"{_CLOSE} comma>comma colon>comma semicolon>comma stop>stop cry>cry closing>closed quote>closed apostrophe>closed"
+_TAIL = (
+    f"{_CLOSE} comma>comma colon>comma semicolon>comma stop>stop cry>cry closing>closed quote>closed apostrophe>closed"
+)
 RULES = {  # state: what generated characters lead to; anything else is forbidden
     "begin": _START,
     "space": _START,

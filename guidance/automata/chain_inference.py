@@ -54,9 +54,7 @@ class ChainInference:
         self.ending = torch.from_numpy(np.where(edges.accepting, 0.0, -np.inf))
         self.start = torch.from_numpy(edges.start)
         self.bridges = {i: torch.from_numpy(np.where(own >= 0, own, self.size)) for i, own in edges.bridges.items()}
-        self.enters = {
-            i: Gather(np.nonzero(own >= 0)[0], own[own >= 0], self.size) for i, own in edges.bridges.items()
-        }
+        self.enters = {i: Gather(np.nonzero(own >= 0)[0], own[own >= 0], self.size) for i, own in edges.bridges.items()}
 
     def posterior(self, log_p: Tensor) -> Conditioned:
         """Marginals (B, L, V), log Z (B,) and KL at each position (B, L) under the condition that all phrases occur in the
@@ -125,8 +123,12 @@ class ChainInference:
                 if here == chain.done or here >= chain.num_open:
                     way.append(None)
                 else:
-                    if edges.accepting[state] and i + 1 == self.length or target - row * chain.num_states >= chain.num_open:
-                        same = own[(edges.target[own] == target) | (edges.target[own] == row * chain.num_states + chain.done)]
+                    if (
+                        edges.accepting[state] and i + 1 == self.length
+                    ) or target - row * chain.num_states >= chain.num_open:
+                        same = own[
+                            (edges.target[own] == target) | (edges.target[own] == row * chain.num_states + chain.done)
+                        ]
                     way.append(np.concatenate([chain.labels[label // self.batch] for label in edges.label[same]]))
                 state = target
                 if i in edges.bridges:

@@ -21,7 +21,9 @@ GROUPS = (
     "\u2014\u2015\ufe58",  # em dashes
     " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",  # spaces
 )
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\ufeff\ufe0e\ufe0f"
+INVISIBLE = (
+    "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\ufeff\ufe0e\ufe0f"
+)
 _MARKS_LIE_IN = (*range(0x20000), *range(0xE0100, 0xE01F0))
 _GROUP_OF = {character: group for group in GROUPS for character in group}
 

@@ -15,6 +15,7 @@ labels (sets of classes), E edges.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -55,7 +56,9 @@ class Stage:
     @cached_property
     def below(self) -> Bools:
         """(S, S): whether all that is accepted from one state is accepted from the other."""
-        columns = np.concatenate([np.unique(self.delta, axis=1), *(own[:, None] for own in self.after.values())], axis=1)
+        columns = np.concatenate(
+            [np.unique(self.delta, axis=1), *(own[:, None] for own in self.after.values())], axis=1
+        )
         below = ~(self.accepting[:, None] & ~self.accepting)
         while True:
             more = below & below[columns[:, None], columns[None]].all(axis=2)
@@ -115,7 +118,9 @@ class PhraseChain:
         # Classes that one phrase alone tells apart stand side by side, so that labels share blocks of them.
         order = np.lexsort(signature[first[keep]].T)
         rank = np.argsort(order)
-        self.token_class = np.where(keep, rank[np.maximum(np.cumsum(keep) - 1, 0)] if keep.any() else -1, -1)[token_class]
+        self.token_class = np.where(keep, rank[np.maximum(np.cumsum(keep) - 1, 0)] if keep.any() else -1, -1)[
+            token_class
+        ]
         self.own = signature[first[keep]][order]
         self.pad_class = int(keep.sum()) if self.usable[pad] else -1
         self.num_classes = int(keep.sum()) + (self.pad_class >= 0)
@@ -182,7 +187,10 @@ class PhraseChain:
         if (k, follower) not in self._pairs:
             one, two = self.stages[k], self.stages[follower]
             own = np.unique(self.own[:, [k, follower]], axis=0, return_index=True)[1]
-            maps = [np.concatenate([s.delta[:, own], *(s.after[i][:, None] for i in self.borders)], axis=1) for s in (one, two)]
+            maps = [
+                np.concatenate([s.delta[:, own], *(s.after[i][:, None] for i in self.borders)], axis=1)
+                for s in (one, two)
+            ]
             what = Budget(named([self.automata[k].name, self.automata[follower].name]), 100_000)
             together = product(maps, [one.start, two.start], what, [one.lost, two.lost])[1]
             least = np.full(len(one.delta), -1)
@@ -216,7 +224,7 @@ class PhraseChain:
         accepting = np.zeros((batch, size), dtype=bool)
         bridges = {i: np.full((batch, size), -1) for i in self.borders}
         for row, order in enumerate(orders):
-            parts = [self.within, *(self._pair(a, b)[:3] for a, b in zip(order, order[1:], strict=False))]
+            parts = [self.within, *(self._pair(a, b)[:3] for a, b in itertools.pairwise(order))]
             parts.append(self._last(order[-1]))
             after = {i: self._read(order, i) for i in self.places}
             ends = np.zeros(self.num_open, dtype=bool)
@@ -305,4 +313,6 @@ def _reachable(maps: Sequence[Ints], start: int) -> Bools:
 def _absorbing(automaton: TokenAutomaton) -> Bools:
     """States that only lead to themselves or to the dead state."""
     same = automaton.delta == np.arange(automaton.num_states)[:, None]
-    return (same | (automaton.delta == automaton.dead)).all(axis=1) & (np.arange(automaton.num_states) != automaton.dead)
+    return (same | (automaton.delta == automaton.dead)).all(axis=1) & (
+        np.arange(automaton.num_states) != automaton.dead
+    )

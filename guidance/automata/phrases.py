@@ -103,7 +103,9 @@ def _letter(letter: str, flags: int, alike: bool) -> CharSet:
     return tuple(sorted({piece for variant in variants for piece in same_letter(variant, flags)}))
 
 
-def _trie(phrases: Sequence[str], symbols: dict[str, list[int]], budget: Budget) -> tuple[list[dict[int, int]], list[int]]:
+def _trie(
+    phrases: Sequence[str], symbols: dict[str, list[int]], budget: Budget
+) -> tuple[list[dict[int, int]], list[int]]:
     """The children of each node by class (several classes of a letter lead to one child), and where each phrase ends."""
     children: list[dict[int, int]] = [{}]
     ends = []
@@ -142,7 +144,9 @@ def _link(
         delta[node, unseen] = node
         for symbol, child in children[node].items():
             if child not in failure:
-                failure[child] = int(delta[node, symbol])  # where the longest proper suffix leads; the child is not set yet
+                failure[child] = int(
+                    delta[node, symbol]
+                )  # where the longest proper suffix leads; the child is not set yet
                 queue.append(child)
             delta[node, symbol] = child
         if not node and word is not None:

@@ -36,7 +36,9 @@ class TokenClasses:
         by_size = np.argsort(-sizes, kind="stable")
         large = [int(c) for c in by_size[:MOST_LARGE] if sizes[c] >= LARGE]
         self.dominant = large[0] if large and sizes[large[0]] >= DOMINANT * len(token_class) else None
-        aside = np.nonzero(token_class != self.dominant)[0] if self.dominant is not None else np.arange(len(token_class))
+        aside = (
+            np.nonzero(token_class != self.dominant)[0] if self.dominant is not None else np.arange(len(token_class))
+        )
         self.aside = torch.from_numpy(aside)
         self.large = {c: torch.from_numpy(np.nonzero(token_class == c)[0]) for c in large if c != self.dominant}
         small = np.nonzero((token_class >= 0) & ~np.isin(token_class, large))[0]

@@ -68,7 +68,9 @@ def test_the_best_order_has_the_best_text_and_every_order_only_texts_with_all_ph
         assert tuple(ids[0].tolist()) in accepted
         found.append(log_p[0, torch.arange(len(canvas.spans)), ids[0]].sum().item())
         assert conditioned.log_partition.item() <= scores.logsumexp(0).item() + 1e-9
-        torch.testing.assert_close(conditioned.marginals.exp().sum(-1), torch.ones(1, len(canvas.spans), dtype=torch.float64))
+        torch.testing.assert_close(
+            conditioned.marginals.exp().sum(-1), torch.ones(1, len(canvas.spans), dtype=torch.float64)
+        )
     assert max(found) == pytest.approx(scores.max().item())
 
 
@@ -105,7 +107,7 @@ def test_whatever_stays_on_the_way_of_the_best_text_holds_all_phrases():
             [t for t in range(len(VOCABULARY)) if own is None or canvas.chain.token_class[t] in own] for own in way
         ]
         for ids in itertools.product(*options):
-            if not any(a == 0 and b for a, b in zip(ids, ids[1:], strict=False)):
+            if not any(a == 0 and b for a, b in itertools.pairwise(ids)):
                 assert ids in accepted
 
 
