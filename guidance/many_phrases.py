@@ -103,6 +103,7 @@ class ManyPhrases(JointConstraint):
         others = [rest for plugin in plugins if (rest := _without_phrases(plugin)) is not None]
         self.names = [name for plugin in others for name in _names(plugin)]
         self.rest = joint_constraint(others, layouts, allowed, vocabulary) if others else None
+        self.plugins, self.vocabulary = list(plugins), vocabulary
         self.layouts, self.allowed = list(layouts), allowed
         self.chains: dict[Any, PhraseChain | None] = {}
         for rows, layout in by_canvas(layouts):
@@ -193,11 +194,8 @@ class ManyPhrases(JointConstraint):
 
     def _row(self, n: int) -> ManyPhrases:
         """The same for one row."""
-        one = copy.copy(self)
-        one.rest = copy.copy(self.rest)
-        assert one.rest is not None
-        one._kept = {}
-        one.select(torch.tensor([n]))
+        one = ManyPhrases(self.plugins, [self.layouts[n]], self.allowed[n : n + 1], self.vocabulary, [0])
+        one.noise = self.noise[n : n + 1]
         return one
 
     def _inference(self, chain: PhraseChain, layout: CanvasLayout, rows: Tensor, log_probs: Tensor) -> ChainInference:
