@@ -26,6 +26,7 @@ from torch import Tensor
 from diffusionlm.guidance.automata import Conditioned, TokenAutomaton, UnsatisfiableConstraint
 from diffusionlm.guidance.automata.bound import named
 from diffusionlm.guidance.automata.chain_inference import ChainInference
+from diffusionlm.guidance.automata.look_alikes import word_characters
 from diffusionlm.guidance.automata.orders import PhraseChain
 from diffusionlm.guidance.constraint import Constraint, JointConstraint, by_canvas, canvas_key
 from diffusionlm.guidance.lazy_constraint import joint_constraint
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 MOST_TOGETHER = 4
-TRIES = 12  # orders tried for one text before the rules are said to be impossible together
+TRIES = 12  # arrangements tried for one text before the rules are said to be impossible together
 LEAST = -30.0  # nats; a token less likely than this counts as this where places are compared
 MAX_CACHED = 32
 _chains: OrderedDict[Any, PhraseChain] = OrderedDict()
@@ -164,33 +165,54 @@ class ManyPhrases(JointConstraint):
             return self.rest.best(bounds)
         except UnsatisfiableConstraint:
             if len(log_probs) == 1:
-                return self._other_orders(log_probs, kept)
+                return self._other_places(log_probs, kept)
             singles = [self._row(n).best(log_probs[n : n + 1]) for n in range(len(log_probs))]
             return torch.cat(singles)
 
-    def _other_orders(self, log_probs: Tensor, kept: Tensor) -> Tensor:
+    def _other_places(self, log_probs: Tensor, kept: Tensor) -> Tensor:
+        """The best text (1, L) around phrases planted at some places, token by token; everything beside them is free."""
         layout = self.layouts[0]
         chain = self.chains[canvas_key(layout)]
         assert chain is not None
         assert self.rest is not None
-        generator = np.random.default_rng(0)
+        spelled = [self._tokens[_Named(automaton).key_name] for automaton in chain.automata]
+        random = np.random.default_rng(0)
         for attempt in range(TRIES):
-            order = tuple(generator.permutation(len(chain.automata)).tolist())
-            inference = ChainInference(chain, [order], self.allowed[0, : layout.length].cpu())
+            if attempt == 0:
+                places = self._places(chain, kept[:, : layout.length].cpu(), self.noise)[0]
+            else:  # packed at the front first, then with gaps between
+                slack = layout.length - sum(map(len, spelled))
+                gaps = np.sort(random.integers(0, max(0, slack) + 1, len(spelled))) * (attempt > 2)
+                places, begin = [0] * len(spelled), 0
+                for gap, k in zip(gaps.tolist(), random.permutation(len(spelled)).tolist(), strict=True):
+                    places[k] = begin + gap
+                    begin += len(spelled[k])
             bounds = log_probs.clone()
+            for own, place in zip(spelled, places, strict=True):
+                self._plant(bounds[0, : layout.length], own, int(place))
             try:
-                given = kept if attempt % 2 else log_probs
-                _, ways = inference.viterbi(given[:, : layout.length].cpu())
-                _fix(bounds[0, : layout.length], chain, ways[0])
-                return self.rest.best(bounds)
+                ids = self.rest.best(bounds)
             except UnsatisfiableConstraint:
                 continue
+            if chain.hold(ids[0, : layout.length].tolist()):
+                return ids
         names = [automaton.name for automaton in chain.automata]
         raise UnsatisfiableConstraint(
             f"No text on this canvas of {layout.length} positions was found that obeys {named(names)} together with "
-            f"{named(self.names)} ({TRIES} orders were tried). Give it more room (max_span_length, a larger length), or "
+            f"{named(self.names)} ({TRIES} arrangements were tried). Give it more room (max_span_length, a larger length), or "
             "ask for fewer phrases."
         )
+
+    def _plant(self, log_p: Tensor, tokens: Sequence[int], place: int) -> None:
+        """Forbid in place, (L, V), all but some tokens from a place on, and that a word goes on behind them."""
+        for i, token in enumerate(tokens, start=place):
+            if i < len(log_p):
+                value = log_p[i, token].clone()
+                log_p[i] = -torch.inf
+                log_p[i, token] = value
+        behind = place + len(tokens)
+        if behind < len(log_p):
+            log_p[behind].masked_fill_(_goes_on(self.vocabulary).to(log_p.device), -torch.inf)
 
     def _row(self, n: int) -> ManyPhrases:
         """The same for one row."""
@@ -209,6 +231,11 @@ class ManyPhrases(JointConstraint):
 
     def _orders(self, chain: PhraseChain, log_p: Tensor, noise: Tensor) -> list[tuple[int, ...]]:
         """An order of the phrases for each row, from log_p (B, L, V) and Gumbel noise (B, n, L)."""
+        places = self._places(chain, log_p, noise)
+        return [tuple(int(k) for k in np.argsort(place, kind="stable")) for place in places]
+
+    def _places(self, chain: PhraseChain, log_p: Tensor, noise: Tensor) -> list[Any]:
+        """Where the phrases would begin in each row."""
         batch, length, _ = log_p.shape
         scores = np.full((batch, len(chain.automata), length), len(chain.automata) * 50 * LEAST)
         sizes = []
@@ -233,8 +260,8 @@ class _Named:
         self.key_name = automaton.name if language is None else language.key
 
 
-def _placed(scores: Any, sizes: Sequence[int]) -> tuple[int, ...]:
-    """The order of phrases by the places that suit them best without overlap, from scores (n, L)."""
+def _placed(scores: Any, sizes: Sequence[int]) -> Any:
+    """The places (n,) that suit phrases best without overlap, from scores (n, L); between two where there is no room."""
     free = scores.copy()
     place = np.full(len(sizes), -1.0)
     for _ in sizes:
@@ -247,7 +274,7 @@ def _placed(scores: Any, sizes: Sequence[int]) -> tuple[int, ...]:
             free[other, max(0, i - size + 1) : i + sizes[k]] = -np.inf
     left = place < 0
     place[left] = scores[left].argmax(1) + 0.5
-    return tuple(int(k) for k in np.argsort(place, kind="stable"))
+    return place
 
 
 def _fix(log_p: Tensor, chain: PhraseChain, way: Sequence[Any]) -> None:
@@ -270,6 +297,16 @@ def _gumbel(seed: int, phrases: int, length: int) -> Tensor:
 @lru_cache(maxsize=2)
 def _ids(vocabulary: Vocabulary) -> dict[bytes, int]:
     return {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
+
+
+@lru_cache(maxsize=2)
+def _goes_on(vocabulary: Vocabulary) -> Tensor:
+    """(V,) bool: tokens that go on with a word."""
+    first = np.array(
+        [ord(text[0]) if surface else 32 for text, surface in zip(vocabulary.strings, vocabulary.surfaces, strict=True)]
+    )
+    edges = np.array(word_characters()).reshape(-1)
+    return torch.from_numpy(np.searchsorted(edges, first, side="right") % 2 == 1)
 
 
 def _spelled(automaton: _Named, vocabulary: Vocabulary) -> list[int]:

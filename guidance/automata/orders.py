@@ -292,6 +292,19 @@ class PhraseChain:
             self._fans = len(self.labels), _label_fans(self.labels, self.num_classes)
         return self._fans[1]
 
+    def hold(self, ids: Sequence[int]) -> bool:
+        """Whether a canvas of token ids (L,) holds all phrases; read by the automaton of each."""
+        for automaton in self.automata:
+            state = int(read_all(automaton, list(self.literals[: self.spans[0] + 1]))[automaton.start])
+            for i, token in enumerate(ids):
+                if token != automaton.pad_id:
+                    state = int(automaton.delta[state, automaton.token_class[token]])
+                if known := literals_after(self.spans, self.literals, i):
+                    state = int(read_all(automaton, known)[state])
+            if not automaton.accepting[state]:
+                return False
+        return True
+
     @property
     def live(self) -> Tensor:
         """(V,) bool: tokens that can be accepted somewhere."""

@@ -50,7 +50,9 @@ def contains_any(
     letters = {letter: _letter(letter, flags, alike) for letter in sorted(set("".join(phrases)))}
     silent = "".join(set(INVISIBLE) - {chr(a) for own in letters.values() for a, _ in own}) if alike else ""
     sets = list(dict.fromkeys(letters.values()))
-    cuts, classes, member = partition([*sets, word_characters(), ranges(silent)])
+    # What a reader does not see ends no word either: it is passed over, or else counts as part of one.
+    borders = word_characters() if alike else tuple(sorted({*word_characters(), *ranges(INVISIBLE)}))
+    cuts, classes, member = partition([*sets, borders, ranges(silent)])
     word, unseen = member[-2], member[-1]
     symbols = {letter: np.nonzero(member[sets.index(own)])[0].tolist() for letter, own in letters.items()}
     budget = Budget(f"The set of {len(phrases):,} phrases", max_states, 120.0)

@@ -21,7 +21,20 @@ GOOD = [
     "A man--or a cat.",
     "",
 ]
-BAD = [" The pub", "The pub ", "The  pub", "a,,b", "cheap,food", "a - b", "The pub ,", ",", "pub.,", "friendly- ", "a;; b", "x!!!!"]
+BAD = [
+    " The pub",
+    "The pub ",
+    "The  pub",
+    "a,,b",
+    "cheap,food",
+    "a - b",
+    "The pub ,",
+    ",",
+    "pub.,",
+    "friendly- ",
+    "a;; b",
+    "x!!!!",
+]
 
 
 @pytest.mark.parametrize("text", GOOD)

@@ -197,7 +197,9 @@ def test_maps_of_tokens_are_the_maps_of_their_bytes() -> None:
         delta, token_class = over_tokens.token_maps(reader, WORDS.surfaces, reader.inner, language.name)
         for token, surface in enumerate(WORDS.surfaces):
             moved = reader.read(surface)[: reader.inner]
-            wanted = np.where(moved < reader.inner, moved, reader.dead) if surface else np.full(reader.inner, reader.dead)
+            wanted = (
+                np.where(moved < reader.inner, moved, reader.dead) if surface else np.full(reader.inner, reader.dead)
+            )
             assert np.array_equal(delta[:, token_class[token]], wanted)
         assert len(np.unique(delta, axis=1).T) == delta.shape[1]
 

@@ -112,7 +112,7 @@ def test_whatever_stays_on_the_way_of_the_best_text_holds_all_phrases():
 
 
 def test_states_grow_with_the_phrases_and_not_with_their_sets():
-    words = [f"w{n}" for n in range(20)]
+    words = [f"w{n:02}" for n in range(20)]
     vocabulary = Vocabulary((b"", *(f" {word}".encode() for word in words), b"."), 0, frozenset({0}))
     compiled = [automata.compile_language(automata.contains_any([w], whole_words=True), vocabulary) for w in words]
     chain = PhraseChain(compiled, ["", ""], np.zeros(30, dtype=int), np.ones(len(vocabulary), dtype=bool))
@@ -121,4 +121,4 @@ def test_states_grow_with_the_phrases_and_not_with_their_sets():
     inference = ChainInference(chain, [order], torch.ones(30, len(vocabulary), dtype=torch.bool))
     ids, _ = inference.viterbi(torch.zeros(1, 30, len(vocabulary)).log_softmax(-1))
     text = vocabulary.decode(ids[0].tolist())
-    assert [text.index(f" w{n}") for n in order] == sorted(text.index(f" w{n}") for n in order)
+    assert [text.index(f" w{n:02}") for n in order] == sorted(text.index(f" w{n:02}") for n in order)
