@@ -35,6 +35,12 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.surfaces)
 
+    @property
+    def of_the_model(self) -> str:
+        """Fingerprint of the vocabulary that the model has, by which classifiers and tables are found; a vocabulary that is made
+        ready for rules keeps it."""
+        return self.fingerprint
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all surfaces and special ids; equal for equal vocabularies, a key for caches."""

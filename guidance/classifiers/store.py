@@ -59,7 +59,7 @@ def find_reader(name: str, vocabulary: Vocabulary) -> Path:
             own = json.loads((folder / CONFIG).read_text()).get("vocabulary_fingerprint")
         except (OSError, ValueError):
             continue  # a draft, or no reader at all; what is asked for by path is read strictly
-        (fitting if own == vocabulary.fingerprint else others).append(folder)
+        (fitting if own == vocabulary.of_the_model else others).append(folder)
     for folder in fitting:
         if folder.name == name:
             return folder

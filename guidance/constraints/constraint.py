@@ -63,6 +63,11 @@ class Constraint(Guidance):
         """
         return [compile_language(language, vocabulary) for language in self.languages()]
 
+    def required_characters(self) -> str:
+        """Characters that the text may have to hold; all rules of a call can read them, in however many tokens the
+        vocabulary spells them. None unless overridden."""
+        return ""
+
     def bind(self, vocabulary: Vocabulary) -> None:
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)
@@ -70,6 +75,11 @@ class Constraint(Guidance):
     def weighed_words(self) -> WordChain | None:
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
+
+    def unordered(self) -> Sequence[TokenAutomaton]:
+        """Those of the bound rules that ask for phrases, each to occur somewhere; many of them are handled one after the
+        other and not as one product (`many_phrases`). None unless overridden."""
+        return ()
 
     def energy(self, state: GuidanceState) -> Tensor:
         """-log p(the rule holds) for each sample (B,), in nats."""
@@ -110,11 +120,12 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
     """Rows that share a canvas, with its layout."""
     groups: dict[Any, list[int]] = {}
     for row, layout in enumerate(layouts):
-        groups.setdefault(_canvas_key(layout), []).append(row)
+        groups.setdefault(canvas_key(layout), []).append(row)
     return [(rows, layouts[rows[0]]) for rows in groups.values()]
 
 
-def _canvas_key(layout: CanvasLayout) -> Any:
+def canvas_key(layout: CanvasLayout) -> Any:
+    """What two canvases share that are one to a rule: known text and positions."""
     return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
 
 
@@ -141,7 +152,7 @@ def bind_to(
     if allowed is None:
         allowed = layout.allowed(vocabulary)
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
-    key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
+    key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.automata.spelling import spelling
 from diffusionlm.guidance.classifiers.store import resources as of_the_model
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
+from diffusionlm.guidance.constraints.many_phrases import are_many, check_many
 from diffusionlm.guidance.engine.session import GuidanceSession
 from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.goals import has_goal
@@ -111,10 +113,12 @@ class Steering:
     """
 
     def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
-        self.vocabulary, self.total = vocabulary, composition.total
-        self._given = composition.plugins
+        self._given, self.total = composition.plugins, composition.total
         self.plugins: list[Guidance] = []
-        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
+        everything = [plugin for own in composition.plugins for plugin in _with_companions(own)]
+        rules = [plugin for plugin in everything if isinstance(plugin, Constraint)]
+        vocabulary = self.vocabulary = spelling(vocabulary, "".join(rule.required_characters() for rule in rules))
+        for given in everything:
             validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)
@@ -174,7 +178,10 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
-        if firm:
+        if are_many(firm):
+            for layout, mask in zip(layouts, allowed, strict=True):
+                check_many(firm, layout, mask, self.vocabulary)
+        elif firm:
             for layout, mask in zip(layouts, allowed, strict=True):
                 bound = bind_rules(firm, layout, self.vocabulary, mask)
                 if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from diffusionlm.diffusion import NoisyText
 from diffusionlm.errors import GuidanceError
-from diffusionlm.guidance.constraints.lazy import joint_constraint, written_ranges
+from diffusionlm.guidance.constraints.lazy import written_ranges
+from diffusionlm.guidance.constraints.many_phrases import joint_rules
 from diffusionlm.guidance.engine.calls import check_numbers, energy_of
 from diffusionlm.guidance.engine.step import Ask, Guided, Step
 from diffusionlm.guidance.engine.trace import BatchTrace, GoalReport, Trace
@@ -64,7 +65,7 @@ class GuidanceSession:
         kinds = sorted({type(p.how) for _, p in self.named}, key=lambda kind: (kind.order, kind.name))
         self._by_strategy = {kind: [(name, p) for name, p in self.named if type(p.how) is kind] for kind in kinds}
         self.joint = (
-            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary, process != "gaussian")
+            joint_rules(steering.constraints, self.layouts, allowed, steering.vocabulary, seeds, process != "gaussian")
             if steering.constraints
             else None
         )
