@@ -37,8 +37,8 @@ class Vocabulary:
 
     @property
     def of_the_model(self) -> str:
-        """Fingerprint of the vocabulary that the model has, by which classifiers and tables are found; a vocabulary that is made
-        ready for rules keeps it."""
+        """Fingerprint of the model's own vocabulary, by which classifiers and tables are found; kept by one made ready for
+        rules."""
         return self.fingerprint
 
     @cached_property

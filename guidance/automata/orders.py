@@ -263,7 +263,7 @@ class PhraseChain:
             target = stage.after[place].astype(np.int64)
             own = np.where(target == stage.lost, -1, target + stage.offset)
             for state in np.nonzero(target == stage.found)[0]:
-                own[state] = self._go_on(order[place_of[k] + 1 :], partial(self._moved_to, k, state, place))
+                own[state] = self._go_on(order[place_of[k] + 1 :], partial(self._moved_to, k, int(state), place))
             out[stage.offset : stage.offset + len(own)] = own
         return out
 

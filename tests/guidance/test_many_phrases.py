@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from diffusionlm.diffusion import NoisyEmbeddings
 from diffusionlm.guidance import Length, Phrases, Regex, UnsatisfiableConstraint, compose
 from diffusionlm.guidance.constraints.many_phrases import ManyPhrases
 from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
@@ -23,18 +24,15 @@ def texts_of(rules, layout, sharpness, seeds):
     log_p = (sharpness * noise).masked_fill(~allowed, -torch.inf).log_softmax(-1)
     mask = torch.ones(rows, layout.length, dtype=torch.bool)
     session = steering.begin([layout] * rows, allowed, mask, model.embeddings, seeds, 1)
-    assert isinstance(session._joint, ManyPhrases)
-    guided = session.guide(log_p, torch.zeros(rows, layout.length, model.dim), 0.0, 0.5, 0, None)
+    assert isinstance(session.joint, ManyPhrases)
+    guided = session.guide(log_p, NoisyEmbeddings(torch.zeros(rows, layout.length, model.dim), mask), 0.0, 0.5, 0, None)
     torch.testing.assert_close(guided.probs.sum(-1), torch.ones(rows, layout.length), rtol=1e-3, atol=1e-3)
-    ids, _, certificates = session.finish(guided.log_probs)
+    ids = guided.best()
+    _, certificates = session.report(ids)
     assert all(all(held.values()) for held in certificates)
-    texts = [layout.assemble(row.tolist(), _Reader)[0] for row in ids]
+    texts = [layout.assemble(row.tolist(), toy_vocabulary())[0] for row in ids]
     return texts
 
-
-class _Reader:
-    vocabulary = toy_vocabulary()
-    pad_id = toy_vocabulary().pad_id
 
 
 @pytest.mark.parametrize("seed", range(12))

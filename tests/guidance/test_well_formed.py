@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from diffusionlm.diffusion import NoisyEmbeddings
 from diffusionlm.guidance import Length, compose
 from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
 from diffusionlm.guidance.well_formed import WellFormed
@@ -64,8 +65,11 @@ def test_a_length_is_filled_with_words(rule):
         log_p = (3 * noise).masked_fill(~allowed, -torch.inf).log_softmax(-1)
         mask = torch.ones(8, layout.length, dtype=torch.bool)
         session = steering.begin([layout] * 8, allowed, mask, model.embeddings, list(range(8)), 1)
-        session.guide(log_p, torch.zeros(8, layout.length, model.dim), 0.0, 0.5, 0, None)
-        ids, _, certificates = session.finish(log_p)
+        guided = session.guide(
+            log_p, NoisyEmbeddings(torch.zeros(8, layout.length, model.dim), mask), 0.0, 0.5, 0, None
+        )
+        ids = guided.best()
+        _, certificates = session.report(ids)
         for row, held in zip(ids, certificates, strict=True):
             text = vocabulary.decode(row.tolist()).removeprefix(" ")
             assert all(held.values())
