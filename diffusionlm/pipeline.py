@@ -21,6 +21,7 @@ from diffusionlm.checkpoints.loading import check_placement, config_keys, load_p
 from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
+from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
@@ -55,6 +56,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         card: facts about the weights (data, licence, figures), as shown by ``diffusionlm info``.
         temperature: the default of ``__call__``, a number, or a mapping from numbers of steps to the temperature that suits
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
+        best_of: the default of ``__call__``.
 
     Attributes:
         resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
@@ -83,6 +85,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_span_length: int = 16,
         card: dict[str, Any] | None = None,
         temperature: float | Mapping[int, float] = 1.0,
+        best_of: int = 1,
     ) -> None:
         super().__init__()
         ours = isinstance(denoiser, SpanDenoiser)
@@ -106,6 +109,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.max_length = check_count("max_length", max_length)
         self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
+        self.best_of = check_count("best_of", best_of)
         self.resources: list[Path] = []
         self.card = dict(card or {})
 
@@ -175,7 +179,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "max_span_length": self.max_span_length,
             "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
             "card": self.card,
-        }
+        } | ({"best_of": self.best_of} if self.best_of > 1 else {})
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
     # ---- writing ----------------------------------------------------------------------------------------------------
@@ -195,6 +199,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: int | None = None,
         max_span_length: int | None = None,
         batch_size: int = 64,
+        best_of: int | None = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
         **unknown: Any,
@@ -216,6 +221,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length: positions of a whole text or continuation.
             max_span_length: positions of a span without a length.
             batch_size: rows that are denoised at once.
+            best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
+                most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
+                state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
             unknown: refused, with a suggestion.
@@ -247,6 +255,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length=max_length,
             max_span_length=max_span_length,
             batch_size=batch_size,
+            best_of=best_of,
         )
         clean: list[Tensor] = []
         with self._progress() as advance:
@@ -299,6 +308,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
             steering.check(
                 list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
             )
+        best_of = self.best_of if call.best_of is None else call.best_of
+        if best_of > 1 and steering is not None:
+            steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         attempts = Attempts(rows, {} if steering is None else steering.attempts)
         waiting, guide = list(range(len(rows))), steering
@@ -307,7 +319,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 numbers = waiting[start : start + call.batch_size]
                 part = [attempts.row(number) for number in numbers]
                 for item in self._denoise(
-                    part, numbers, [layouts[r.canvas] for r in part], steps, sampler, temperature, guide, timings
+                    part,
+                    numbers,
+                    [layouts[r.canvas] for r in part],
+                    steps,
+                    sampler,
+                    temperature,
+                    guide,
+                    timings,
+                    best_of,
                 ):
                     if isinstance(item, StepState):
                         yield item
@@ -326,6 +346,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "temperature": temperature,
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
+            **({"best_of": best_of} if best_of > 1 else {}),
             "guidance": None if steering is None else steering.to_dict(),
         }
         trace = None if steering is None else steering.join(attempts.traces())
@@ -345,6 +366,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: float,
         steering: Steering | None,
         timings: dict[str, float],
+        best_of: int,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         model = self.model
@@ -361,7 +383,16 @@ class DiffusionLMPipeline(DiffusionPipeline):
             session = steering.begin(batch.layouts, batch.allowed, mask, embeddings, seeds, steps, model.process)
         noisy = model.start(batch.places, batch.draws)
         posterior: Posterior | None = None
+        certainty = Certainty(self.tokenizer.pad_id)
+        branches = best_of if steering is None else 1
         for i in range(steps):
+            if branches > 1 and i == round(SHARED * steps):
+                copies = torch.arange(len(batch), device=batch.device).repeat_interleave(branches)
+                batch, noisy = batch.branch(branches), noisy.select(copies)
+                posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
+                sampler.select(copies)
+                with _timed(timings, "encode"):
+                    ask = TokenPosterior(batch, temperature)
             gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
             with _timed(timings, "network"):
                 log_probs = ask(noisy, gamma, posterior)
@@ -369,14 +400,14 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 raise FloatingPointError(
                     f"The denoiser gave NaN at step {i} of {steps}; load it in float32 or bfloat16, and check the weights."
                 )
-            before, posterior = posterior, Posterior(log_probs, embeddings)
+            earlier, posterior = posterior, Posterior(log_probs, embeddings)
             if session is not None:
 
                 def asked(
                     text: NoisyText,
                     unconditional: bool = False,
                     level: Tensor = gamma,
-                    previous: Posterior | None = before,
+                    previous: Posterior | None = earlier,
                 ) -> Tensor:
                     return ask(text, level, previous, (PROMPT,) if unconditional else ())
 
@@ -389,18 +420,22 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )
             with _timed(timings, "sampler"):
-                noisy = sampler.move(posterior, i, noisy, batch.draws)
+                before, noisy = noisy, sampler.move(posterior, i, noisy, batch.draws)
+                certainty.step(posterior.log_probs, before, noisy)
             yield state
         assert posterior is not None
         ids = sampler.finish(posterior, noisy)
+        sure = certainty.of(ids, batch.places.span_mask)
         if session is None:
-            chosen, certificates = list(range(len(batch))), None
+            chosen, certificates = surest(sure, len(batch) // len(rows)), None
         else:
-            chosen, certificates = session.report(ids, posterior.log_probs.dtype)
+            chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
         kept: list[Tensor | None] = [None] * len(chosen)
         if embeddings is not None:
             kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
-        yield Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
+        yield Finished(
+            batch.samples(ids, chosen, certificates, sure.tolist()), kept, None if session is None else session.trace
+        )
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:

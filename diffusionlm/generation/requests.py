@@ -58,11 +58,14 @@ class CallSettings:
     max_length: int | None = None
     max_span_length: int | None = None
     batch_size: int = 64
+    best_of: int | None = None
 
     def __post_init__(self) -> None:
         counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
         counts["num_samples"] = check_count("num_samples", self.num_samples)
         counts["batch_size"] = check_count("batch_size", self.batch_size)
+        if self.best_of is not None:
+            counts["best_of"] = check_count("best_of", self.best_of)
         for name in ("max_length", "max_span_length"):
             if isinstance(getattr(self, name), np.integer):  # what fits the model is checked where that is known
                 counts[name] = int(getattr(self, name))

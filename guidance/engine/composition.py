@@ -215,6 +215,21 @@ class Steering:
         """How many attempts each plugin with a goal asks for, by name."""
         return {name: p.attempts for name, p in zip(self.names, self.plugins, strict=True) if has_goal(p)}
 
+    def with_candidates(self, count: int) -> Steering:
+        """The same with several candidates of each sample, of which the surest is kept.
+
+        Raises:
+            ValueError: where a plugin brings candidates of its own.
+        """
+        if self.particles > 1:
+            raise ValueError(
+                f"best_of={count} beside the strategy 'particles', which has {self.particles} candidates of its own: raise "
+                "Particles(count=...) instead, or drop one of the two."
+            )
+        other = copy.copy(self)
+        other.particles = count
+        return other
+
     def insistent(self) -> Steering:
         """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
         other = copy.copy(self)

@@ -34,7 +34,6 @@ def texts_of(rules, layout, sharpness, seeds):
     return texts
 
 
-
 @pytest.mark.parametrize("seed", range(12))
 def test_all_phrases_and_all_other_rules_hold(seed):
     rng = random.Random(seed)
