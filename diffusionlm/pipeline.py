@@ -408,8 +408,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     unconditional: bool = False,
                     level: Tensor = gamma,
                     previous: Posterior | None = earlier,
+                    model_of: TokenPosterior = ask,
                 ) -> Tensor:
-                    return ask(text, level, previous, (PROMPT,) if unconditional else ())
+                    return model_of(text, level, previous, (PROMPT,) if unconditional else ())
 
                 with _timed(timings, "guidance"):
                     posterior = session.guide(log_probs, noisy, gamma, u, i, asked)
