@@ -4,7 +4,7 @@ A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that a
 
 * what a plugin is: contract, constraint, lazy_constraint, function_plugin; settings and state are what it has and sees.
 * plugins, one file or one folder each: length, phrases, regex, classifier, classifier_free, text_scorer, toxicity/, pii/,
-  syntax/. What they stand on: automata/ (exact rules), readers/ and bridge (networks that judge), highlight.
+  syntax/, structured/. What they stand on: automata/ (exact rules), readers/ and bridge (networks that judge), highlight.
 * finding and making them: registry, origin, configuration, scaffold.
 * what a call does with them: composition, then session at each step, by strategies (tilt, latent, particles) within the
   trust_region and towards goals; calls runs a plugin and says where it failed, conflicts and trace tell what happened.
@@ -23,6 +23,7 @@ from diffusionlm.guidance.lazy_exports import lazy_exports as _lazy_exports
 # Where each public name lives; the module is imported when the name is first asked for (PEP 562).
 _HOME_OF = {
     "AutomatonTooLarge": "automata",
+    "Choice": "structured.choice",
     "Classifier": "classifier",
     "ClassifierFree": "classifier_free",
     "Composition": "composition",
@@ -31,9 +32,11 @@ _HOME_OF = {
     "Dependencies": "syntax.dependencies",
     "Exact": "strategies",
     "FunctionGuidance": "function_plugin",
+    "Grammar": "structured.grammar",
     "Guidance": "contract",
     "GuidanceError": "errors",
     "GuidanceState": "state",
+    "JSONSchema": "structured.json_schema",
     "Latent": "strategies",
     "Length": "length",
     "PII": "pii.plugin",

@@ -68,6 +68,15 @@ class Constraint(Guidance):
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)
 
+    def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+        """The rules on a canvas, once bound; the same on each unless overridden, as by rules about single spans.
+
+        Args:
+            layout: known text and spans.
+            vocabulary: as in `bind`.
+        """
+        return self.compiled
+
     def weighed_words(self) -> WordChain | None:
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
@@ -77,7 +86,7 @@ class Constraint(Guidance):
         out = state.probs.new_zeros(state.batch_size)
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
-            bound = bind_to(self.compiled, layout, state.vocabulary, None)
+            bound = bind_to(self.automata_on(layout, state.vocabulary), layout, state.vocabulary, None)
             out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
         return out
 
@@ -181,10 +190,10 @@ def bind_rules(
         UnsatisfiableConstraint: if no text on the canvas obeys.
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
-    automata = [automaton for plugin in plugins for automaton in plugin.compiled]
-    if not chains:
-        return bind_to(automata, layout, vocabulary, allowed, device)
+    automata = [automaton for plugin in plugins for automaton in plugin.automata_on(layout, vocabulary)]
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
+    if not chains:
+        return bound
     return reduce(lambda a, b: a.joined(b), chains).bound_with(bound, layout)
 
 
