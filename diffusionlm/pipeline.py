@@ -268,10 +268,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
         solver = copy.deepcopy(self.sampler if call.sampler is None else make_sampler(call.sampler))
         solver.set_schedule(self.schedule)
         steering = None
-        if call.guidance is not None:
+        guided = call.guidance
+        if any(span.options for canvas in canvases for span in canvas.spans):
+            from diffusionlm.guidance.structured.choice import with_choices
+
+            guided = with_choices(guided, canvases)
+        if guided is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(call.guidance, self.tokenizer.vocabulary)
+            steering = compose(guided, self.tokenizer.vocabulary)
             steering.check(list(layouts.values()), [layout.allowed(self.tokenizer) for layout in layouts.values()])
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         attempts = Attempts(rows, {} if steering is None else steering.attempts)

@@ -1,0 +1,106 @@
+"""`Choice`: a span is one of several texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.guidance.automata import Language, TokenAutomaton
+from diffusionlm.guidance.composition import OWN, TOTAL, Composition
+from diffusionlm.guidance.constraint import Constraint
+from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.structured.net import one_of_texts
+from diffusionlm.guidance.structured.spanwise import check_span, spanwise
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import Canvas, CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+
+@register("choice")
+class Choice(Constraint):
+    """A span is one of several texts. ``[CHOICE:pub|coffee shop]`` in a text brings this plugin along by itself.
+
+    Args:
+        options: the texts; none: the choices that the text itself has.
+        span: the number of the span that is one of the options.
+
+    Raises:
+        ValueError: if an option is empty or given twice.
+
+    Example:
+        >>> Choice(["pub", "coffee shop"]).languages()[0].accepts("pub")
+        True
+    """
+
+    options: Sequence[str] = ()
+    span: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.options, str):
+            raise ValueError(f"options must be a list of texts, as in Choice(['pub', 'coffee shop']); got {self.options!r}.")
+        self.options = list(self.options)
+        if len(set(self.options)) < len(self.options) or not all(isinstance(o, str) and o for o in self.options):
+            raise ValueError(f"options must be texts that differ and are not empty, got {self.options!r}.")
+        if isinstance(self.span, bool) or not isinstance(self.span, int) or self.span < 0:
+            raise ValueError(f"span must be the number of a span, from 0; got {self.span!r}.")
+
+    @classmethod
+    def example(cls) -> Choice:
+        """Two options."""
+        return cls(["good pub", "bad food"])
+
+    def languages(self) -> Sequence[Language]:
+        """The options, as a language of the span."""
+        return [one_of_texts(self.options, _name(self.options))] if self.options else []
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """None that hold on every canvas."""
+        return []
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Forgets the canvases of another call."""
+        super().bind(vocabulary)
+        self._canvases: dict[tuple[str, ...], dict[int, Sequence[str]]] = {}
+
+    def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+        """One for the choices of a canvas."""
+        if self.options:
+            check_span(self.title, self.span, layout)
+            chosen = {self.span: self.options}
+        else:
+            chosen = {n: span.options for n, span in enumerate(layout.canvas.spans) if span.options}
+        self._canvases[tuple(layout.canvas.literals)] = chosen
+        if not chosen:
+            return []
+        rules = {span: one_of_texts(options, _name(options)) for span, options in chosen.items()}
+        return [spanwise(rules, layout, vocabulary, " and ".join(language.name for language in rules.values()))]
+
+    def certify_written(
+        self, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
+    ) -> dict[str, bool]:
+        """Whether each span that is a choice is one of its options."""
+        places = [0, *(place for span in written for place in span), len(text)]
+        literals = tuple(text[start:end] for start, end in zip(places[::2], places[1::2], strict=True))
+        chosen = self._canvases.get(literals, {self.span: self.options} if self.options else {})
+        return {_name(options): text[slice(*written[span])] in options for span, options in chosen.items()}
+
+
+def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:
+    """Guidance with a `Choice` where a text has choices of its own.
+
+    Args:
+        guidance: as the pipeline takes it.
+        canvases: the texts.
+    """
+    if not any(span.options for canvas in canvases for span in canvas.spans):
+        return guidance
+    if isinstance(guidance, Composition):
+        return Composition([*guidance.plugins, Choice()], guidance.budget, guidance.total)
+    return Composition([*([] if guidance is None else [guidance]), Choice()], OWN, TOTAL)
+
+
+def _name(options: Sequence[str]) -> str:
+    shown = " or ".join(map(repr, options))
+    return f"is {shown}" if len(shown) <= 80 else f"is one of {len(options)} options"
