@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton
-from diffusionlm.guidance.composition import OWN, TOTAL, Composition
-from diffusionlm.guidance.constraint import Constraint
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.engine.composition import OWN, TOTAL, Composition
+from diffusionlm.guidance.constraints.constraint import Constraint
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.net import one_of_texts
 from diffusionlm.guidance.structured.spanwise import check_span, spanwise
 

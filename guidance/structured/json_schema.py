@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from diffusionlm.guidance.automata import Language
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
 from diffusionlm.guidance.structured.schema_reading import check, schema_of, validator_class
 from diffusionlm.guidance.structured.spanwise import SpanConstraint

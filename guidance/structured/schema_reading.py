@@ -199,7 +199,7 @@ class References:
 
 
 def _near(keyword: object) -> str:
-    from diffusionlm.guidance.errors import suggestion
+    from diffusionlm.errors import suggestion
 
     near = suggestion(str(keyword), KNOWN)
     return f" {near[0].upper()}{near[1:]}" if near.startswith("did") else ""

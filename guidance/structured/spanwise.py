@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton, compile_language
 from diffusionlm.guidance.automata.algebra import distinct_rows
-from diffusionlm.guidance.constraint import Constraint
+from diffusionlm.guidance.constraints.constraint import Constraint
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
