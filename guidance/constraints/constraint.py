@@ -77,6 +77,14 @@ class Constraint(Guidance):
         """
         return self.compiled
 
+    def observe(self, log_probs: Tensor, joint: JointConstraint) -> None:
+        """Called at every step with the log posterior (B, L, V) before the rules act on it; does nothing unless overridden.
+
+        Args:
+            log_probs: after all other guidance.
+            joint: the rules of the call; its ``plugins``, ``layouts`` and ``allowed`` are those of the rows.
+        """
+
     def weighed_words(self) -> WordChain | None:
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
@@ -210,6 +218,7 @@ class JointConstraint:
     def __init__(
         self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
     ) -> None:
+        self.plugins, self.layouts, self.allowed, self.vocabulary = list(plugins), list(layouts), allowed, vocabulary
         self.groups = []
         for rows, layout in by_canvas(layouts):
             bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
@@ -218,8 +227,14 @@ class JointConstraint:
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
 
+    def observed(self, log_probs: Tensor) -> None:
+        """Shows every plugin the log posterior (B, L, V) before the rules act on it."""
+        for plugin in self.plugins:
+            plugin.observe(log_probs, self)
+
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """Exact marginals (B, L, V) of log posteriors (B, L, V) under the condition that all rules hold."""
+        self.observed(log_probs)
         out = log_probs.clone() if len(self.groups) > 1 else log_probs
         log_z = log_probs.new_zeros(len(log_probs))
         divergence = log_probs.new_zeros(log_probs.shape[:2])

@@ -73,7 +73,7 @@ class LazyJointConstraint(JointConstraint):
     def __init__(
         self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
     ) -> None:
-        self.layouts, self.allowed, self.vocabulary = list(layouts), allowed, vocabulary
+        self.plugins, self.layouts, self.allowed, self.vocabulary = list(plugins), list(layouts), allowed, vocabulary
         self.lazy = [plugin for plugin in plugins if isinstance(plugin, LazyConstraint)]
         self.firm = [plugin for plugin in plugins if not isinstance(plugin, LazyConstraint)]
         self.joined: list[frozenset[tuple[int, str]]] = [frozenset() for _ in layouts]
@@ -90,6 +90,7 @@ class LazyJointConstraint(JointConstraint):
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
+        self.observed(log_probs)
         self._join(log_probs.argmax(-1), range(len(self.layouts)))
         out = log_probs
         log_z = log_probs.new_zeros(len(log_probs))
