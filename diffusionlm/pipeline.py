@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusionlm.spans import Canvas, CanvasLayout
+    from diffusionlm.structured.choosing import Choices
 
 _SETTINGS = [item.name for item in fields(CallSettings)]
 _LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
@@ -250,6 +251,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
             if item is None:
                 return
             yield item
+
+    def json(self, schema: Any, text: Any = None, **settings: Any) -> list[Any]:
+        """Objects that follow a JSON Schema, a pydantic model or a TypedDict; see `diffusionlm.structured.generate_json`."""
+        from diffusionlm.structured import generate_json
+
+        return generate_json(self, schema, text, **settings)
+
+    def choose(self, text: Any, options: Sequence[str] | None = None, **settings: Any) -> Choices:
+        """Probabilities of the options that ``[CHOICE:a|b]`` leaves open in a text; see `diffusionlm.structured.choose`."""
+        from diffusionlm.structured import choose
+
+        return choose(self, text, options, **settings)
 
     def _stream(
         self, text: Any, call: CallSettings, keep_clean: list[Tensor]

@@ -169,6 +169,7 @@ class _Watch(Choice):
         self.rules: list[dict[int, str]] = []
         self.seen: list[Tensor] = []  # shared with the copy that the call binds
         self.levels: list[float] = []
+        self._bounds: dict[tuple[int, Any], Any] = {}
 
     def observe(self, log_probs: Tensor, joint: JointConstraint) -> None:
         """Notes probabilities (B, combinations)."""
@@ -178,9 +179,11 @@ class _Watch(Choice):
             own = log_probs[rows, : layout.length]
             allowed = joint.allowed[rows[0], : layout.length]
             for number, rule in enumerate(self.rules):
-                plugins = [*others, _Fixed(rule)]
-                bound = bind_rules(plugins, layout, joint.vocabulary, allowed, log_probs.device)
-                out[rows, number] = bound.log_partition(own).double().cpu()
+                key = (number, layout.canvas)
+                if key not in self._bounds:
+                    plugins = [*others, _Fixed(rule)]
+                    self._bounds[key] = bind_rules(plugins, layout, joint.vocabulary, allowed, log_probs.device)
+                out[rows, number] = self._bounds[key].log_partition(own).double().cpu()
         self.seen.append(out.softmax(-1))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton
-from diffusionlm.guidance.engine.composition import OWN, TOTAL, Composition
+from diffusionlm.guidance.engine.composition import Composition
 from diffusionlm.guidance.constraints.constraint import Constraint
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.net import one_of_texts
@@ -96,9 +96,10 @@ def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:
     """
     if not any(span.options for canvas in canvases for span in canvas.spans):
         return guidance
-    if isinstance(guidance, Composition):
-        return Composition([*guidance.plugins, Choice()], guidance.budget, guidance.total)
-    return Composition([*([] if guidance is None else [guidance]), Choice()], OWN, TOTAL)
+    given = guidance if isinstance(guidance, Composition) else Composition([] if guidance is None else guidance)
+    if any(isinstance(plugin, Choice) and not plugin.options for plugin in given.plugins):
+        return guidance
+    return Composition([*given.plugins, Choice()], given.budget, given.total)
 
 
 def _name(options: Sequence[str]) -> str:
