@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusionlm.guidance.automata import Language, TokenAutomaton, UnsatisfiableConstraint, compile_language
+from diffusionlm.guidance.automata import Language, TokenAutomaton, UnsatisfiableConstraint
 from diffusionlm.guidance.structured.json_strings import any_string
 from diffusionlm.guidance.structured.net import one_of_texts
 from diffusionlm.guidance.structured.schema_language import Form, Part, SchemaCompiler
 from diffusionlm.guidance.structured.schema_reading import COMBINATORS, References, child
+from diffusionlm.guidance.structured.spanwise import over_tokens
 from diffusionlm.spans import Canvas, Span
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def json_canvas(pipe: DiffusionLMPipeline, plugin: JSONSchema, max_span_length: 
     room = longest - len(pipe.tokenizer.encode(known[0]))
     room -= sum(len(pipe.tokenizer.encode(piece, continues=True)) for piece in known[1:])
     spans = [piece for piece in pieces if isinstance(piece, _Open)]
-    least = [shortest_tokens(compile_language(one.language, pipe.tokenizer.vocabulary)) for one in spans]
+    least = [shortest_tokens(over_tokens(one.language, pipe.tokenizer.vocabulary)) for one in spans]
     if any(count is None for count in least):
         return None
     lower = [
@@ -187,7 +188,7 @@ def longest_text(language: Language) -> int:
 def shortest_fits(plugin: JSONSchema, vocabulary: Vocabulary, positions: int) -> None:
     """Raises UnsatisfiableConstraint if even the shortest text of a schema has more tokens than there are positions."""
     (language,) = plugin.languages()
-    count = shortest_tokens(compile_language(language, vocabulary))
+    count = shortest_tokens(over_tokens(language, vocabulary))
     if count is None:
         raise UnsatisfiableConstraint(f"The vocabulary of this model cannot spell any text that {language.name}.")
     if count > positions:

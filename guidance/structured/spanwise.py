@@ -23,6 +23,24 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 
+NARROW = 16
+
+
+def over_tokens(language: Language, vocabulary: Vocabulary) -> TokenAutomaton:
+    """A language over tokens. Where it names characters (the key "naïve", the option "café") that have no token of their own, it
+    is held byte by byte, so that these texts can be written; elsewhere characters are written in whole tokens."""
+    begins = language.cuts
+    ends = np.append(begins[1:], 0x110000)
+    named = (begins >= 0x80) & (ends - begins <= NARROW)
+    surfaces = set(vocabulary.surfaces)
+    missing = any(
+        chr(code).encode("utf-8", "surrogatepass") not in surfaces
+        for begin, end in zip(begins[named].tolist(), ends[named].tolist(), strict=True)
+        for code in range(begin, end)
+    )
+    return compile_language(language, vocabulary, partial_characters=True if missing else None)
+
+
 @dataclass(frozen=True, eq=False)
 class SpanwiseAutomaton(TokenAutomaton):
     """An automaton whose every reading of known text, however long, is a step from one span to the next.
@@ -50,7 +68,7 @@ def spanwise(rules: Mapping[int, Language], layout: CanvasLayout, vocabulary: Vo
         name: in the user's words.
     """
     literals = layout.canvas.literals
-    compiled = {span: compile_language(language, vocabulary) for span, language in rules.items()}
+    compiled = {span: over_tokens(language, vocabulary) for span, language in rules.items()}
     plain = np.array([bool(surface) for surface in vocabulary.surfaces], dtype=np.int64)
     signature = np.stack([plain, *(automaton.token_class for automaton in compiled.values())], axis=1)
     first, token_class = distinct_rows(signature)
@@ -94,6 +112,10 @@ class SpanConstraint(Constraint):
         super().__post_init__()
         if self.span is not None and (isinstance(self.span, bool) or not isinstance(self.span, int) or self.span < 0):
             raise ValueError(f"span must be the number of a span, from 0, or None for the whole text; got {self.span!r}.")
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """The rules over tokens."""
+        return [over_tokens(language, vocabulary) for language in self.languages()]
 
     def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
         """The rules on a canvas."""
