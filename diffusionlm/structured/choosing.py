@@ -197,7 +197,8 @@ class _Fixed(Constraint):
     def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
         """One for all spans."""
         languages = {span: one_of_texts([option], f"is {option!r}") for span, option in self.rule.items()}
-        return [spanwise(languages, layout, vocabulary, " and ".join(one.name for one in languages.values()))]
+        name, named = " and ".join(one.name for one in languages.values()), "".join(self.rule.values())
+        return [spanwise(languages, layout, vocabulary, name, named)]
 
 
 def _canvas_with_options(text: str | Canvas, options: Sequence[str] | None) -> Canvas:

@@ -59,7 +59,8 @@ def json_canvas(pipe: DiffusionLMPipeline, plugin: JSONSchema, max_span_length: 
     room = longest - len(pipe.tokenizer.encode(known[0]))
     room -= sum(len(pipe.tokenizer.encode(piece, continues=True)) for piece in known[1:])
     spans = [piece for piece in pieces if isinstance(piece, _Open)]
-    least = [shortest_tokens(over_tokens(one.language, pipe.tokenizer.vocabulary)) for one in spans]
+    named = plugin.named()
+    least = [shortest_tokens(over_tokens(one.language, pipe.tokenizer.vocabulary, named)) for one in spans]
     if any(count is None for count in least):
         return None
     lower = [
@@ -188,7 +189,7 @@ def longest_text(language: Language) -> int:
 def shortest_fits(plugin: JSONSchema, vocabulary: Vocabulary, positions: int) -> None:
     """Raises UnsatisfiableConstraint if even the shortest text of a schema has more tokens than there are positions."""
     (language,) = plugin.languages()
-    count = shortest_tokens(over_tokens(language, vocabulary))
+    count = shortest_tokens(over_tokens(language, vocabulary, plugin.named()))
     if count is None:
         raise UnsatisfiableConstraint(f"The vocabulary of this model cannot spell any text that {language.name}.")
     if count > positions:

@@ -75,7 +75,8 @@ class Choice(Constraint):
         if not chosen:
             return []
         rules = {span: one_of_texts(options, _name(options)) for span, options in chosen.items()}
-        return [spanwise(rules, layout, vocabulary, " and ".join(language.name for language in rules.values()))]
+        named = "".join(option for options in chosen.values() for option in options)
+        return [spanwise(rules, layout, vocabulary, " and ".join(rule.name for rule in rules.values()), named)]
 
     def certify_written(
         self, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]

@@ -56,6 +56,10 @@ class Grammar(SpanConstraint):
         """The one language of all texts."""
         return [_compiled(self.grammar, self.start, self.depth)]
 
+    def named(self) -> str:
+        """The grammar itself."""
+        return self.grammar
+
 
 @lru_cache(maxsize=64)
 def _compiled(grammar: str, start: str, depth: int) -> Language:

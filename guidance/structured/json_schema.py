@@ -10,7 +10,7 @@ from typing import Any
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
-from diffusionlm.guidance.structured.schema_reading import check, schema_of, validator_class
+from diffusionlm.guidance.structured.schema_reading import check, named_text, schema_of, validator_class
 from diffusionlm.guidance.structured.spanwise import SpanConstraint
 
 
@@ -67,6 +67,10 @@ class JSONSchema(SpanConstraint):
         """The one language of all texts."""
         check(self.schema)
         return [_compiled(json.dumps(self.schema), Form(self.depth, self.whitespace, self.decimals))]
+
+    def named(self) -> str:
+        """Keys, enumerated values and patterns of the schema."""
+        return named_text(self.schema)
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
         """Whether the text is JSON and jsonschema finds it valid."""

@@ -146,6 +146,17 @@ def walk(schema: Schema, path: str = "#") -> Iterator[tuple[str, Schema]]:
         stack += [(where, item, level + 1) for where, item in reversed(found)]
 
 
+def named_text(schema: Schema) -> str:
+    """All that a schema spells out of a text: keys, enumerated values, patterns."""
+    found = []
+    for _, part in walk(schema):
+        if isinstance(part, dict):
+            spelled = [part[key] for key in ("enum", "const", "required", "pattern") if key in part]
+            spelled += [list(part[key]) for key in ("properties", "patternProperties") if key in part]
+            found.append(json.dumps(spelled, ensure_ascii=False))
+    return "".join(found)
+
+
 class References:
     """The references of a schema.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -99,7 +100,7 @@ def string_language(compiler: SchemaCompiler, goal: Goal, excluded: Sequence[Any
                     f"asks for the format {schema['format']!r}; the formats are: {', '.join(sorted(FORMATS))}. Say it with "
                     "'pattern'.",
                 )
-            rules.append(automata.regex(FORMATS[schema["format"]]))
+            rules.append(automata.regex(FORMATS[schema["format"]], flags=re.ASCII))
     without = [value for value in excluded if isinstance(value, str)]
     if not rules and not without and least == 0 and most is None:
         return json_strings.any_string()

@@ -23,21 +23,16 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 
-NARROW = 16
+def over_tokens(language: Language, vocabulary: Vocabulary, named: str = "") -> TokenAutomaton:
+    """A language over tokens.
 
-
-def over_tokens(language: Language, vocabulary: Vocabulary) -> TokenAutomaton:
-    """A language over tokens. Where it names characters (the key "naïve", the option "café") that have no token of their own, it
-    is held byte by byte, so that these texts can be written; elsewhere characters are written in whole tokens."""
-    begins = language.cuts
-    ends = np.append(begins[1:], 0x110000)
-    named = (begins >= 0x80) & (ends - begins <= NARROW)
-    surfaces = set(vocabulary.surfaces)
-    missing = any(
-        chr(code).encode("utf-8", "surrogatepass") not in surfaces
-        for begin, end in zip(begins[named].tolist(), ends[named].tolist(), strict=True)
-        for code in range(begin, end)
-    )
+    Args:
+        language: the texts allowed.
+        vocabulary: surfaces of the tokens.
+        named: text that the language spells out (keys, options). Where a character of it has no token of its own, as in
+            "naïve", the language is held byte by byte, so that it can be written; else characters are whole tokens.
+    """
+    missing = {letter for letter in named if letter > "\x7f"} - set(vocabulary.strings)
     return compile_language(language, vocabulary, partial_characters=True if missing else None)
 
 
@@ -56,7 +51,9 @@ class SpanwiseAutomaton(TokenAutomaton):
         return self.onward
 
 
-def spanwise(rules: Mapping[int, Language], layout: CanvasLayout, vocabulary: Vocabulary, name: str) -> SpanwiseAutomaton:
+def spanwise(
+    rules: Mapping[int, Language], layout: CanvasLayout, vocabulary: Vocabulary, name: str, named: str = ""
+) -> SpanwiseAutomaton:
     """Canvases whose spans each say a text of their language; spans without a rule say anything.
 
     What a span says is its text as the user sees it: without the space that stands before it.
@@ -66,9 +63,10 @@ def spanwise(rules: Mapping[int, Language], layout: CanvasLayout, vocabulary: Vo
         layout: the canvas.
         vocabulary: surfaces of the tokens.
         name: in the user's words.
+        named: as in `over_tokens`.
     """
     literals = layout.canvas.literals
-    compiled = {span: over_tokens(language, vocabulary) for span, language in rules.items()}
+    compiled = {span: over_tokens(language, vocabulary, named) for span, language in rules.items()}
     plain = np.array([bool(surface) for surface in vocabulary.surfaces], dtype=np.int64)
     signature = np.stack([plain, *(automaton.token_class for automaton in compiled.values())], axis=1)
     first, token_class = distinct_rows(signature)
@@ -113,16 +111,23 @@ class SpanConstraint(Constraint):
         if self.span is not None and (isinstance(self.span, bool) or not isinstance(self.span, int) or self.span < 0):
             raise ValueError(f"span must be the number of a span, from 0, or None for the whole text; got {self.span!r}.")
 
+    def named(self) -> str:
+        """Text that the rules spell out; see `over_tokens`."""
+        return ""
+
     def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
         """The rules over tokens."""
-        return [over_tokens(language, vocabulary) for language in self.languages()]
+        return [over_tokens(language, vocabulary, self.named()) for language in self.languages()]
 
     def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
         """The rules on a canvas."""
         if self.span is None:
             return self.compiled
         check_span(self.title, self.span, layout)
-        return [spanwise({self.span: language}, layout, vocabulary, language.name) for language in self.languages()]
+        return [
+            spanwise({self.span: language}, layout, vocabulary, language.name, self.named())
+            for language in self.languages()
+        ]
 
     def certify_written(
         self, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
