@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_CHARACTERS = 500_000
-MAX_NESTING = 100
+MAX_NESTING = 32
 ANNOTATIONS = frozenset(
     "title description default examples example deprecated readOnly writeOnly $schema $id $comment $defs definitions "
     "discriminator contentMediaType contentEncoding".split()
