@@ -39,7 +39,9 @@ class Span:
 
     def __post_init__(self) -> None:
         if self.options and not (len(set(self.options)) == len(self.options) and all(map(str.strip, self.options))):
-            raise ValueError(f"The options of a choice must be texts that differ and are not empty, got {self.options!r}.")
+            raise ValueError(
+                f"The options of a choice must be texts that differ and are not empty, got {self.options!r}."
+            )
         if self.length is None and not self.open:
             raise ValueError("A closed span needs a length.")
         if self.length is not None and self.length < 1:
@@ -113,8 +115,8 @@ class Canvas:
         near = next((m for piece in plain if (m := _NEAR_MARKER.search(piece))), None)
         if near:
             raise ValueError(
-                f"{near.group(0)!r} is no span: write [SPAN], [SPAN:n] with a number, or [CHOICE:a|b]. To keep it as text, put a "
-                "backslash before a marker that is spelt right, or pass a Canvas."
+                f"{near.group(0)!r} is no span: write [SPAN], [SPAN:n] with a number, or [CHOICE:a|b]. To keep it as text, put "
+                "a backslash before a marker that is spelt right, or pass a Canvas."
             )
         if not any(isinstance(piece, Span) for piece in pieces):
             raise ValueError(f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.")

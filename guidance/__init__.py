@@ -4,8 +4,8 @@ A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that a
 
 * what a plugin is: guidance (the contract), settings, goals and state (what it has and sees), constraints/ (rules that hold).
 * plugins, one file or one folder each: length, phrases, regex, classifier, classifier_free, text_scorer, toxicity/, pii/,
-  syntax/, structured/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/ (networks that
-  judge half-noisy text), highlight.
+  syntax/, structured/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/
+  (networks that judge half-noisy text), highlight.
 * registry/: finding plugins and making them from what a user writes.
 * engine/: what a call does with them: composition, then the session at each step, by strategies/ within the trust region.
 * testing/: the conformance kit.

@@ -208,7 +208,9 @@ def _canvas_with_options(text: str | Canvas, options: Sequence[str] | None) -> C
     written = [span for span in canvas.spans if span.options]
     if options is None:
         if not written:
-            raise ValueError("The text leaves no choice; write [CHOICE:a|b] in it, or give options for its only [SPAN].")
+            raise ValueError(
+                "The text leaves no choice; write [CHOICE:a|b] in it, or give options for its only [SPAN]."
+            )
         return canvas
     if written or len(canvas.spans) != 1:
         raise ValueError(

@@ -121,19 +121,26 @@ class _Structure:
         plain = not any(key in schema for key in (*COMBINATORS, "enum", "patternProperties", "propertyNames"))
         counts = "minProperties" in schema or "maxProperties" in schema
         every = bool(names) and set(names) == set(schema.get("required", []))
-        return plain and every and not counts and schema.get("type") == "object" and not schema.get("additionalProperties")
+        return (
+            plain and every and not counts and schema.get("type") == "object" and not schema.get("additionalProperties")
+        )
 
     def _is_fixed_array(self, schema: dict[str, Any]) -> bool:
         plain = not any(key in schema for key in (*COMBINATORS, "enum", "contains", "uniqueItems"))
         count = schema.get("minItems", 0)
         return (
-            plain and schema.get("type") == "array" and count == schema.get("maxItems") and 1 <= count <= MAX_FIXED_ITEMS
+            plain
+            and schema.get("type") == "array"
+            and count == schema.get("maxItems")
+            and 1 <= count <= MAX_FIXED_ITEMS
         )
 
     def _object(self, schema: dict[str, Any], path: str) -> list[str | _Open]:
         out: list[str | _Open] = []
         for number, (name, inner) in enumerate(schema["properties"].items()):
-            out.append(("," + self._space if number else "{") + json.dumps(name, ensure_ascii=False) + ":" + self._space)
+            out.append(
+                ("," + self._space if number else "{") + json.dumps(name, ensure_ascii=False) + ":" + self._space
+            )
             out += self._of(inner, child(path, "properties", name))
         return [*out, "}"]
 
@@ -194,6 +201,6 @@ def shortest_fits(plugin: JSONSchema, vocabulary: Vocabulary, positions: int) ->
         raise UnsatisfiableConstraint(f"The vocabulary of this model cannot spell any text that {language.name}.")
     if count > positions:
         raise UnsatisfiableConstraint(
-            f"The shortest text that {language.name} takes {count} tokens of this model, the span has {positions}. Give it more "
-            "(max_length, or max_span_length and the model's max_position_embeddings), or a smaller schema."
+            f"The shortest text that {language.name} takes {count} tokens of this model, the span has {positions}. Give it "
+            "more (max_length, or max_span_length and the model's max_position_embeddings), or a smaller schema."
         )

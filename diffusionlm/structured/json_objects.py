@@ -70,7 +70,10 @@ def generate_json(
         shortest_fits(plugin, pipe.tokenizer.vocabulary, settings.get("max_length") or pipe.max_length)
     others = guidance if isinstance(guidance, Composition) else Composition([] if guidance is None else guidance)
     result = pipe(
-        text, guidance=Composition([*others.plugins, plugin], others.budget, others.total), output_type="text", **settings
+        text,
+        guidance=Composition([*others.plugins, plugin], others.budget, others.total),
+        output_type="text",
+        **settings,
     )
     read = _reader(given)
     groups = [[read(_json_of(sample, inside, plugin)) for sample in group] for group in result.samples]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton
-from diffusionlm.guidance.engine.composition import Composition
 from diffusionlm.guidance.constraints.constraint import Constraint
+from diffusionlm.guidance.engine.composition import Composition
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.net import one_of_texts
 from diffusionlm.guidance.structured.spanwise import check_span, spanwise
@@ -39,7 +39,9 @@ class Choice(Constraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.options, str):
-            raise ValueError(f"options must be a list of texts, as in Choice(['pub', 'coffee shop']); got {self.options!r}.")
+            raise ValueError(
+                f"options must be a list of texts, as in Choice(['pub', 'coffee shop']); got {self.options!r}."
+            )
         self.options = list(self.options)
         if len(set(self.options)) < len(self.options) or not all(isinstance(o, str) and o for o in self.options):
             raise ValueError(f"options must be texts that differ and are not empty, got {self.options!r}.")

@@ -78,7 +78,9 @@ class _Grammar:
         if item.data in ("rule", "token"):
             name, parameters, *_, body = item.children
             if any(child is not None for child in parameters.children):
-                raise UnsupportedGrammar(f"The rule {name} of the grammar has parameters, which are not supported; write it out.")
+                raise UnsupportedGrammar(
+                    f"The rule {name} of the grammar has parameters, which are not supported; write it out."
+                )
             home = self.rules if item.data == "rule" else self.terminals
             if _bare(name) in home:
                 raise UnsupportedGrammar(f"The grammar defines {_bare(name)!r} twice.")
@@ -89,7 +91,9 @@ class _Grammar:
             path = [str(child.children[0]) for child in item.children[0].children if hasattr(child, "children")]
             names = [path.pop()] if item.data == "import" else [str(n.children[0]) for n in item.children[1].children]
             if path != ["common"]:
-                raise UnsupportedGrammar(f"The grammar imports from {'.'.join(path) or '.'!r}; only %import common.NAME is there.")
+                raise UnsupportedGrammar(
+                    f"The grammar imports from {'.'.join(path) or '.'!r}; only %import common.NAME is there."
+                )
             renamed = item.children[1] if item.data == "import" and len(item.children) > 1 else None
             for name in names:
                 own = _bare(renamed.children[0]) if renamed is not None else name
@@ -120,8 +124,8 @@ class _Grammar:
             found = net.determinised("the grammar")
         if found.is_empty():
             raise UnsupportedGrammar(
-                f"No text follows the grammar: from {start!r}, every way opens a rule inside itself more than depth={self.depth} "
-                "times, or none ends."
+                f"No text follows the grammar: from {start!r}, every way opens a rule inside itself more than "
+                f"depth={self.depth} times, or none ends."
             )
         return found
 
@@ -137,7 +141,9 @@ class _Grammar:
             try:
                 self._made[key] = net.determinised(f"rule {name}")
             except AutomatonTooLarge as error:
-                raise AutomatonTooLarge(f"The rule {name!r} of the grammar is too large at depth={self.depth}. {error}") from error
+                raise AutomatonTooLarge(
+                    f"The rule {name!r} of the grammar is too large at depth={self.depth}. {error}"
+                ) from error
         return self._made[key]
 
     def _named(self, name: str, opened: Counter[str]) -> tuple[Language, bool]:
@@ -150,12 +156,16 @@ class _Grammar:
         if name in self.known:
             return self.known[name]
         if name in inside:
-            raise UnsupportedGrammar(f"The terminal {name!r} of the grammar contains itself; make it a rule (lower case).")
+            raise UnsupportedGrammar(
+                f"The terminal {name!r} of the grammar contains itself; make it a rule (lower case)."
+            )
         if name not in self.terminals:
             hint = suggestion(name, [*self.rules, *self.terminals, *self.known])
             raise UnsupportedGrammar(f"The grammar uses {name!r}, which it does not define; {hint}")
         net = Net()
-        end = self._build(net, self.terminals[name], net.start, lambda n: (self._terminal(n, (*inside, name)), True), False)
+        end = self._build(
+            net, self.terminals[name], net.start, lambda n: (self._terminal(n, (*inside, name)), True), False
+        )
         net.skip(end, net.end)
         self.known[name] = net.determinised(name)
         return self.known[name]
@@ -195,7 +205,9 @@ class _Grammar:
             case "literal_range":
                 first, last = (ast.literal_eval(str(child)) for child in node.children)
                 if len(first) != 1 or len(last) != 1 or first > last:
-                    raise UnsupportedGrammar(f"The grammar has the range {first!r}..{last!r}; it needs two characters in order.")
+                    raise UnsupportedGrammar(
+                        f"The grammar has the range {first!r}..{last!r}; it needs two characters in order."
+                    )
                 return terminal(automata.regex(f"[{re.escape(first)}-{re.escape(last)}]"))
             case "name":
                 language, is_terminal = named(_bare(node.children[0]))
@@ -244,9 +256,13 @@ def _literal(written: str) -> Language:
     if written.startswith("/"):
         pattern, _, flags = written[1:].rpartition("/")
         if unknown := set(flags) - set(_REGEX_FLAGS):
-            raise UnsupportedGrammar(f"The grammar has the flag {min(unknown)!r} in {written}; the flags are i, m, s, x, u.")
+            raise UnsupportedGrammar(
+                f"The grammar has the flag {min(unknown)!r} in {written}; the flags are i, m, s, x, u."
+            )
         try:
-            return automata.regex(pattern.replace("\\/", "/"), "matches", sum(_REGEX_FLAGS[flag] for flag in set(flags)))
+            return automata.regex(
+                pattern.replace("\\/", "/"), "matches", sum(_REGEX_FLAGS[flag] for flag in set(flags))
+            )
         except UnsupportedPattern as error:
             raise UnsupportedGrammar(f"The grammar has a pattern that cannot be kept: {error}") from error
     caseless = written.endswith("i")
@@ -286,10 +302,14 @@ def _parsed(text: str) -> Any:
     try:
         return parser.parse(text + "\n")
     except UnexpectedInput as error:
-        shown = error.get_context(text + "\n", span=30).strip().splitlines()[0] if error.pos_in_stream is not None else "its end"
+        shown = (
+            error.get_context(text + "\n", span=30).strip().splitlines()[0]
+            if error.pos_in_stream is not None
+            else "its end"
+        )
         raise UnsupportedGrammar(
-            f"The grammar is not valid at line {error.line}, column {error.column}, near {shown!r}. Rules are written name: ..., "
-            "as in Lark."
+            f"The grammar is not valid at line {error.line}, column {error.column}, near {shown!r}. Rules are written "
+            "name: ..., as in Lark."
         ) from None
 
 
@@ -302,5 +322,3 @@ def _common(name: str) -> Language:
     if name not in grammar.terminals:
         raise UnsupportedGrammar(f"The grammar imports common.{name}; {suggestion(name, grammar.terminals)}")
     return grammar._terminal(name, ())
-
-

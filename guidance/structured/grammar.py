@@ -42,7 +42,7 @@ class Grammar(SpanConstraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.grammar, str) or not self.grammar.strip():
-            raise UnsupportedGrammar("Grammar needs rules, as in Grammar('start: \"yes\" | \"no\"').")
+            raise UnsupportedGrammar('Grammar needs rules, as in Grammar(\'start: "yes" | "no"\').')
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or not 1 <= self.depth <= 20:
             raise ValueError(f"depth must be a whole number from 1 to 20, got {self.depth!r}.")
         self.languages()

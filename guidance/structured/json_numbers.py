@@ -116,7 +116,9 @@ def number(
             )
             zero = state.whole == 0 and digit == 0
             return _State(state.negative, min(state.whole + 1, longest or told), orders, -1, remainder, nonzero, zero)
-        if state.part >= (worth if digit else decimals):  # a multiple of the steps has zeros behind what is worth writing
+        if state.part >= (
+            worth if digit else decimals
+        ):  # a multiple of the steps has zeros behind what is worth writing
             return None
         if state.part >= worth:
             remainder = state.remainder

@@ -98,7 +98,8 @@ class Net:
             else:
                 columns, place = np.unique(table, axis=1, return_inverse=True)
                 found = [
-                    numbered(frozenset().union(*(closures[t] for t in column if t >= 0))) for column in columns.T.tolist()
+                    numbered(frozenset().union(*(closures[t] for t in column if t >= 0)))
+                    for column in columns.T.tolist()
                 ]
             delta.append(np.array(found)[place.reshape(-1)])
             if len(delta) % 64 == 0:
@@ -108,7 +109,8 @@ class Net:
         return Language.from_arrays(name, cuts, classes, np.stack(delta), accepting)
 
     def _tables(self) -> tuple[Ints, Ints, int, dict[int, Ints], dict[int, frozenset[int]]]:
-        """Cuts and classes of characters; how many classes C; the moves (C,) of each state that reads, -1 for none; what each state reaches by skipping."""
+        """Cuts and classes of characters; how many classes C; the moves (C,) of each state that reads, -1 for none; what each
+        state reaches by skipping."""
         letters = sorted({letter for _, text, _ in self._texts for letter in text})
         own_cuts, own_classes, _ = partition([((ord(letter), ord(letter) + 1),) for letter in letters])
         distinct = {id(language): language for _, language, _ in self._languages}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 from diffusionlm.guidance.automata import Language, intersection
 from diffusionlm.guidance.structured.net import Net
 from diffusionlm.guidance.structured.schema_language import Goal, Part, SchemaCompiler, same
@@ -97,9 +95,7 @@ def _sequence(
     return net.determinised(path)
 
 
-def _distinct(
-    compiler: SchemaCompiler, items: list[Language], least: int, most: int | None, path: str
-) -> Language:
+def _distinct(compiler: SchemaCompiler, items: list[Language], least: int, most: int | None, path: str) -> Language:
     """Arrays whose items all differ; the state is the set of values that were used."""
     values: list[Any] = []
     writings: list[tuple[int, str, set[int]]] = []

@@ -202,10 +202,14 @@ class SchemaCompiler:
         def make() -> list[Any]:
             needs = [(name, {"required": [name, *more]}) for name, more in schema.get("dependentRequired", {}).items()]
             needs += [
-                (name, {"required": [name], "allOf": [more]}) for name, more in schema.get("dependentSchemas", {}).items()
+                (name, {"required": [name], "allOf": [more]})
+                for name, more in schema.get("dependentSchemas", {}).items()
             ]
             others = [{"type": sorted(KINDS - {"object"})}] if needs else []
-            return [[{"type": "object", "properties": {name: False}}, {"type": "object", **more}, *others] for name, more in needs]
+            return [
+                [{"type": "object", "properties": {name: False}}, {"type": "object", **more}, *others]
+                for name, more in needs
+            ]
 
         here = child(path, "dependentSchemas" if "dependentSchemas" in schema else "dependentRequired")
         goals: list[list[Part]] = [list(goal)]

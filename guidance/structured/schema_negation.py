@@ -72,4 +72,6 @@ def _opposite(keyword: str, value: Any, path: str, references: References) -> li
             if references.is_recursive(value, path):
                 raise refuse(path, "stands under a 'not' (or an 'if') and is recursive, which is not supported.")
             return opposite(references.target(value, path), value, references)
-    raise refuse(path, f"stands under a 'not' (or an 'if'), where {keyword!r} is not supported; say the opposite directly.")
+    raise refuse(
+        path, f"stands under a 'not' (or an 'if'), where {keyword!r} is not supported; say the opposite directly."
+    )

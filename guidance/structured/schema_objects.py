@@ -31,14 +31,18 @@ def object_language(compiler: SchemaCompiler, goal: Goal, level: int) -> Languag
         if not language.is_empty():
             properties.append((name, language, name in required))
         elif name in required:
-            return compiler.conflict(child(path, "required"), f"requires the property {name!r}, which has no allowed value")
+            return compiler.conflict(
+                child(path, "required"), f"requires the property {name!r}, which has no allowed value"
+            )
         else:
             del compiler._conflicts[noted:]  # a property that cannot be is left out
     extras = [] if most == len(required) else list(_additional(compiler, goal, names, inner, unnamed))
     net = _net(compiler, properties, extras, least, most)
     found = net.determinised(path)
     if found.is_empty():
-        return compiler.conflict(path, f"asks for at least {least} and at most {most} properties, which the named ones cannot give")
+        return compiler.conflict(
+            path, f"asks for at least {least} and at most {most} properties, which the named ones cannot give"
+        )
     return found
 
 
@@ -70,7 +74,8 @@ def _additional(
     if len(patterns) > MAX_PATTERNS:
         path = next(path for schema, path in goal if "patternProperties" in schema)
         raise refuse(
-            child(path, "patternProperties"), f"has {len(patterns)} patterns, at most {MAX_PATTERNS} are supported together."
+            child(path, "patternProperties"),
+            f"has {len(patterns)} patterns, at most {MAX_PATTERNS} are supported together.",
         )
     for chosen in itertools.product((True, False), repeat=len(patterns)):
         held = {pattern for pattern, holds in zip(patterns, chosen, strict=True) if holds}
@@ -167,7 +172,9 @@ def _matching(pattern: str, path: str) -> Language:
     try:
         return json_strings.matching(pattern)
     except UnsupportedPattern as error:
-        raise refuse(child(path, "patternProperties", pattern), f"has a pattern that cannot be kept: {error}") from error
+        raise refuse(
+            child(path, "patternProperties", pattern), f"has a pattern that cannot be kept: {error}"
+        ) from error
 
 
 def _not_matching(pattern: str, path: str) -> Language:

@@ -11,8 +11,24 @@ from urllib.parse import unquote
 MAX_CHARACTERS = 500_000
 MAX_NESTING = 32
 ANNOTATIONS = frozenset(
-    "title description default examples example deprecated readOnly writeOnly $schema $id $comment $defs definitions "
-    "discriminator contentMediaType contentEncoding".split()
+    [
+        "title",
+        "description",
+        "default",
+        "examples",
+        "example",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$schema",
+        "$id",
+        "$comment",
+        "$defs",
+        "definitions",
+        "discriminator",
+        "contentMediaType",
+        "contentEncoding",
+    ]
 )
 COMBINATORS = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas")
 KEYWORDS = {
@@ -20,15 +36,44 @@ KEYWORDS = {
     "string": frozenset(["minLength", "maxLength", "pattern", "format"]),
     "number": frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
     "array": frozenset(
-        "items prefixItems minItems maxItems uniqueItems contains minContains maxContains unevaluatedItems".split()
+        [
+            "items",
+            "prefixItems",
+            "minItems",
+            "maxItems",
+            "uniqueItems",
+            "contains",
+            "minContains",
+            "maxContains",
+            "unevaluatedItems",
+        ]
     ),
     "object": frozenset(
-        "properties required additionalProperties patternProperties propertyNames minProperties maxProperties "
-        "unevaluatedProperties".split()
+        [
+            "properties",
+            "required",
+            "additionalProperties",
+            "patternProperties",
+            "propertyNames",
+            "minProperties",
+            "maxProperties",
+            "unevaluatedProperties",
+        ]
     ),
 }
 KNOWN = ANNOTATIONS.union(COMBINATORS, *KEYWORDS.values())
-_ONE = "additionalProperties propertyNames items contains not if then else unevaluatedProperties unevaluatedItems".split()
+_ONE = [
+    "additionalProperties",
+    "propertyNames",
+    "items",
+    "contains",
+    "not",
+    "if",
+    "then",
+    "else",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+]
 _LIST = ["allOf", "anyOf", "oneOf", "prefixItems"]
 _NAMED = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"]
 
@@ -99,7 +144,9 @@ def check(schema: Schema) -> None:
             continue
         for keyword in part:
             if keyword not in KNOWN and not str(keyword).startswith("x-"):
-                raise refuse(child(path, keyword), f"uses the keyword {keyword!r}, which is not supported.{_near(keyword)}")
+                raise refuse(
+                    child(path, keyword), f"uses the keyword {keyword!r}, which is not supported.{_near(keyword)}"
+                )
     try:
         size = len(json.dumps(schema))
     except (TypeError, ValueError, RecursionError) as error:
@@ -132,7 +179,9 @@ def walk(schema: Schema, path: str = "#") -> Iterator[tuple[str, Schema]]:
         if level > MAX_NESTING:
             raise refuse("#", f"is nested more than {MAX_NESTING} levels deep.")
         if seen > MAX_CHARACTERS // 10:
-            raise refuse("#", f"has more than {MAX_CHARACTERS // 10:,} parts; give the part that the text is to follow.")
+            raise refuse(
+                "#", f"has more than {MAX_CHARACTERS // 10:,} parts; give the part that the text is to follow."
+            )
         yield here, part
         if not isinstance(part, dict):
             continue
@@ -177,7 +226,9 @@ class References:
         """
         if reference not in self._targets:
             if reference != "#" and not reference.startswith("#/"):
-                raise refuse(path, f"refers to {reference!r}; only references inside the schema (#/$defs/...) are followed.")
+                raise refuse(
+                    path, f"refers to {reference!r}; only references inside the schema (#/$defs/...) are followed."
+                )
             found = self.root
             for key in reference.split("/")[1:]:
                 key = unquote(key).replace("~1", "/").replace("~0", "~")

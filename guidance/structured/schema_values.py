@@ -137,7 +137,9 @@ def number_language(compiler: SchemaCompiler, goal: Goal, kind: str, excluded: S
             other = _decimal(value, path)
             found = found - json_numbers.number(other, other, decimals=decimals)
     if found.is_empty():
-        return compiler.conflict(path, f"asks for {'an integer' if kind == 'integer' else 'a number'} between bounds that hold none")
+        return compiler.conflict(
+            path, f"asks for {'an integer' if kind == 'integer' else 'a number'} between bounds that hold none"
+        )
     return found
 
 

@@ -109,7 +109,9 @@ class SpanConstraint(Constraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.span is not None and (isinstance(self.span, bool) or not isinstance(self.span, int) or self.span < 0):
-            raise ValueError(f"span must be the number of a span, from 0, or None for the whole text; got {self.span!r}.")
+            raise ValueError(
+                f"span must be the number of a span, from 0, or None for the whole text; got {self.span!r}."
+            )
 
     def named(self) -> str:
         """Text that the rules spell out; see `over_tokens`."""

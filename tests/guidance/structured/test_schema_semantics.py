@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from jsonschema import Draft202012Validator
 
+from diffusionlm.guidance.structured.net import nothing
 from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
 from diffusionlm.guidance.structured.schema_reading import UnsupportedSchema, check
 
@@ -61,7 +62,11 @@ def random_scalar_schema(draw):
     if kind == "const":
         return {"const": draw.choice([*WORDS, *NUMBERS, False, [1, 2], {"a": 1}])}
     if kind == "types":
-        return {"type": draw.sample(["string", "integer", "null", "boolean", "number"], 2), "minimum": 1, "minLength": 2}
+        return {
+            "type": draw.sample(["string", "integer", "null", "boolean", "number"], 2),
+            "minimum": 1,
+            "minLength": 2,
+        }
     schema["type"] = kind
     options = (
         {"minLength": [0, 1, 2], "maxLength": [1, 2, 3], "pattern": ["a", "^a", "b$", "^[ab]+$", "c?a"]}
@@ -136,7 +141,10 @@ def random_text(language, draw, most=60):
             if near and (distance[state] is None or distance[state] > 1 + min(near)):
                 distance[state], changed = 1 + min(near), True
     sample = [chr(max(int(language.cuts[list(language.classes).index(c)]), 32)) for c in range(language.delta.shape[1])]
-    sample = [c if language.classes[sum(int(cut) <= ord(c) for cut in language.cuts) - 1] == n else None for n, c in enumerate(sample)]
+    sample = [
+        c if language.classes[sum(int(cut) <= ord(c) for cut in language.cuts) - 1] == n else None
+        for n, c in enumerate(sample)
+    ]
     state, text = 0, ""
     while not (language.accepting[state] and (len(text) > most or draw.random() < 0.5)):
         ways = [(n, t) for n, t in enumerate(table[state]) if distance[t] is not None and sample[n] is not None]
@@ -159,13 +167,13 @@ def test_random_schemas_accept_just_what_jsonschema_accepts(seed):
         try:
             language = compiled(schema)
         except UnsupportedSchema as error:
-            if "cannot be met" in str(error):
-                assert not any(valid(schema, json.dumps(value)) for value in values), (schema, str(error))
-            continue
+            if "cannot be met" not in str(error):
+                continue
+            language = nothing("cannot be met")
         for value in values:
             texts = list(itertools.islice(orders(value), 100))
             assert bool(language.accepts_each(texts).any()) == valid(schema, texts[0]), (schema, texts[0])
-        for _ in range(8):
+        for _ in range(0 if language.is_empty() else 8):
             text = random_text(language, draw)
             assert text is None or (language.accepts(text) and valid(schema, text)), (schema, text)
 
@@ -176,18 +184,42 @@ CASES = [
     ({"const": {"a": [1, None]}}, ['{"a":[1,null]}', '{"a": [1, null]}'], ['{"a":[1]}']),
     ({"enum": [1, "1"]}, ["1", '"1"'], ["true", "2"]),
     ({"enum": ["a", "bb"], "maxLength": 1}, ['"a"'], ['"bb"']),
-    ({"type": "array", "prefixItems": [{"const": 1}], "items": {"const": 2}}, ["[]", "[1]", "[1,2, 2]"], ["[2]", "[1,1]"]),
+    (
+        {"type": "array", "prefixItems": [{"const": 1}], "items": {"const": 2}},
+        ["[]", "[1]", "[1,2, 2]"],
+        ["[2]", "[1,1]"],
+    ),
     ({"type": "array", "items": False}, ["[]"], ["[1]"]),
-    ({"type": "array", "items": {"enum": [1, 2]}, "contains": {"const": 2}, "minContains": 2}, ["[2,1,2]"], ["[2,1]", "[]"]),
+    (
+        {"type": "array", "items": {"enum": [1, 2]}, "contains": {"const": 2}, "minContains": 2},
+        ["[2,1,2]"],
+        ["[2,1]", "[]"],
+    ),
     ({"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True}, ["[]", "[3,1]", "[1,2,3]"], ["[1,1]"]),
     ({"type": "array", "items": {"type": "boolean"}, "maxItems": 1, "uniqueItems": True}, ["[true]"], ["[true,false]"]),
-    ({"properties": {"a": {"const": 1}}, "type": "object", "additionalProperties": False}, ["{}", '{"a":1}'], ['{"b":1}']),
+    (
+        {"properties": {"a": {"const": 1}}, "type": "object", "additionalProperties": False},
+        ["{}", '{"a":1}'],
+        ['{"b":1}'],
+    ),
     ({"properties": {"a": False}, "type": "object"}, ["{}"], ['{"a":1}']),
     ({"type": "object", "required": ["z"]}, ['{"z":1}'], ["{}"]),
     ({"type": "object", "properties": {"a": {}, "b": {}}, "maxProperties": 1}, ["{}", '{"b":1}'], ['{"a":1,"b":1}']),
-    ({"type": "object", "patternProperties": {"^a": {"const": 1}}, "additionalProperties": False}, ['{"ab":1}'], ['{"ab":2}', '{"b":1}']),
-    ({"type": "object", "additionalProperties": {"const": 0}, "properties": {"a": {"const": 1}}}, ['{"a":1,"b":0}'], ['{"a":0}', '{"b":1}']),
-    ({"type": "object", "additionalProperties": {"const": 0}, "propertyNames": {"maxLength": 1}}, ['{"a":0}'], ['{"ab":0}']),
+    (
+        {"type": "object", "patternProperties": {"^a": {"const": 1}}, "additionalProperties": False},
+        ['{"ab":1}'],
+        ['{"ab":2}', '{"b":1}'],
+    ),
+    (
+        {"type": "object", "additionalProperties": {"const": 0}, "properties": {"a": {"const": 1}}},
+        ['{"a":1,"b":0}'],
+        ['{"a":0}', '{"b":1}'],
+    ),
+    (
+        {"type": "object", "additionalProperties": {"const": 0}, "propertyNames": {"maxLength": 1}},
+        ['{"a":0}'],
+        ['{"ab":0}'],
+    ),
     ({"type": "integer", "not": {"const": 3}, "minimum": 2, "maximum": 4}, ["2", "4"], ["3"]),
     ({"type": "integer", "not": {"minimum": 3}, "minimum": 0}, ["2"], ["3"]),
     ({"type": "string", "not": {"pattern": "a"}}, ['"b"'], ['"ba"']),
@@ -197,11 +229,19 @@ CASES = [
     ({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}]}, ["1", "2.5"], ["2", "1.5"]),
     ({"$defs": {"p": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/p"}}, ["[1,2]"], ['["a"]']),
     ({"type": "array", "items": {"$ref": "#"}}, ["[]", "[[]]", "[[[]],[]]"], ["[1]"]),
-    ({"allOf": [{"properties": {"a": {}}, "required": ["a"], "type": "object"}], "unevaluatedProperties": False}, ['{"a":1}'], ['{"b":1}']),
+    (
+        {"allOf": [{"properties": {"a": {}}, "required": ["a"], "type": "object"}], "unevaluatedProperties": False},
+        ['{"a":1}'],
+        ['{"b":1}'],
+    ),
     ({"type": "number", "multipleOf": 0.1}, ["0.3", "1", "0.30"], ["0.35"]),
-    ({"type": "string", "minLength": 2, "maxLength": 2}, ['"ab"', json.dumps('é"', ensure_ascii=False)], ['"a"', '"abc"']),
+    (
+        {"type": "string", "minLength": 2, "maxLength": 2},
+        ['"ab"', json.dumps('é"', ensure_ascii=False)],
+        ['"a"', '"abc"'],
+    ),
     (True, ["1", "[]", '{"a":1}'], ["x"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("schema", "good", "bad"), CASES)
@@ -237,13 +277,16 @@ REFUSED = [
     ({"type": "integer", "minimum": 5, "maximum": 3}, "cannot be met: it asks for an integer between bounds"),
     ({"type": "string", "minLength": 5, "maxLength": 3}, "at least 5 and at most 3 characters"),
     ({"type": "string", "allOf": [{"type": "integer"}]}, "types that exclude each other"),
-    ({"type": "object", "properties": {"a": {"enum": ["x"], "minLength": 3}}, "required": ["a"]}, "#/properties/a/enum"),
+    (
+        {"type": "object", "properties": {"a": {"enum": ["x"], "minLength": 3}}, "required": ["a"]},
+        "#/properties/a/enum",
+    ),
     ({"oneOf": [{"type": "integer"}, {"type": "integer"}]}, "#/oneOf cannot be met"),
     ({"not": {"multipleOf": 3}}, "#/not/multipleOf stands under a 'not'"),
     ({"type": "integer", "multipleOf": 9973}, "need 9,973 remainders"),
     ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "cannot be met"),
     (False, "allows nothing"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("schema", "message"), REFUSED)

@@ -51,7 +51,9 @@ def test_a_schema_reads_known_text(pipe):
 
 def test_a_schema_holds_in_one_span_alone(pipe):
     plugin = JSONSchema({"type": "array", "items": {"enum": [7]}, "minItems": 2, "maxItems": 2}, span=1)
-    result = pipe("The [SPAN:2] as JSON: [SPAN] is it.", guidance=plugin, max_span_length=8, num_samples=3, steps=3, seed=0)
+    result = pipe(
+        "The [SPAN:2] as JSON: [SPAN] is it.", guidance=plugin, max_span_length=8, num_samples=3, steps=3, seed=0
+    )
     assert all(json.loads(spans[1]) == [7, 7] for spans in result.spans)
     assert all(all(held.values()) for held in result.certificates)
     with pytest.raises(ValueError, match="span 1, but the text has 1 span"):
@@ -128,7 +130,9 @@ def test_choices_go_with_other_plugins_and_a_batch_without_choices(pipe):
 
 
 def test_the_plugin_choice_is_about_the_span_it_names(pipe):
-    result = pipe("It [SPAN:2] [SPAN].", guidance=Choice(["pub", "coffee shop"], span=1), num_samples=3, steps=2, seed=0)
+    result = pipe(
+        "It [SPAN:2] [SPAN].", guidance=Choice(["pub", "coffee shop"], span=1), num_samples=3, steps=2, seed=0
+    )
     assert all(spans[1] in ("pub", "coffee shop") for spans in result.spans)
     assert all(all(held.values()) for held in result.certificates)
 
@@ -160,10 +164,15 @@ atom: INT | "(" sum ")" -> paren
         ('start: NAME ("," NAME)~0..2\nNAME: /[a-z]+/i | "X".."Z"', {}, ["a", "A,b,c"], ["a,b,c,d", "a,"]),
         ('start: ["very "] "good"i // a comment', {}, ["good", "very GOOD"], ["very "]),
         ('%llguidance {}\nstart: "x=" %json {"type": "integer", "maximum": 9}', {}, ["x=7", "x=-3"], ["x=10", "x="]),
-        ('%import common (ESCAPED_STRING, SIGNED_NUMBER)\nstart: ESCAPED_STRING | SIGNED_NUMBER', {}, ['"a"', "-1.5"], ['"a']),
+        (
+            "%import common (ESCAPED_STRING, SIGNED_NUMBER)\nstart: ESCAPED_STRING | SIGNED_NUMBER",
+            {},
+            ['"a"', "-1.5"],
+            ['"a'],
+        ),
         ('yes: "y"+ | no\nno: "n"?', {"start": "yes"}, ["yy", "n", ""], ["yn"]),
     ],
-)  # fmt: skip
+)
 def test_grammars_accept_their_texts(grammar, settings, good, bad):
     (language,) = Grammar(grammar, **settings).languages()
     assert language.accepts_each(good).all()
@@ -191,8 +200,8 @@ def test_grammars_that_cannot_be_are_refused(grammar, message):
 
 
 def test_a_grammar_holds_in_written_text(pipe):
-    result = pipe("It is [SPAN].", guidance=Grammar('start: "It is " ("very ")~0..1 "cheap."'), num_samples=3, steps=2, seed=0)
+    result = pipe(
+        "It is [SPAN].", guidance=Grammar('start: "It is " ("very ")~0..1 "cheap."'), num_samples=3, steps=2, seed=0
+    )
     assert set(result.texts) <= {"It is cheap.", "It is very cheap."}
     assert all(all(held.values()) for held in result.certificates)
-
-
