@@ -3,7 +3,7 @@
     python -m benchmarks.bench_structured --only schemas
     python -m benchmarks.bench_structured --only choices --data data/e2e --texts 60
 
-* schemas: for each of `benchmarks.schemas` the time to compile (characters, tokens, canvas), texts by the model, how many of them
+* schemas: for each of `benchmarks.schemas` the time to compile (characters, tokens), texts by the model, how many of them
   jsonschema finds valid, and seconds a text. Schemas whose shortest text does not fit the model are listed.
 * choices: held-out E2E sentences in which the value of one field is left out; accuracy, log loss and calibration of `choose`.
 * kinds: prefix, suffix, appearance, between and JSON: how many texts obey.
