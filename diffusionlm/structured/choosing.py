@@ -133,7 +133,9 @@ def choose(
         raise ValueError(f"levels must be (start, end) with 1 >= start >= end >= 0, got {levels!r}.")
     watch = _Watch()
     watch.rules = [{span: option for (span, _), option in zip(choices, chosen, strict=True)} for chosen in combinations]
-    plugins = guidance.plugins if isinstance(guidance, Composition) else [] if guidance is None else [guidance]
+    given = guidance if isinstance(guidance, Composition) else Composition([] if guidance is None else guidance)
+    if any(plugin.how.name == "particles" for plugin in given.plugins):
+        raise ValueError("choose reads the posterior of single runs; leave out plugins with strategy='particles'.")
     for state in pipe.stream(
         canvas,
         prompt=prompt,
@@ -141,15 +143,15 @@ def choose(
         steps=steps,
         temperature=temperature,
         seed=seed,
-        guidance=[*plugins, watch],
+        guidance=Composition([*given.plugins, watch], given.budget, given.total),
         **settings,
     ):
         if hasattr(state, "u"):
             watch.levels.append(float(state.u))
-    batches = len(watch.seen) // steps
     kept = [n for n in range(steps) if start >= watch.levels[n] >= end] or [0]
-    runs = [torch.stack([watch.seen[batch * steps + n] for n in kept]).mean(0) for batch in range(batches)]
-    each = torch.cat(runs)  # (draws, combinations)
+    batches = range(0, len(watch.seen), steps)
+    runs = [torch.stack([watch.seen[batch + n] for n in kept]).mean(0) for batch in batches]
+    each = torch.cat(runs)[:draws]  # (draws, combinations); runs that missed a goal and were written again stand behind
     mean = each.mean(0).tolist()
     errors = [_standard_error(column) for column in each.T]
     return Choices(

@@ -10,7 +10,7 @@ from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance.engine.composition import Composition
 from diffusionlm.guidance.structured.json_schema import JSONSchema, is_valid
 from diffusionlm.spans import Canvas
-from diffusionlm.structured.json_canvas import json_canvas, shortest_fits
+from diffusionlm.structured.fixed_structure import json_canvas, shortest_fits
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline

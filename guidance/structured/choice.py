@@ -86,7 +86,7 @@ class Choice(Constraint):
         """Whether each span that is a choice is one of its options."""
         places = [0, *(place for span in written for place in span), len(text)]
         literals = tuple(text[start:end] for start, end in zip(places[::2], places[1::2], strict=True))
-        chosen = self._canvases.get(literals, {self.span: self.options} if self.options else {})
+        chosen = vars(self).get("_canvases", {}).get(literals, {self.span: self.options} if self.options else {})
         return {_name(options): text[slice(*written[span])] in options for span, options in chosen.items()}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.registry.plugins import register
-from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
+from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler, exact
 from diffusionlm.guidance.structured.schema_reading import check, named_text, schema_of, validator_class
 from diffusionlm.guidance.structured.spanwise import SpanConstraint
 
@@ -79,14 +80,11 @@ class JSONSchema(SpanConstraint):
 
 def is_valid(schema: Any, text: str) -> bool:
     """Whether a text is JSON that jsonschema finds valid. Numbers are read as decimals, so that 0.3 is a multiple of 0.1."""
-    from decimal import Decimal
-
-    exact = json.loads(json.dumps(schema), parse_float=Decimal)
     try:
         value = json.loads(text, parse_float=Decimal)
     except ValueError:
         return False
-    return bool(validator_class()(exact).is_valid(value))
+    return bool(validator_class()(exact(schema)).is_valid(value))
 
 
 def _name(schema: Any) -> str:

@@ -44,10 +44,10 @@ def array_language(compiler: SchemaCompiler, goal: Goal, level: int) -> Language
         return found
 
     places = max(prefix, least) if most is None else most
-    noted = len(compiler._conflicts)
+    noted = len(compiler.conflicts)
     items = [compiler.value(wanted(min(place, prefix)), inner) for place in range(min(places, prefix) + 1)]
     if not any(item.is_empty() for item in items[:least]):
-        del compiler._conflicts[noted:]  # an item that cannot be is left out
+        del compiler.conflicts[noted:]  # an item that cannot be is left out
     unique = [here for schema, here in goal if schema.get("uniqueItems")]
     rules = []
     if unique and (most is None or most > 1):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from diffusionlm.guidance.automata import AutomatonTooLarge, Language
@@ -87,10 +88,10 @@ class SchemaCompiler:
     def __init__(self, root: Schema, form: Form) -> None:
         self.root, self.form = root, form
         self.references = References(root)
-        self._validator = validator_class()(root)
+        self._validator = validator_class()(exact(root))
         self._made: dict[Any, Language] = {}
         self._derived: dict[Any, Any] = {}  # schemas made from others; kept, so that their ids stay theirs
-        self._conflicts: list[tuple[str, str]] = []
+        self.conflicts: list[tuple[str, str]] = []
 
     def compile(self) -> Language:
         """The language of the whole schema.
@@ -101,13 +102,13 @@ class SchemaCompiler:
         """
         found = self.value([Part(self.root, "#")], 0)
         if found.is_empty():
-            path, reason = self._conflicts[0] if self._conflicts else ("#", "allows no text")
+            path, reason = self.conflicts[0] if self.conflicts else ("#", "allows no text")
             raise refuse(path, f"cannot be met: it {reason}.")
         return found
 
     def conflict(self, path: str, reason: str) -> Language:
         """The empty language, with a note of what made it so."""
-        self._conflicts.append((path, reason))
+        self.conflicts.append((path, reason))
         return nothing(path)
 
     def derived(self, schema: Schema, kind: object, make: Callable[[], Any]) -> Any:
@@ -171,13 +172,13 @@ class SchemaCompiler:
     def _one(self, schema: Schema, path: str, goal: Goal, level: int) -> Language:
         parts = _parts(schema["oneOf"], child(path, "oneOf"))
         found = self._either([[*goal, part] for part in parts], path, level)
-        overlaps, noted = [], len(self._conflicts)
+        overlaps, noted = [], len(self.conflicts)
         for n, first in enumerate(parts):
             for second in parts[n + 1 :]:
                 overlap = self.value([*goal, first, second], level)
                 if not overlap.is_empty():
                     overlaps.append(overlap)
-        del self._conflicts[noted:]  # that nothing is in two of them is no conflict
+        del self.conflicts[noted:]  # that nothing is in two of them is no conflict
         if overlaps:
             found = found - one_of_languages(overlaps, "overlaps")
         if found.is_empty():
@@ -262,7 +263,8 @@ class SchemaCompiler:
     def is_valid(self, value: Any, goal: Goal) -> bool:
         """Whether a value meets a goal of plain keywords."""
         for schema, _ in goal:
-            if not self._validator.evolve(schema=schema).is_valid(value):
+            plain = {key: inner for key, inner in schema.items() if not key.startswith("\0")}
+            if not self._validator.evolve(schema=exact(plain)).is_valid(exact(value)):
                 return False
             if any(same(value, other) for other in schema.get(EXCLUDED, ())):
                 return False
@@ -296,6 +298,11 @@ def _without(schema: Schema, keyword: str) -> Schema:
 
 def _parts(schemas: Sequence[Schema], path: str) -> list[Part]:
     return [Part(schema, child(path, n)) for n, schema in enumerate(schemas)]
+
+
+def exact(value: Any) -> Any:
+    """A JSON value with decimals in place of floats, of which 0.3 is a multiple of 0.1."""
+    return json.loads(json.dumps(value), parse_float=Decimal)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -26,7 +26,7 @@ def object_language(compiler: SchemaCompiler, goal: Goal, level: int) -> Languag
     inner = compiler.form.depth if unnamed else level
     properties: list[tuple[str, Language, bool]] = []
     for name in names:
-        noted = len(compiler._conflicts)
+        noted = len(compiler.conflicts)
         language = compiler.value(_of_name(compiler, goal, name), inner)
         if not language.is_empty():
             properties.append((name, language, name in required))
@@ -35,7 +35,7 @@ def object_language(compiler: SchemaCompiler, goal: Goal, level: int) -> Languag
                 child(path, "required"), f"requires the property {name!r}, which has no allowed value"
             )
         else:
-            del compiler._conflicts[noted:]  # a property that cannot be is left out
+            del compiler.conflicts[noted:]  # a property that cannot be is left out
     extras = [] if most == len(required) else list(_additional(compiler, goal, names, inner, unnamed))
     net = _net(compiler, properties, extras, least, most)
     found = net.determinised(path)
@@ -97,12 +97,12 @@ def _additional(
         for schema, path in goal:
             if "propertyNames" in schema:
                 key = key & _names(compiler, schema["propertyNames"], path)
-        noted = len(compiler._conflicts)
+        noted = len(compiler.conflicts)
         value = compiler.value(parts, level)
         if not key.is_empty() and not value.is_empty():
             yield key, value
         else:
-            del compiler._conflicts[noted:]
+            del compiler.conflicts[noted:]
 
 
 def _net(
