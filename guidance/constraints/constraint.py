@@ -133,7 +133,8 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
 
 
 def _canvas_key(layout: CanvasLayout) -> Any:
-    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
+    options = tuple(span.options for span in getattr(layout.canvas, "spans", ()))
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options
 
 
 def bind_to(

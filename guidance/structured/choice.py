@@ -64,7 +64,7 @@ class Choice(Constraint):
     def bind(self, vocabulary: Vocabulary) -> None:
         """Forgets the canvases of another call."""
         super().bind(vocabulary)
-        self._canvases: dict[tuple[str, ...], dict[int, Sequence[str]]] = {}
+        self._canvases: dict[tuple[str, ...], list[dict[int, Sequence[str]]]] = {}
 
     def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
         """One for the choices of a canvas."""
@@ -73,7 +73,9 @@ class Choice(Constraint):
             chosen = {self.span: self.options}
         else:
             chosen = {n: span.options for n, span in enumerate(layout.canvas.spans) if span.options}
-        self._canvases[tuple(layout.canvas.literals)] = chosen
+        known = self._canvases.setdefault(tuple(layout.canvas.literals), [])
+        if chosen not in known:
+            known.append(chosen)
         if not chosen:
             return []
         rules = {span: one_of_texts(options, _name(options)) for span, options in chosen.items()}
@@ -86,8 +88,13 @@ class Choice(Constraint):
         """Whether each span that is a choice is one of its options."""
         places = [0, *(place for span in written for place in span), len(text)]
         literals = tuple(text[start:end] for start, end in zip(places[::2], places[1::2], strict=True))
-        chosen = vars(self).get("_canvases", {}).get(literals, {self.span: self.options} if self.options else {})
-        return {_name(options): text[slice(*written[span])] in options for span, options in chosen.items()}
+        own: dict[int, Sequence[str]] = {self.span: self.options} if self.options else {}
+        found: dict[str, bool] = {}
+        for chosen in vars(self).get("_canvases", {}).get(literals, [own]):  # several where known text is all the same
+            found = {_name(options): text[slice(*written[span])] in options for span, options in chosen.items()}
+            if all(found.values()):
+                break
+        return found
 
 
 def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:

@@ -122,6 +122,12 @@ def test_a_choice_in_a_text_is_one_of_its_options(pipe):
     assert all(held and all(held.values()) for group in result.certificates for held in group)
 
 
+def test_texts_that_differ_in_their_options_alone_keep_their_own(pipe):
+    first, second = pipe(["It is [CHOICE:pub|fast]", "It is [CHOICE:cheap|low]"], num_samples=3, steps=2, seed=0).spans
+    assert {spans[0] for spans in first} <= {"pub", "fast"}
+    assert {spans[0] for spans in second} <= {"cheap", "low"}
+
+
 def test_choices_go_with_other_plugins_and_a_batch_without_choices(pipe):
     texts = ["It is a [CHOICE:pub|cheap coffee shop].", "It is [SPAN:2]."]
     first, second = pipe(texts, guidance=Length(words=(4, 5)), num_samples=2, steps=2, seed=0).texts
