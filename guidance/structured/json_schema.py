@@ -46,7 +46,6 @@ class JSONSchema(SpanConstraint):
     decimals: int = 6
 
     expected_failures = {"default_constructible": "there is no schema that everybody wants"}
-    reference = "Draft 2020-12 of JSON Schema, json-schema.org/draft/2020-12"
 
     def __post_init__(self) -> None:
         super().__post_init__()
