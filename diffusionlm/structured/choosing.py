@@ -41,6 +41,7 @@ class Choices:
         joint: probability of each combination of options; with one choice, of each option (in a tuple of one).
         joint_errors: their standard errors over the draws of noise.
         draws: how many runs there were.
+        each: probabilities of the combinations, in the order of ``joint``, for each run.
     """
 
     options: tuple[tuple[str, ...], ...]

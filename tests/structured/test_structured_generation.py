@@ -133,8 +133,9 @@ def test_choose_gives_probabilities_of_each_choice_and_of_all_together(tiny_pipe
     assert set(answer.of(1)) == {"It", "The river"}
     assert answer.best == max(answer.joint, key=answer.joint.get)
     assert all(error >= 0 for error in answer.errors_of(1).values())
-    assert answer == tiny_pipe.choose(text, draws=4, steps=3, seed=0, batch_size=3)
-    assert answer != tiny_pipe.choose(text, draws=4, steps=3, seed=9)
+    again = tiny_pipe.choose(text, draws=4, steps=3, seed=0, batch_size=3)
+    assert again.joint == pytest.approx(answer.joint, abs=1e-4)
+    assert tiny_pipe.choose(text, draws=4, steps=3, seed=9).joint != pytest.approx(answer.joint, abs=1e-4)
 
 
 def test_choose_under_a_rule_leaves_only_what_the_rule_allows(tiny_pipe):
