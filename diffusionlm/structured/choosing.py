@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from diffusionlm.guidance.automata import UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
 from diffusionlm.guidance.engine.composition import Composition
 from diffusionlm.guidance.structured.choice import Choice
@@ -185,8 +186,12 @@ class _Watch(Choice):
                 key = (number, layout.canvas)
                 if key not in self._bounds:
                     plugins = [*others, _Fixed(rule)]
-                    self._bounds[key] = bind_rules(plugins, layout, joint.vocabulary, allowed, log_probs.device)
-                out[rows, number] = self._bounds[key].log_partition(own).double().cpu()
+                    try:
+                        self._bounds[key] = bind_rules(plugins, layout, joint.vocabulary, allowed, log_probs.device)
+                    except UnsatisfiableConstraint:  # the other rules leave no room for these options
+                        self._bounds[key] = None
+                bound = self._bounds[key]
+                out[rows, number] = -torch.inf if bound is None else bound.log_partition(own).double().cpu()
         self.seen.append(out.softmax(-1))
 
 
