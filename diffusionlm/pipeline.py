@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from diffusionlm.diffusion import NoisyText
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
+    from diffusionlm.structured.choosing import Choices
 
 _LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
@@ -282,6 +283,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 return
             yield item
 
+    def json(self, schema: Any, text: Any = None, **settings: Any) -> list[Any]:
+        """Objects that follow a JSON Schema, a pydantic model or a TypedDict; see `diffusionlm.structured.generate_json`."""
+        from diffusionlm.structured import generate_json
+
+        return generate_json(self, schema, text, **settings)
+
+    def choose(self, text: Any, options: Sequence[str] | None = None, **settings: Any) -> Choices:
+        """Probabilities of the options that ``[CHOICE:a|b]`` leaves open in a text; see `diffusionlm.structured.choose`."""
+        from diffusionlm.structured import choose
+
+        return choose(self, text, options, **settings)
+
     def _stream(
         self, text: Any, call: CallSettings, keep_clean: list[Tensor]
     ) -> Iterator[StepState | GenerationResult]:
@@ -301,10 +314,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
         check_process(sampler, model.process)
         sampler.set_schedule(self.schedule)
         steering = None
-        if call.guidance is not None:
+        guided = call.guidance
+        if any(span.options for canvas in canvases for span in canvas.spans):
+            from diffusionlm.guidance.structured.choice import with_choices
+
+            guided = with_choices(guided, canvases)
+        if guided is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(call.guidance, self.tokenizer.vocabulary, model.offers, self.resources)
+            steering = compose(guided, self.tokenizer.vocabulary, model.offers, self.resources)
             steering.check(
                 list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
             )

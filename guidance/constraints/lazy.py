@@ -88,6 +88,7 @@ class LazyJointConstraint(JointConstraint):
         vocabulary: Vocabulary,
         committing: bool = False,
     ) -> None:
+        self.plugins = list(plugins)
         self.layouts, self.allowed, self.vocabulary = list(layouts), list(allowed), vocabulary
         self.committing = committing
         self.lazy = [plugin for plugin in plugins if isinstance(plugin, LazyConstraint)]
@@ -105,6 +106,7 @@ class LazyJointConstraint(JointConstraint):
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
+        self.observed(log_probs)
         self._join(log_probs.argmax(-1), range(len(self.layouts)))
         out = log_probs
         log_z = log_probs.new_zeros(len(log_probs))
