@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diffusionlm.serving.bodies import LARGEST_SEED, ChatBody, CompletionBody, _Common
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.plugins import check_guidance, to_key
-from diffusionlm.serving.rows import RowSettings, WorkRow, make_row
+from diffusionlm.serving.rows import RowSettings, WorkRow, check_sampler, make_row
 from diffusionlm.spans import Canvas, Span
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _with_seed(row: WorkRow, seed: int) -> WorkRow:
 def _settings(body: _Common, limits: Limits, also: Sequence[str]) -> RowSettings:
     if not 1 <= body.steps <= limits.steps:
         raise Refusal(400, f"steps must lie in 1..{limits.steps}, got {body.steps}.", parameter="steps")
+    check_sampler(body.sampler)
     guidance = check_guidance(body.guidance or [], also)
     shape = body.response_format
     if shape is not None and shape.type != "text":

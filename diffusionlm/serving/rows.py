@@ -5,13 +5,14 @@ The noise of a row follows from its seed alone, so its text does not depend on t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffusionlm.guidance.errors import GuidanceError
+from diffusionlm.guidance.errors import GuidanceError, suggestion
 from diffusionlm.requests import check_count, lay_out
 from diffusionlm.results import GenerationResult, Sample, StepState
 from diffusionlm.spans import Canvas, Span
@@ -32,7 +33,7 @@ class RowSettings:
     Attributes:
         steps: denoising steps.
         temperature: None takes the checkpoint's own.
-        sampler: a name in ``diffusionlm.samplers.SAMPLERS``; None takes the checkpoint's own.
+        sampler: a name, or ``{"name": ..., settings}`` as JSON; None takes the checkpoint's own.
         guidance: a key, which the writer turns into plugins; "" for none.
     """
 
@@ -46,11 +47,22 @@ class RowSettings:
         if self.temperature is not None:
             check_temperature(self.temperature)
         if self.sampler is not None:
-            from diffusionlm.guidance.errors import suggestion
-            from diffusionlm.samplers import SAMPLERS
+            from diffusionlm.samplers import make_sampler
 
-            if self.sampler not in SAMPLERS:
-                raise ValueError(f"There is no sampler {self.sampler!r}; {suggestion(str(self.sampler), SAMPLERS)}")
+            make_sampler(read_sampler(self.sampler))
+
+
+def read_sampler(given: str | None) -> Any:
+    """The sampler of `RowSettings` as the pipeline takes it."""
+    return json.loads(given) if given is not None and given.startswith("{") else given
+
+
+def check_sampler(name: Any) -> None:
+    """Raises ValueError unless a sampler that a request or a row names is one of ours: others are imported by their name."""
+    from diffusionlm.samplers import SAMPLERS
+
+    if name is not None and name not in SAMPLERS:
+        raise ValueError(f"There is no sampler {str(name)[:100]!r}; {suggestion(str(name)[:100], SAMPLERS)}")
 
 
 @dataclass(frozen=True)
@@ -184,7 +196,7 @@ def _run(
         seed=[row.seed for row in rows],
         steps=settings.steps,
         temperature=settings.temperature,
-        sampler=settings.sampler,
+        sampler=read_sampler(settings.sampler),
         guidance=guidance(settings.guidance),
         batch_size=len(rows),
     )
