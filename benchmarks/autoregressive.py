@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.peers.autoregressive import Peer, TrainOptions, fill_left_to_right, likelihood
 from benchmarks.peers.autoregressive_training import train
-from diffusionlm.text.e2e import read_e2e
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.text.tokenizer import TextTokenizer
 
 

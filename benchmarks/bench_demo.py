@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.commandline import make_parser
-from diffusionlm.demo.visitor import Visitor
 from diffusionlm.evaluation.record import Stopwatch, write_json
+from diffusionlm.studio.visitor import Visitor
 
 GOALS = {"first step": 1.0, "finished": 10.0}
 START_SECONDS = 300

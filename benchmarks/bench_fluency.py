@@ -21,12 +21,12 @@ from typing import Any
 
 from benchmarks.commandline import add_data, held_out_texts, load_pipeline, make_parser
 from diffusionlm import DiffusionLMPipeline
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.diversity import verbatim_share
 from diffusionlm.evaluation.fluency import fluency_report
 from diffusionlm.evaluation.judge import SMOLLM2, CausalJudge, JudgeScores, load_judge
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, settings_key, write_json, write_text
 from diffusionlm.samplers import make_sampler, sampler_to_dict
-from diffusionlm.text.e2e import read_e2e
 
 
 class Scorer:

@@ -35,11 +35,11 @@ from benchmarks.peers.e2e_sentences import tagged, words_as_given
 from benchmarks.peers.goals import CONTENT, LENGTH, POS, ExactLength, Goal, Mention, Sentence, Tags
 from benchmarks.peers.short_training import Trained
 from benchmarks.peers.ways import RECIPE, Call, Ways
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, settings_key, write_json, write_text
 from diffusionlm.evaluation.sample_sets import Shelf, table
 from diffusionlm.evaluation.tasks.control_semantic import SAYABLE, read_values, said_shares
-from diffusionlm.text.e2e import read_e2e
 
 TASKS = (CONTENT, LENGTH, POS)
 UNITS = {CONTENT: "texts with the value", LENGTH: "texts of the length", POS: "tags right"}

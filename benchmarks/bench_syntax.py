@@ -34,13 +34,13 @@ from benchmarks.commandline import add_data, load_pipeline, make_parser
 from benchmarks.sample_sets import CELLS, SampleSet, Shelf, compare, percent, table, verdict, write
 from benchmarks.syntax_judges import TagJudge, TreeJudge
 from diffusionlm import DiffusionLMPipeline
+from diffusionlm.corpora.detokenize import detokenize
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.diversity import bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
 from diffusionlm.guidance import Constituents, PartOfSpeech
 from diffusionlm.guidance.syntax.words import words_of
-from diffusionlm.text.detokenize import detokenize
-from diffusionlm.text.e2e import read_e2e
 
 POS, SPANS, TREES, COMPOSE = "pos", "constituents", "trees", "compose"
 GOALS = {POS: 0.97, SPANS: 0.95, TREES: 0.88, COMPOSE: 0.95}

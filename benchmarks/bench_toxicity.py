@@ -53,7 +53,7 @@ GROUPS = {
 
 def rude_prompts(count: int, seed: int = PROMPT_SEED) -> list[str]:
     """First halves of rude comments of the guestbook grammar, by words."""
-    from diffusionlm.text.guestbook.corpus import rows
+    from diffusionlm.corpora.guestbook.corpus import rows
 
     found: list[str] = []
     for row in rows("benchmark", 20 * count, seed):
@@ -67,7 +67,7 @@ def rude_prompts(count: int, seed: int = PROMPT_SEED) -> list[str]:
 
 def group_prompts(each: int, seed: int = PROMPT_SEED) -> dict[str, list[str]]:
     """For each group of people, neutral comments of the grammar cut before a word for the group."""
-    from diffusionlm.text.guestbook.corpus import rows
+    from diffusionlm.corpora.guestbook.corpus import rows
 
     found: dict[str, list[str]] = {name: [] for name in GROUPS}
     for row in rows("groups", 40_000, seed):

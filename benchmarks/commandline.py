@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from diffusionlm import DiffusionLMPipeline
-from diffusionlm.text.e2e import read_e2e
+from diffusionlm.corpora.e2e import read_e2e
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

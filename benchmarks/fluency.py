@@ -13,10 +13,10 @@ import json
 import random
 from pathlib import Path
 
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.diversity import verbatim_share
 from diffusionlm.evaluation.fluency import fluency_report
 from diffusionlm.evaluation.judge import SMOLLM2, load_judge
-from diffusionlm.text.e2e import read_e2e
 
 
 def main(arguments: list[str] | None = None) -> None:

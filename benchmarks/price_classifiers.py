@@ -24,8 +24,8 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.diversity import ngrams, words
-from diffusionlm.text.e2e import read_e2e
 
 RANGES = ("low", "middle", "high")
 LABELS = ("none", *RANGES)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from diffusionlm.guidance.syntax.words import words_of
-from diffusionlm.training.syntax_parser import ChartParser, bracket_f1, train_parser
-from diffusionlm.training.syntax_treebanks import read_ptb
+from diffusionlm.training.syntax.parser import ChartParser, bracket_f1, train_parser
+from diffusionlm.training.syntax.treebanks import read_ptb
 
 SEED, WIDTH, EPOCHS = 4711, 112, 7
 

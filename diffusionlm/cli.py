@@ -140,7 +140,7 @@ def _sentence(error: Exception, command: str) -> str | None:
         return _missing_module(error, command)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {os.fsdecode(error.filename)}"
-    guidance = sys.modules.get("diffusionlm.guidance.errors")  # imported if a plugin ran at all
+    guidance = sys.modules.get("diffusionlm.errors")  # imported if a plugin ran at all
     of_plugins = isinstance(error, guidance.GuidanceError) if guidance else False
     by_us = isinstance(error, ImportError) and error.name is None  # Python's own says what could not be imported
     if of_plugins or by_us or isinstance(error, (ValueError, OSError, FloatingPointError)):

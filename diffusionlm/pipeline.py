@@ -16,17 +16,17 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from diffusionlm.attempts import Attempts, Finished
-from diffusionlm.canvas_batch import CanvasBatch, TokenPosterior
+from diffusionlm.checkpoints.folders import find_folder
+from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, save_parts
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
-from diffusionlm.folders import find_folder
-from diffusionlm.guidance.errors import refuse_unknown
-from diffusionlm.loading import check_placement, config_keys, load_parts, save_parts
-from diffusionlm.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
-from diffusionlm.results import GenerationResult, Sample, StepState
+from diffusionlm.errors import refuse_unknown
+from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
+from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
+from diffusionlm.generation.results import GenerationResult, Sample, StepState
+from diffusionlm.generation.retries import Attempts, Finished
+from diffusionlm.generation.temperatures import interpolate, read_temperatures
 from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
-from diffusionlm.temperatures import interpolate, read_temperatures
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         folder = find_folder(name)
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
         if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
-            from diffusionlm.guidance.readers.store import add_readers
+            from diffusionlm.guidance.classifiers.store import add_readers
 
             add_readers(folder / "readers")
         return pipe if device is None else pipe.to(device)

@@ -110,7 +110,7 @@ def plugins_page() -> str:
     parts = [
         "# Plugins",
         "Every plugin that comes with the library, by the name that `guidance=[...]` takes. `weight`, `window`, `below` and "
-        "other settings that all have are those of [Guidance][diffusionlm.guidance.contract.Guidance].",
+        "other settings that all have are those of [Guidance][diffusionlm.guidance.guidance.Guidance].",
         f"| name | what it does |\n|---|---|\n{table}",
     ]
     for name, path, kind in found:
@@ -177,7 +177,7 @@ def public_names(package: str) -> dict[str, str]:
     classes_and_functions = [name for name in listed if not (name.startswith("__") or name.isupper())]
     found = {name: _definition(homes[name], name) for name in classes_and_functions}
     if package == "diffusionlm":  # what the pipeline yields and returns
-        found |= {name: f"diffusionlm.results.{name}" for name in ("Sample", "StepState")}
+        found |= {name: f"diffusionlm.generation.results.{name}" for name in ("Sample", "StepState")}
     return found
 
 

@@ -2,13 +2,13 @@
 
 A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that always holds. See docs/write-a-plugin.md.
 
-* what a plugin is: contract, constraint, lazy_constraint, function_plugin; settings and state are what it has and sees.
+* what a plugin is: guidance (the contract), settings, goals and state (what it has and sees), constraints/ (rules that hold).
 * plugins, one file or one folder each: length, phrases, regex, classifier, classifier_free, text_scorer, toxicity/, pii/,
-  syntax/. What they stand on: automata/ (exact rules), readers/ and bridge (networks that judge), highlight.
-* finding and making them: registry, origin, configuration, scaffold.
-* what a call does with them: composition, then session at each step, by strategies (tilt, latent, particles) within the
-  trust_region and towards goals; calls runs a plugin and says where it failed, conflicts and trace tell what happened.
-* testing/: the conformance kit. tiny_classifier and tiny_reader: networks with random weights for examples and tests.
+  syntax/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/ (networks that
+  judge half-noisy text), highlight.
+* registry/: finding plugins and making them from what a user writes.
+* engine/: what a call does with them: composition, then the session at each step, by strategies/ within the trust region.
+* testing/: the conformance kit.
 """
 
 if __name__ != "diffusionlm.guidance":
@@ -18,42 +18,42 @@ if __name__ != "diffusionlm.guidance":
         "(The bare name may belong to another distribution.)"
     )
 
-from diffusionlm.guidance.lazy_exports import lazy_exports as _lazy_exports
+from diffusionlm.guidance.registry.lazy_exports import lazy_exports as _lazy_exports
 
 # Where each public name lives; the module is imported when the name is first asked for (PEP 562).
 _HOME_OF = {
     "AutomatonTooLarge": "automata",
     "Classifier": "classifier",
     "ClassifierFree": "classifier_free",
-    "Composition": "composition",
+    "Composition": "engine.composition",
     "Constituents": "syntax.constituents",
-    "Constraint": "constraint",
+    "Constraint": "constraints.constraint",
     "Dependencies": "syntax.dependencies",
-    "Exact": "strategies",
-    "FunctionGuidance": "function_plugin",
-    "Guidance": "contract",
-    "GuidanceError": "errors",
+    "Exact": "strategies.strategy",
+    "FunctionGuidance": "registry.function_plugin",
+    "Guidance": "guidance",
+    "GuidanceError": "diffusionlm.errors",
     "GuidanceState": "state",
-    "Latent": "strategies",
+    "Latent": "strategies.strategy",
     "Length": "length",
     "PII": "pii.plugin",
     "PartOfSpeech": "syntax.parts_of_speech",
-    "Particles": "strategies",
+    "Particles": "strategies.strategy",
     "PersonalNames": "pii.names",
     "Phrases": "phrases",
     "Regex": "regex",
     "TextScorer": "text_scorer",
-    "Tilt": "strategies",
+    "Tilt": "strategies.strategy",
     "Toxicity": "toxicity.plugin",
-    "Trace": "trace",
-    "UnknownPlugin": "errors",
+    "Trace": "engine.trace",
+    "UnknownPlugin": "diffusionlm.errors",
     "UnsatisfiableConstraint": "automata",
-    "VocabularyBridge": "bridge",
-    "available": "registry",
-    "compose": "composition",
-    "from_config": "configuration",
-    "get": "registry",
-    "register": "registry",
+    "VocabularyBridge": "classifiers.bridge",
+    "available": "registry.plugins",
+    "compose": "engine.composition",
+    "from_config": "registry.configuration",
+    "get": "registry.plugins",
+    "register": "registry.plugins",
 }
 
 __all__ = sorted(_HOME_OF)

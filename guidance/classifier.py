@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.bridge import VocabularyBridge
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.registry import register
+from diffusionlm.errors import suggestion
+from diffusionlm.guidance.classifiers.bridge import VocabularyBridge
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.text import Vocabulary
 
@@ -52,7 +52,7 @@ class Classifier(Guidance):
     @classmethod
     def example(cls) -> Classifier:
         """A tiny classifier with random weights."""
-        from diffusionlm.guidance.tiny_classifier import tiny_classifier
+        from diffusionlm.guidance.classifiers.tiny_classifier import tiny_classifier
 
         model, tokenizer = tiny_classifier()
         return cls(model, "positive", tokenizer, weight=5.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
 
 

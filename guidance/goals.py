@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.contract import Guidance
+    from diffusionlm.guidance.guidance import Guidance
 
 GAIN = math.log(2.0)
 LOWEST, HIGHEST = math.log(1 / 64), math.log(4096.0)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton
 from diffusionlm.guidance.automata.shapes import check_range
-from diffusionlm.guidance.constraint import Constraint
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.constraints.constraint import Constraint
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.text import Vocabulary
 
 Range = int | Sequence[int | None]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language
-from diffusionlm.guidance.constraint import Constraint
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.constraints.constraint import Constraint
+from diffusionlm.guidance.registry.plugins import register
 
 
 @register("regex")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.strategies import Strategy, make_strategy
+from diffusionlm.errors import suggestion
+from diffusionlm.guidance.strategies.strategy import Strategy, make_strategy
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.contract import Guidance
+    from diffusionlm.guidance.guidance import Guidance
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda u: 1.0,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
-from diffusionlm.guidance.strategies import Particles
+from diffusionlm.guidance.strategies.strategy import Particles
 
 
 @register("text-scorer")

@@ -53,8 +53,8 @@ def test_a_plugin_without_weight_is_not_cited(tiny_pipe):
 def test_every_reference_in_the_library_is_known_here():
     from diffusionlm.denoiser import DenoiserConfig
     from diffusionlm.diffusion.schedule import SCHEDULES
-    from diffusionlm.guidance.registry import available, get
-    from diffusionlm.guidance.strategies import STRATEGIES
+    from diffusionlm.guidance.registry.plugins import available, get
+    from diffusionlm.guidance.strategies.strategy import STRATEGIES
     from diffusionlm.samplers import SAMPLERS, DiffusersSampler
 
     plugins = [get(name) for name, entry in available().items() if entry.kind == "built-in"]

@@ -137,7 +137,7 @@ def test_a_missing_extra_says_what_to_install(command, capsys, monkeypatch):
 
 
 def test_a_name_that_cannot_be_imported_is_our_mistake(command):
-    command("fail", "from diffusionlm.folders import nothing_of_that_name")
+    command("fail", "from diffusionlm.checkpoints.folders import nothing_of_that_name")
     with pytest.raises(ImportError, match="nothing_of_that_name"):
         cli.main(["fail"])
 

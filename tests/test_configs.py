@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 from diffusionlm import DiffusionLMPipeline, cli, guidance
 from diffusionlm.commands._compose import compose_config
+from diffusionlm.corpora.open_mix.sources import sources
 from diffusionlm.denoiser import DenoiserConfig
 from diffusionlm.diffusion import schedule_from_dict
 from diffusionlm.samplers import make_sampler
-from diffusionlm.text.open_mix.sources import sources
 from diffusionlm.training.run import check_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -54,7 +54,7 @@ def pipe():
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
     from diffusionlm.evaluation import registry as tasks
-    from diffusionlm.guidance import registry
+    from diffusionlm.guidance.registry import plugins as registry
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers stays on the page
@@ -67,7 +67,7 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", [page for page in PAGES if shell_lines(page)], ids=lambda page: page.name)
 def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     from diffusionlm.cli import main
-    from diffusionlm.guidance import registry
+    from diffusionlm.guidance.registry import plugins as registry
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # my_plugin.py registers a name

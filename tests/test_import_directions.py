@@ -11,32 +11,29 @@ import pytest
 
 import diffusionlm
 
-PARTS = {"diffusion", "denoiser", "text", "samplers", "guidance", "spans"}
-CORE = PARTS | {"pipeline", "results", "requests", "loading", "folders", "citations"}
+GROUND = {"diffusion", "text", "errors"}
+PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
+CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
 ALLOWED: dict[str, set[str]] = {
-    "diffusion": set(),
-    "text": set(),
-    "configs": set(),
-    "denoiser": {"diffusion"},
-    "samplers": {"diffusion"},
-    "guidance": {"text"},
-    "spans": {"text"},
-    "temperatures": set(),
-    "requests": {"spans", "temperatures"},
+    "errors": set(),
     "citations": set(),
-    "results": {"citations", "spans", "text"},
-    "canvas_batch": {"denoiser", "requests", "results", "spans", "text"},
-    "attempts": {"requests", "results"},
-    "folders": set(),
-    "loading": {"denoiser", "folders", "text"},
-    "pipeline": CORE | {"attempts", "canvas_batch", "temperatures"},
-    "training": CORE,
-    "retrieval": CORE,
-    "evaluation": CORE,
-    "serving": CORE | {"temperatures"},
-    "demo": CORE,
-    "commands": CORE | {"serving", "training", "retrieval", "evaluation", "demo", "configs", "cli", "commands"},
-    "cli": {"commands"},
+    "configs": set(),
+    "diffusion": set(),
+    "text": {"errors"},
+    "denoiser": {"diffusion", "errors"},
+    "samplers": {"diffusion", "errors"},
+    "spans": {"errors", "text"},
+    "guidance": {"errors", "text"},
+    "checkpoints": PARTS,
+    "generation": PARTS | {"citations"},
+    "pipeline": CORE,
+    "corpora": {"errors", "text"},
+    "training": CORE | {"corpora"},
+    "evaluation": CORE | {"corpora"},
+    "serving": CORE,
+    "studio": CORE,
+    "commands": CORE | {"serving", "training", "evaluation", "studio", "corpora", "configs", "cli"},
+    "cli": {"commands", "errors"},
     "__main__": {"cli"},
     "__init__": CORE,
 }
@@ -145,7 +142,7 @@ def test_demos_and_benchmarks_use_only_what_the_package_exports(root, folder):
         ("diffusionlm/diffusion/__init__.py", "from ..denoiser import model"),
         ("diffusionlm/diffusion/process.py", "def late():\n    from diffusionlm.text import Vocabulary"),
         ("diffusionlm/diffusion/process.py", "import importlib\nimportlib.import_module('diffusionlm.text')"),
-        ("diffusionlm/text/corpora.py", "import diffusionlm.spans"),
+        ("diffusionlm/corpora/sources.py", "import diffusionlm.spans"),
         ("diffusionlm/denoiser/model.py", "from diffusionlm.text import Vocabulary"),
         ("diffusionlm/spans.py", "from diffusionlm.guidance import Guidance"),
         ("diffusionlm/pipeline.py", "import diffusionlm.training"),

@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from diffusionlm.generation.results import GenerationResult
 from diffusionlm.pipeline import DiffusionLMPipeline, StepState
-from diffusionlm.results import GenerationResult
 from diffusionlm.spans import Canvas
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from diffusionlm.guidance import registry
+from diffusionlm.guidance.registry import plugins as registry
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from benchmarks.peers.goals import TAGS, Sentence
+from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.record import write_json
-from diffusionlm.text.e2e import read_e2e
-from diffusionlm.training.syntax_silver import silver_tags
-from diffusionlm.training.syntax_tagger import WordTagger, train_tagger
-from diffusionlm.training.syntax_treebanks import read_conllu
+from diffusionlm.training.syntax.silver import silver_tags
+from diffusionlm.training.syntax.tagger import WordTagger, train_tagger
+from diffusionlm.training.syntax.treebanks import read_conllu
 
 Tagger = Callable[[Sequence[str]], list[list[str]]]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmarks.peers.goals import LENGTH, Sentence
 from benchmarks.peers.short_training import padded
+from diffusionlm.corpora.detokenize import detokenize
 from diffusionlm.denoiser import SpanDenoiser
-from diffusionlm.text.detokenize import detokenize
 from diffusionlm.text.tokenizer import UNKNOWN, TextTokenizer
 
 

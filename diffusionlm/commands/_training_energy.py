@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusionlm.evaluation.energy import EnergyMeter
+    from diffusionlm.evaluation.electricity import EnergyMeter
 
 ENERGY_FILE = "energy.jsonl"
 _SUMS = ("wh", "cpu_wh", "memory_wh", "gpu_wh", "co2_grams", "seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusionlm.text.open_mix.corpus import Counts
+    from diffusionlm.corpora.open_mix.corpus import Counts
 
 SUMMARY = "Write a training corpus: an invented one (guestbook), or a mix of found texts (open-mix)"
 HELP = """usage: diffusionlm corpus guestbook --out FOLDER [--size N] [--seed N] [--templates FILE]
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
 
 
 def _guestbook(settings: dict[str, Any]) -> int:
-    from diffusionlm.text.guestbook import write_corpus
+    from diffusionlm.corpora.guestbook import write_corpus
 
     figures = write_corpus(**settings)
     print(
@@ -83,8 +83,8 @@ def _guestbook(settings: dict[str, Any]) -> int:
 def _open_mix(settings: dict[str, Any]) -> int:
     if "source_folder" not in settings:
         raise ValueError("Say where the found texts are: --sources FOLDER ('diffusionlm corpus --help' lists them).")
-    from diffusionlm.text.open_mix import write_corpus
-    from diffusionlm.text.open_mix.corpus import Counts
+    from diffusionlm.corpora.open_mix import write_corpus
+    from diffusionlm.corpora.open_mix.corpus import Counts
 
     print(f"{'source':<12}{'train':>9}{'valid':>8}{'words each':>12}{'toxic':>9}{'doubles':>9}  left out")
     total = Counts()

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
 
     import gradio  # noqa: F401  (named first, so that its absence names the extra to install)
 
-    from diffusionlm.demo.server import serve
+    from diffusionlm.studio.server import serve
 
     serve(arguments.host, arguments.port, arguments.threads)
     return 0

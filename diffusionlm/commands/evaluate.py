@@ -48,7 +48,7 @@ def _opened(override: str) -> str:
 
 
 def _evaluate(config: dict[str, Any]) -> int:
-    from diffusionlm.folders import find_folder
+    from diffusionlm.checkpoints.folders import find_folder
 
     if config["dtype"] not in FORMATS:
         raise ValueError(f"dtype must be one of {', '.join(FORMATS)}, got {config['dtype']!r}.")
@@ -127,7 +127,7 @@ def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context
 
     from diffusionlm.evaluation.context import Context
     from diffusionlm.evaluation.data import EvaluationData
-    from diffusionlm.evaluation.energy import EnergyMeter
+    from diffusionlm.evaluation.electricity import EnergyMeter
     from diffusionlm.evaluation.record import checkpoint_facts
     from diffusionlm.pipeline import DiffusionLMPipeline
 

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
         config["guidance"] = [{"name": name} for name in several]
     _check(config)
 
-    from diffusionlm.folders import find_folder
+    from diffusionlm.checkpoints.folders import find_folder
 
     find_folder(config["checkpoint"])  # a wrong name shows before the slow imports
 
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
 
     import torch
 
-    from diffusionlm.guidance.plugin_files import plugins_with_files
+    from diffusionlm.guidance.registry.plugin_files import plugins_with_files
     from diffusionlm.pipeline import DiffusionLMPipeline
 
     settings = {name: config[name] for name in SETTINGS}
@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
 
 def _check(config: dict[str, Any]) -> None:
     """Raises ValueError for a setting that nothing reads, is missing, or of the wrong kind."""
-    from diffusionlm.guidance.errors import suggestion
+    from diffusionlm.errors import suggestion
 
     for key in config:
         if key not in (*SETTINGS, *OTHERS):

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 def _list() -> int:
-    from diffusionlm.guidance.registry import available, get, problems
+    from diffusionlm.guidance.registry.plugins import available, get, problems
 
     broken = problems()
     entries = available()
@@ -69,9 +69,9 @@ def _show(target: str) -> int:
 
 
 def _describe(kind: type[Guidance], target: str) -> None:
-    from diffusionlm.guidance.contract import COMMON
-    from diffusionlm.guidance.origin import origin_of
-    from diffusionlm.guidance.registry import available
+    from diffusionlm.guidance.guidance import COMMON
+    from diffusionlm.guidance.registry.origin import origin_of
+    from diffusionlm.guidance.registry.plugins import available
 
     entry = available().get(target)
     origin = origin_of(kind) if entry is None else entry.origin
@@ -91,8 +91,8 @@ def _describe(kind: type[Guidance], target: str) -> None:
 
 
 def _kinds(target: str) -> list[type[Guidance]]:
-    from diffusionlm.guidance.plugin_files import classes_in, is_plugin_file
-    from diffusionlm.guidance.registry import available, get
+    from diffusionlm.guidance.registry.plugin_files import classes_in, is_plugin_file
+    from diffusionlm.guidance.registry.plugins import available, get
 
     if target not in available() and not is_plugin_file(target) and Path(target).exists():
         what = "folder" if Path(target).is_dir() else "file"
@@ -114,7 +114,7 @@ def _check(target: str) -> int:
 
 
 def _new(name: str, folder: Path | None) -> int:
-    from diffusionlm.guidance.scaffold import scaffold
+    from diffusionlm.guidance.registry.scaffold import scaffold
 
     files = scaffold(name, folder)
     print("\n".join(str(path) for path in files))

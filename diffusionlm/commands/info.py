@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     unknown = [name for name in names if name.startswith("-")]
     if unknown or len(names) > 1:
         raise ValueError(f"diffusionlm info takes one checkpoint and --json, got {' '.join(argv)!r}.")
-    from diffusionlm.folders import bundled_names
+    from diffusionlm.checkpoints.folders import bundled_names
 
     if not names:
         for name in bundled_names():
@@ -46,7 +46,7 @@ def describe(name: str) -> dict:
     """Facts of a checkpoint: folder, parameters, size on disk, vocabulary, shape, schedule, sampler, card."""
     from safetensors import SafetensorError, safe_open
 
-    from diffusionlm.folders import WEIGHTS, find_folder, read_index
+    from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
 
     folder = find_folder(name)
     index = read_index(folder)

@@ -35,8 +35,8 @@ def main(argv: list[str]) -> int:
 
     import uvicorn  # noqa: F401  # a missing extra shows before models are loaded
 
-    from diffusionlm.folders import find_folder
-    from diffusionlm.guidance.errors import suggestion
+    from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.errors import suggestion
     from diffusionlm.guidance.registry import available
     from diffusionlm.serving.access import read_keys
 
@@ -125,7 +125,7 @@ def _read(argv: list[str]) -> argparse.Namespace:
     except argparse.ArgumentError as error:
         raise ValueError(f"{error}; 'diffusionlm serve --help' lists the options.") from None
     if rest:
-        from diffusionlm.guidance.errors import suggestion
+        from diffusionlm.errors import suggestion
 
         known = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
         raise ValueError(f"Unknown argument {rest[0]!r}; {suggestion(rest[0], known)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusionlm.evaluation.energy import EnergyMeter
+    from diffusionlm.evaluation.electricity import EnergyMeter
 
 SUMMARY = "Train a model on the E2E corpus or your own text; resumes by itself"
 HELP = """usage: diffusionlm train [experiment=NAME] [GROUP=CHOICE ...] [KEY=VALUE ...] [--cfg]
@@ -113,7 +113,7 @@ def _meter(config: dict[str, Any]) -> EnergyMeter | None:
     energy = config["energy"]
     if not energy["enabled"]:
         return None
-    from diffusionlm.evaluation.energy import EnergyMeter
+    from diffusionlm.evaluation.electricity import EnergyMeter
 
     return EnergyMeter(energy["country"], energy["cpu_watts"])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusionlm.guidance.readers.reader import Reader
+    from diffusionlm.guidance.classifiers.reader import Reader
     from diffusionlm.text import TextTokenizer
-    from diffusionlm.training.labelled import Example
+    from diffusionlm.training.classifiers.labelled import Example
 
 SUMMARY = "Train a small network that guidance asks (toxicity, names, tags) from labelled texts"
 HELP = """usage: diffusionlm train-classifier data.train=FILE [key=value ...] [--cfg]
@@ -44,13 +44,13 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
-    from diffusionlm.guidance.readers.store import save_reader
+    from diffusionlm.checkpoints.files import atomic_folder
+    from diffusionlm.guidance.classifiers.store import save_reader
     from diffusionlm.pipeline import DiffusionLMPipeline
-    from diffusionlm.training.files import atomic_folder
-    from diffusionlm.training.reader_batches import label_names
-    from diffusionlm.training.reader_report import report_lines, without_nan
-    from diffusionlm.training.reader_settings import ReaderSettings
-    from diffusionlm.training.readers import evaluate_reader, train_reader
+    from diffusionlm.training.classifiers.batches import label_names
+    from diffusionlm.training.classifiers.report import report_lines, without_nan
+    from diffusionlm.training.classifiers.settings import ReaderSettings
+    from diffusionlm.training.classifiers.training import evaluate_reader, train_reader
 
     settings = ReaderSettings(**config["trainer"], seed=config["seed"])
     target = Path(config["export"])
@@ -109,8 +109,8 @@ def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:
     Raises:
         FileNotFoundError: if there is no such checkpoint or it has no such reader.
     """
-    from diffusionlm.folders import find_folder
-    from diffusionlm.guidance.readers.store import FOLDER, load_reader
+    from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.guidance.classifiers.store import FOLDER, load_reader
     from diffusionlm.text import TextTokenizer
 
     home = find_folder(checkpoint)
@@ -131,8 +131,8 @@ def read_data(data: dict[str, Any], seed: int) -> tuple[list[Example], list[Exam
         FileNotFoundError: if a file is missing.
         ValueError: if a setting is out of range or a file cannot be read.
     """
-    from diffusionlm.text.corpora import parse_sources
-    from diffusionlm.training.labelled import Fields, plain_examples, read_examples
+    from diffusionlm.corpora.sources import parse_sources
+    from diffusionlm.training.classifiers.labelled import Fields, plain_examples, read_examples
 
     fields = Fields(
         data["text_field"],

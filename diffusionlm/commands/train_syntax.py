@@ -30,9 +30,9 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
-    from diffusionlm.folders import find_folder
+    from diffusionlm.checkpoints.folders import find_folder
     from diffusionlm.text import TextTokenizer
-    from diffusionlm.training.syntax_guides import read_texts, train_guides
+    from diffusionlm.training.syntax.guides import read_texts, train_guides
 
     texts = config["texts"] if isinstance(config["texts"], list) else [config["texts"]]
     pairs = [pair for path in texts for pair in read_texts(path)]

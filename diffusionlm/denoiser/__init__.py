@@ -1,8 +1,10 @@
 """The network: configuration, model, attention, positions, experts, Perceiver latents, memory."""
 
 from diffusionlm.denoiser.configuration import DenoiserConfig
+from diffusionlm.denoiser.contract import CANVAS, CONCEPT, PROMPT, RETRIEVED, Context, DiffusionModel, Piece, Places
 from diffusionlm.denoiser.memory import ContextMemory
-from diffusionlm.denoiser.model import CANVAS, CONCEPT, PROMPT, RETRIEVED, DenoiserOutput, SpanDenoiser
+from diffusionlm.denoiser.model import DenoiserOutput, SpanDenoiser
+from diffusionlm.denoiser.span_model import GaussianSpanModel, MaskedSpanModel, span_model
 from diffusionlm.denoiser.weights import check_finite
 
 __all__ = [
@@ -10,9 +12,16 @@ __all__ = [
     "CONCEPT",
     "PROMPT",
     "RETRIEVED",
+    "Context",
     "ContextMemory",
     "DenoiserConfig",
     "DenoiserOutput",
+    "DiffusionModel",
+    "GaussianSpanModel",
+    "MaskedSpanModel",
+    "Piece",
+    "Places",
     "SpanDenoiser",
     "check_finite",
+    "span_model",
 ]

@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig
 
 CONFIG_VERSION = 1
 POSITION_KINDS = ("rope", "alibi")
+PROCESSES = ("gaussian", "masked")
 
 
 class DenoiserConfig(PreTrainedConfig):
@@ -36,6 +37,7 @@ class DenoiserConfig(PreTrainedConfig):
         rms_norm_eps: epsilon of the RMS norms.
         initializer_range: standard deviation of the initial embeddings and latents.
         pad_token_id: id of the pad token, which fills the tail of a span that ends early.
+        process: the noise it was trained on: "gaussian" (noisy embeddings) or "masked" (hidden tokens).
 
     Raises:
         ValueError: if a value is out of range or two do not fit together.
@@ -65,6 +67,7 @@ class DenoiserConfig(PreTrainedConfig):
         rms_norm_eps: float = 1e-6,
         initializer_range: float = 0.02,
         pad_token_id: int = 0,
+        process: str = "gaussian",
         config_version: int = CONFIG_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -98,6 +101,8 @@ class DenoiserConfig(PreTrainedConfig):
             )
         if position_kind not in POSITION_KINDS:
             raise ValueError(f"position_kind must be one of {POSITION_KINDS}, got {position_kind!r}.")
+        if process not in PROCESSES:
+            raise ValueError(f"process must be one of {PROCESSES}, got {process!r}.")
         if rope_parameters is not None and not isinstance(rope_parameters, dict):
             raise ValueError(
                 f"rope_parameters must be a dictionary such as {{'rope_type': 'default', 'rope_theta': 10000.0}}, got "
@@ -129,6 +134,7 @@ class DenoiserConfig(PreTrainedConfig):
         self.rms_norm_eps = rms_norm_eps
         self.initializer_range = initializer_range
         self.hidden_act = "silu"
+        self.process = process
         self.config_version = config_version
         try:
             super().__init__(**{"pad_token_id": pad_token_id, "tie_word_embeddings": False, **kwargs})
@@ -148,6 +154,8 @@ class DenoiserConfig(PreTrainedConfig):
                 self.position_kind
             ],
         ]
+        if self.process == "masked":
+            named[0] = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
         if self.num_experts:
             named += [
                 "Shazeer et al. 2017, Outrageously large neural networks",

@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 from diffusionlm.denoiser.attention import check_backend, prepare_mask
 from diffusionlm.denoiser.blocks import DenoiserBlock, Modulation, NoiseLevelEmbedding
 from diffusionlm.denoiser.configuration import DenoiserConfig
+from diffusionlm.denoiser.contract import CANVAS
 from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
@@ -27,8 +28,6 @@ from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
 from diffusionlm.denoiser.temperature import sharpen
 from diffusionlm.denoiser.weights import check_complete, damaged_files_named
 from diffusionlm.diffusion.process import token_log_likelihood
-
-CANVAS, PROMPT, RETRIEVED, CONCEPT = range(4)
 
 
 @dataclass

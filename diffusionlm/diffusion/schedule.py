@@ -157,10 +157,22 @@ class CosineSchedule(NoiseSchedule):
         return 2 * torch.log(torch.tan(math.pi / 2 * u.clamp(0.0, 1.0)).clamp(min=0.0))
 
 
+@dataclass(frozen=True)
+class MaskingSchedule(NoiseSchedule):
+    """gamma = logit(u): of a masked process the share u of the tokens is hidden (Sahoo et al. 2024, section 3, linear)."""
+
+    reference: ClassVar[str] = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
+
+    def raw_gamma(self, u: Tensor) -> Tensor:
+        """See class."""
+        return torch.logit(u)
+
+
 SCHEDULES: dict[str, type[NoiseSchedule]] = {
     "information": InformationSchedule,
     "square_root": SquareRootSchedule,
     "cosine": CosineSchedule,
+    "masking": MaskingSchedule,
 }
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from rich.progress import track
 
 from diffusionlm.evaluation.data import EvaluationData
-from diffusionlm.evaluation.energy import EnergyMeter
+from diffusionlm.evaluation.electricity import EnergyMeter
 from diffusionlm.evaluation.independence import label_of
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.registry import Unavailable
 from diffusionlm.evaluation.sample_sets import SampleSet, Shelf, write
-from diffusionlm.guidance.configuration import plugins_from
+from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.pipeline import DiffusionLMPipeline
 
 CHUNK = 32

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffusionlm.text.corpora import TextSource
+from diffusionlm.corpora.sources import TextSource
 
 HINT = "set data.root=FOLDER to the folder with train.txt and valid.txt, or data.valid=FILE and data.train=FILE"
 
@@ -26,7 +26,7 @@ class EvaluationData:
         root: folder with ``train`` and ``valid`` (.txt or .jsonl), and perhaps ``control_targets``.
         train: file of training texts, instead of the one in the folder.
         valid: file of held-out texts, likewise.
-        format: one of `diffusionlm.text.corpora.FORMATS`; "auto" also tells E2E lines from plain ones.
+        format: one of `diffusionlm.corpora.sources.FORMATS`; "auto" also tells E2E lines from plain ones.
         seed: of the order of the held-out texts.
     """
 

@@ -13,7 +13,7 @@ from typing import Any
 import diffusionlm
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.data import MissingData
-from diffusionlm.evaluation.energy import Energy
+from diffusionlm.evaluation.electricity import Energy
 from diffusionlm.evaluation.figures import TaskResult
 from diffusionlm.evaluation.record import environment, settings_key, write_json
 from diffusionlm.evaluation.registry import Planned, Task, Unavailable, available, make_task

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusionlm.guidance import Guidance
-from diffusionlm.guidance.contract import COMMON
+from diffusionlm.guidance.guidance import COMMON
 
 GUIDE_LABEL = "judged by the guide itself"
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from diffusionlm.folders import WEIGHTS, find_folder, read_index
-from diffusionlm.loading import sha256
+from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
+from diffusionlm.checkpoints.loading import sha256
 
 PACKAGES = ("diffusionlm-toolkit", "torch", "transformers", "diffusers", "tokenizers", "numpy")
 

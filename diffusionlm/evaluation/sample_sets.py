@@ -20,7 +20,7 @@ import numpy as np
 from rich.progress import track
 
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval, ngrams, words
-from diffusionlm.evaluation.energy import Energy, EnergyMeter
+from diffusionlm.evaluation.electricity import Energy, EnergyMeter
 from diffusionlm.evaluation.judge import load_judge
 from diffusionlm.evaluation.record import settings_key, write_json
 from diffusionlm.pipeline import DiffusionLMPipeline

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from diffusionlm import __version__
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
 from diffusionlm.serving.access import Access, read_raw
 from diffusionlm.serving.bodies import ChatBody, CompletionBody, read_body, read_json
 from diffusionlm.serving.events import EventStream, wait_for

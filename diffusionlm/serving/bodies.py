@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
 from diffusionlm.serving.limits import Refusal
 
 LARGEST_SEED = 2**63 - 1

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
 
 Check = Callable[[Any], str | None]  # what the value must be, where it is not
 MOST_PLUGINS = 8
@@ -227,6 +227,6 @@ def from_key(key: str) -> Any:
     Raises:
         ValueError: if a plugin refuses its settings, or is not installed.
     """
-    from diffusionlm.guidance.configuration import plugins_from
+    from diffusionlm.guidance.registry.configuration import plugins_from
 
     return plugins_from(json.loads(key)) if key else None

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffusionlm.guidance.errors import GuidanceError, suggestion
-from diffusionlm.requests import check_count, lay_out
-from diffusionlm.results import GenerationResult, Sample, StepState
+from diffusionlm.errors import GuidanceError, suggestion
+from diffusionlm.generation.requests import check_count, lay_out
+from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.spans import Canvas, Span
-from diffusionlm.temperatures import check_temperature
+from diffusionlm.generation.temperatures import check_temperature
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline

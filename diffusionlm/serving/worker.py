@@ -16,7 +16,7 @@ from diffusionlm.serving.rows import WorkRow, Written, write
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
-    from diffusionlm.results import StepState
+    from diffusionlm.generation.results import StepState
     from diffusionlm.serving.metrics import Metrics
 
 _log = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
+from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.training.corpus import TokenCorpus
-from diffusionlm.training.files import atomic_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from diffusionlm.corpora.sources import TextSource
     from diffusionlm.text import TextTokenizer
-    from diffusionlm.text.corpora import TextSource
 
 _VERSION = 1
 _ARRAYS = ("ids", "offsets", "prompt_ids", "prompt_offsets")

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from diffusionlm.training.files import atomic_folder, remove_folder, remove_left_overs
+from diffusionlm.checkpoints.files import atomic_folder, remove_folder, remove_left_overs
 
 if TYPE_CHECKING:
     from pathlib import Path

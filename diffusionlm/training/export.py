@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.folders import INDEX
+from diffusionlm.checkpoints.folders import INDEX
 from diffusionlm.pipeline import DiffusionLMPipeline
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.checkpoints.files import write_text
 from diffusionlm.training.cache import tokenizer_fingerprint
-from diffusionlm.training.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from diffusionlm.corpora.sources import TextSource
     from diffusionlm.text import TextTokenizer
-    from diffusionlm.text.corpora import TextSource
 
 RUN_FILE = "run.json"
 # where data lies and how it is read may change, what it says may not

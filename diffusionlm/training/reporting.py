@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from diffusionlm.training.files import write_text
+from diffusionlm.checkpoints.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

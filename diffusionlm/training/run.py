@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import PartialState
 
+from diffusionlm.checkpoints.files import atomic_folder
+from diffusionlm.checkpoints.folders import find_folder, read_index
+from diffusionlm.checkpoints.loading import load_denoiser
+from diffusionlm.corpora.sources import TextSource, parse_sources
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
-from diffusionlm.folders import find_folder, read_index
-from diffusionlm.loading import load_denoiser
 from diffusionlm.text import TextTokenizer
-from diffusionlm.text.corpora import TextSource, parse_sources
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
-from diffusionlm.training.files import atomic_folder
 from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu

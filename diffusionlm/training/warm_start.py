@@ -9,7 +9,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser import SpanDenoiser
-    from diffusionlm.guidance.readers.reader import Reader
+    from diffusionlm.guidance.classifiers.reader import Reader
     from diffusionlm.text import TextTokenizer
 
 

@@ -5,7 +5,7 @@ patterns says what each kind looks like, search finds it with `re`, automaton an
 texts of the caller's own, names asks a reader, and presidio is a judge apart from all of these.
 """
 
-from diffusionlm.guidance.lazy_exports import lazy_exports
+from diffusionlm.guidance.registry.lazy_exports import lazy_exports
 
 _HOME_OF = {
     "DigitRuns": "digit_runs",

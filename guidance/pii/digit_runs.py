@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState

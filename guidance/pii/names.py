@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
+from diffusionlm.guidance.classifiers.reader import CLEAN, OUTSIDE
+from diffusionlm.guidance.classifiers.soft_text import SoftText, soft_text
+from diffusionlm.guidance.classifiers.store import reader_from
+from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.highlight import finished_text
 from diffusionlm.guidance.pii.search import allowed_expression
-from diffusionlm.guidance.readers.reader import CLEAN, OUTSIDE
-from diffusionlm.guidance.readers.soft_text import SoftText, soft_text
-from diffusionlm.guidance.readers.store import reader_from
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
@@ -78,7 +78,7 @@ class PersonalNames(Guidance):
     @classmethod
     def example(cls) -> PersonalNames:
         """A reader of random weights, which fits any model."""
-        from diffusionlm.guidance.tiny_reader import tiny_reader
+        from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 
         return cls(reader=tiny_reader)
 

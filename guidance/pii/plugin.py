@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from diffusionlm.errors import suggestion
 from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.automata.allowed import allowing
-from diffusionlm.guidance.constraint import bind_to, by_canvas
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.lazy_constraint import LazyConstraint, Ranges
+from diffusionlm.guidance.constraints.constraint import bind_to, by_canvas
+from diffusionlm.guidance.constraints.lazy import LazyConstraint, Ranges
+from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.pii.automaton import guard_absence, kind_absence, sum_absence
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS, WIDE, Kind
 from diffusionlm.guidance.pii.search import OPAQUE, allowed_expression, breaks, find_kind, touches
 from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState

@@ -6,7 +6,7 @@ store keeps; chain (with chain_bound, chain_arcs and chain_ways) and weights bri
 the best tree.
 """
 
-from diffusionlm.guidance.lazy_exports import lazy_exports
+from diffusionlm.guidance.registry.lazy_exports import lazy_exports
 
 _HOME_OF = {
     "Constituents": "constituents",

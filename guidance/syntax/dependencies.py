@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.syntax.automaton import TagAutomaton, intersect, place_automaton
 from diffusionlm.guidance.syntax.constituents import choose_runs
 from diffusionlm.guidance.syntax.labels import RELATIONS, check_label, pointed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
 
 # https://universaldependencies.org/u/pos
 UPOS = (

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automata.language import quoted
-from diffusionlm.guidance.constraint import Constraint, bind_rules, by_canvas
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules, by_canvas
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.syntax.automaton import TagAutomaton, sequence_automaton, wish_automaton
-from diffusionlm.guidance.syntax.chain import WordChain
 from diffusionlm.guidance.syntax.including import including
 from diffusionlm.guidance.syntax.labels import check_label
 from diffusionlm.guidance.syntax.pattern import parse_pattern
 from diffusionlm.guidance.syntax.tables import TagTables, lexicon_tables, load_tables
 from diffusionlm.guidance.syntax.weights import TokenRoles, word_weights
 from diffusionlm.guidance.syntax.words import split_words
+from diffusionlm.guidance.weighted.chain import WordChain
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.automata import Language, TokenAutomaton
@@ -203,7 +203,7 @@ def find_tables(
     if lexicon is not None:
         return lexicon_tables(vocabulary, lexicon)
     if folder is None:
-        from diffusionlm.guidance.readers.store import find_reader
+        from diffusionlm.guidance.classifiers.store import find_reader
 
         try:
             folder = find_reader(READER, vocabulary)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.readers.store import CONFIG, WEIGHTS
+from diffusionlm.guidance.classifiers.store import CONFIG, WEIGHTS
 
 Tables = TypeVar("Tables")
 

@@ -238,7 +238,7 @@ def find_windows(name: str, vocabulary: Vocabulary, folder: str | Path | None) -
     Raises:
         FileNotFoundError: if there are none.
     """
-    from diffusionlm.guidance.readers.store import find_reader
+    from diffusionlm.guidance.classifiers.store import find_reader
 
     if folder is None:
         try:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.calls import energy_of, gradient_of
-from diffusionlm.guidance.contract import COSTS, Guidance
-from diffusionlm.guidance.registry import validate
+from diffusionlm.guidance.engine.calls import energy_of, gradient_of
+from diffusionlm.guidance.guidance import COSTS, Guidance
+from diffusionlm.guidance.registry.plugins import validate
 from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.testing.toy import ToyModel
 from diffusionlm.text import Vocabulary

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffusionlm.guidance.configuration import plugins_from
-from diffusionlm.guidance.contract import Guidance
-from diffusionlm.guidance.errors import suggestion
-from diffusionlm.guidance.function_plugin import class_of
+from diffusionlm.errors import suggestion
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.configuration import plugins_from
+from diffusionlm.guidance.registry.function_plugin import class_of
 from diffusionlm.guidance.testing.checks import CHECKS, cost_class, milliseconds_of
 
 
@@ -118,7 +118,7 @@ def _example(plugin: Any) -> Guidance:
     if isinstance(plugin, type) and issubclass(plugin, Guidance):
         return plugin.example()
     if isinstance(plugin, str):
-        from diffusionlm.guidance.registry import get
+        from diffusionlm.guidance.registry.plugins import get
 
         return get(plugin).example()
     if inspect.isfunction(plugin):

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.composition import compose
+from diffusionlm.guidance.engine.composition import compose
+from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.state import GuidanceState
-from diffusionlm.guidance.trace import Trace
 from diffusionlm.text import Vocabulary
 
 _TEXT = (

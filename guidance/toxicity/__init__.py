@@ -1,6 +1,6 @@
 """Toxicity: the plugin `Toxicity`, the judges that it asks (a reader, or one of Detoxify's classifiers), and word lists."""
 
-from diffusionlm.guidance.lazy_exports import lazy_exports
+from diffusionlm.guidance.registry.lazy_exports import lazy_exports
 
 _HOME_OF = {
     "Toxicity": "plugin",

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 VARIANTS = {

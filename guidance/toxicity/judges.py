@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusionlm.guidance.bridge import VocabularyBridge
-from diffusionlm.guidance.errors import suggestion
+from diffusionlm.errors import suggestion
+from diffusionlm.guidance.classifiers.bridge import VocabularyBridge
+from diffusionlm.guidance.classifiers.reader import CLEAN, OUTSIDE, Reader
+from diffusionlm.guidance.classifiers.soft_text import SoftText, soft_text
 from diffusionlm.guidance.highlight import word_places
-from diffusionlm.guidance.readers.reader import CLEAN, OUTSIDE, Reader
-from diffusionlm.guidance.readers.soft_text import SoftText, soft_text
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState

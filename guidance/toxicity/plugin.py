@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.contract import Guidance
+from diffusionlm.guidance.classifiers.store import reader_from
+from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.highlight import Highlight, finished_text, word_places
-from diffusionlm.guidance.readers.store import reader_from
-from diffusionlm.guidance.registry import register
+from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.toxicity.judges import DetoxifyJudge, ReaderJudge, ToxicityJudge
 from diffusionlm.guidance.toxicity.word_list import WordList
@@ -97,7 +97,7 @@ class Toxicity(Guidance):
     @classmethod
     def example(cls) -> Toxicity:
         """A judge of random weights, which fits any model."""
-        from diffusionlm.guidance.tiny_reader import tiny_reader
+        from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 
         return cls(judge=tiny_reader, weight=3.0)
 

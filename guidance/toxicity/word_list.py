@@ -11,7 +11,7 @@ from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence
-from diffusionlm.guidance.constraint import Constraint
+from diffusionlm.guidance.constraints.constraint import Constraint
 from diffusionlm.text import Vocabulary
 
 

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from diffusionlm.demo.visitor import Visitor
+from diffusionlm.studio.visitor import Visitor
 
 SECRET = "Quixotic Zeppelin 4711"
 

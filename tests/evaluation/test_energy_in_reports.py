@@ -5,7 +5,7 @@ import json
 import pytest
 
 from diffusionlm.cli import main
-from diffusionlm.evaluation.energy import Energy, EnergyMeter
+from diffusionlm.evaluation.electricity import Energy, EnergyMeter
 
 pytest.importorskip("codecarbon")
 

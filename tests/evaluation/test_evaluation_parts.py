@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffusionlm.evaluation.data import EvaluationData, MissingData, read_prompts
-from diffusionlm.evaluation.energy import Energy, EnergyMeter
+from diffusionlm.evaluation.electricity import Energy, EnergyMeter
 from diffusionlm.evaluation.figures import KINDS, TaskResult, measure
 from diffusionlm.evaluation.independence import GUIDE_LABEL, label_of
 from diffusionlm.evaluation.registry import Task, available, make_task, register
@@ -262,7 +262,7 @@ def test_settings_of_the_meter_are_checked(settings):
 
 
 def test_a_missing_meter_names_the_extra(monkeypatch):
-    from diffusionlm.evaluation import energy
+    from diffusionlm.evaluation import electricity as energy
 
     monkeypatch.setattr(energy.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"\[eval\]"):

@@ -130,7 +130,7 @@ def test_the_table_of_groups_counts_texts_that_name_them():
 
 
 def test_toxicity_compares_guided_and_unguided_continuations(context):
-    from diffusionlm.guidance.tiny_reader import tiny_reader
+    from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 
     reader = tiny_reader(context.pipe.tokenizer.vocabulary)
     reader.save_pretrained(context.folder.parent / "reader")

@@ -55,7 +55,7 @@ def pipe(tokenizer):
 @pytest.fixture
 def clean_registry():
     """What a test registers is forgotten after it."""
-    from diffusionlm.guidance import registry
+    from diffusionlm.guidance.registry import plugins as registry
 
     before = dict(registry._registered)
     yield

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from diffusionlm.guidance import VocabularyBridge
-from diffusionlm.guidance.bridge import overlaps, place_tokens
-from diffusionlm.guidance.tiny_classifier import tiny_classifier
+from diffusionlm.guidance.classifiers.bridge import overlaps, place_tokens
+from diffusionlm.guidance.classifiers.tiny_classifier import tiny_classifier
 from diffusionlm.spans import Canvas, Span
 
 NAMES = ["The Mill", "Blue Spice", "The Eagle", "Café Brazil", "The Portland Arms", "Zizzi"]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from diffusionlm.cli import main
-from diffusionlm.guidance import registry
+from diffusionlm.guidance.registry import plugins as registry
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 

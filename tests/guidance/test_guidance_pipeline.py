@@ -19,7 +19,7 @@ from diffusionlm.guidance import (
     TextScorer,
     UnsatisfiableConstraint,
 )
-from diffusionlm.guidance.tiny_classifier import tiny_classifier
+from diffusionlm.guidance.classifiers.tiny_classifier import tiny_classifier
 
 TEXT = "The [SPAN:5] is [SPAN]."
 FAST = {"steps": 4, "seed": 3}

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from diffusionlm.guidance import Guidance, Phrases, UnknownPlugin, get, register
-from diffusionlm.guidance import registry as plugins
+from diffusionlm.guidance.registry import plugins
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 

@@ -19,11 +19,11 @@ from diffusionlm.guidance import (
     Tilt,
     compose,
 )
-from diffusionlm.guidance.composition import BUDGET
+from diffusionlm.guidance.engine.composition import BUDGET
+from diffusionlm.guidance.engine.trust_region import TOLERANCE, largest_step, mean_kl, tilted
 from diffusionlm.guidance.goals import GoalController
-from diffusionlm.guidance.particles import ParticleFilter, systematic
+from diffusionlm.guidance.strategies.particles import ParticleFilter, systematic
 from diffusionlm.guidance.testing.toy import ToyModel
-from diffusionlm.guidance.trust_region import TOLERANCE, largest_step, mean_kl, tilted
 
 MODEL = ToyModel(dtype=torch.float64)
 WORD = 7
@@ -197,7 +197,7 @@ def test_equal_opposite_plugins_cancel_and_are_reported():
 
 def test_plugins_that_merely_differ_are_in_no_conflict():
     """A few steps of some texts are below the threshold, as by chance; the mean is what counts."""
-    from diffusionlm.guidance.trace import CONFLICT, BatchTrace, Trace
+    from diffusionlm.guidance.engine.trace import CONFLICT, BatchTrace, Trace
 
     batch = BatchTrace([None] * 4, MODEL.vocabulary, 1)
     for step in range(10):

@@ -7,8 +7,8 @@ from time import sleep
 import numpy as np
 import pytest
 
+from diffusionlm.corpora.sources import TextSource
 from diffusionlm.text import TextTokenizer
-from diffusionlm.text.corpora import TextSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.corpus import TokenCorpus
 

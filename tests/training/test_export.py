@@ -96,7 +96,7 @@ def test_an_export_that_fails_leaves_the_older_pipeline(trained, tmp_path, monke
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("diffusionlm.loading.save_file", full)
+    monkeypatch.setattr("diffusionlm.checkpoints.loading.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         export_pipeline(trainer, tokenizer, folder)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

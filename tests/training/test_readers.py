@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from diffusionlm import cli
-from diffusionlm.guidance.readers.reader import Reader, ReaderConfig
-from diffusionlm.guidance.readers.store import load_reader
+from diffusionlm.guidance.classifiers.reader import Reader, ReaderConfig
+from diffusionlm.guidance.classifiers.store import load_reader
 from diffusionlm.text import TextTokenizer
-from diffusionlm.training.labelled import Example, Fields, read_examples
-from diffusionlm.training.reader_batches import UNKNOWN, NoisyTexts, label_names, token_tags
-from diffusionlm.training.reader_report import FEWEST, report_lines, without_nan
-from diffusionlm.training.reader_settings import PLAIN_SIZE, ReaderSettings
-from diffusionlm.training.readers import area_under_curve, evaluate_reader, train_reader
+from diffusionlm.training.classifiers.batches import UNKNOWN, NoisyTexts, label_names, token_tags
+from diffusionlm.training.classifiers.labelled import Example, Fields, read_examples
+from diffusionlm.training.classifiers.report import FEWEST, report_lines, without_nan
+from diffusionlm.training.classifiers.settings import PLAIN_SIZE, ReaderSettings
+from diffusionlm.training.classifiers.training import area_under_curve, evaluate_reader, train_reader
 from diffusionlm.training.warm_start import pieces_of, warm_start_reader
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

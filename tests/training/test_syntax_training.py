@@ -3,14 +3,14 @@
 import torch
 
 from diffusionlm.guidance import Constituents, PartOfSpeech
-from diffusionlm.guidance.constraint import bind_rules
+from diffusionlm.guidance.constraints.constraint import bind_rules
 from diffusionlm.guidance.syntax.tables import load_tables
 from diffusionlm.guidance.syntax.windows import load_windows
 from diffusionlm.spans import Canvas
 from diffusionlm.text import TextTokenizer
-from diffusionlm.training.syntax_guides import train_guides
-from diffusionlm.training.syntax_parser import bracket_f1, train_parser
-from diffusionlm.training.syntax_treebanks import read_conllu, read_ptb
+from diffusionlm.training.syntax.guides import train_guides
+from diffusionlm.training.syntax.parser import bracket_f1, train_parser
+from diffusionlm.training.syntax.treebanks import read_conllu, read_ptb
 
 WORDS = [
     ("The", "DET", "DT"),

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from diffusionlm.corpora.detokenize import detokenize
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.control import ControlTarget, ControlTask, fields_of, mentions
 from diffusionlm.evaluation.registry import Unavailable, register
-from diffusionlm.text.detokenize import detokenize
 
 SAYABLE = 0.1
 

@@ -12,7 +12,7 @@ from diffusionlm.evaluation import syntax_judge
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.control import ControlTarget, ControlTask
 from diffusionlm.evaluation.registry import Unavailable, register
-from diffusionlm.guidance.configuration import plugins_from
+from diffusionlm.guidance.registry.configuration import plugins_from
 
 AGREED = ("det", "amod", "compound")  # relations that Universal Dependencies and the judge's scheme draw alike
 

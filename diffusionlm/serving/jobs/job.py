@@ -116,7 +116,7 @@ def _size(plan: JobPlan, number: int) -> int:
 
 def _fingerprint(checkpoint: str) -> str:
     """The checkpoint by its content, so that it may stand elsewhere on the next machine."""
-    from diffusionlm.folders import find_folder
+    from diffusionlm.checkpoints.folders import find_folder
 
     folder, digest = find_folder(checkpoint), sha256()
     for path in sorted(folder.rglob("*")):
@@ -129,7 +129,7 @@ def _fingerprint(checkpoint: str) -> str:
 def _described(guidance: Any) -> Any:
     if guidance is None:
         return None
-    from diffusionlm.guidance.plugin_files import plugins_with_files
+    from diffusionlm.guidance.registry.plugin_files import plugins_with_files
 
     described = []
     for plugin in plugins_with_files(guidance):

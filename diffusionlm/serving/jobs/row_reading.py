@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusionlm.requests import check_count
+from diffusionlm.generation.requests import check_count
 from diffusionlm.serving.plugins import check_guidance, to_key
 from diffusionlm.serving.rows import RowSettings, WorkRow, check_sampler, make_row
 from diffusionlm.spans import Canvas

@@ -69,7 +69,7 @@ class ChunkWorker:
         self.plan, self.pipe = plan, plan.load()
         self.guidance: Any = None
         if plan.guidance is not None:
-            from diffusionlm.guidance.plugin_files import plugins_with_files
+            from diffusionlm.guidance.registry.plugin_files import plugins_with_files
 
             self.guidance = plugins_with_files(plan.guidance)
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance import PII, Particles, Phrases, TextScorer, UnsatisfiableConstraint, compose
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
-from diffusionlm.guidance.errors import GuidanceError
-from diffusionlm.guidance.lazy_constraint import LazyConstraint, written_ranges
+from diffusionlm.guidance.constraints.lazy import LazyConstraint, written_ranges
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.search import find_personal_data
@@ -234,7 +234,7 @@ def test_a_plugin_whose_search_and_rule_disagree_is_told_so():
 
 
 def test_names_are_a_plugin_beside_the_rule(pipe):
-    from diffusionlm.guidance.tiny_reader import tiny_reader
+    from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 
     names = PersonalNames(tiny_reader, allow=["Jane Doe"], weight=5.0)
     steering = compose([PII(names=names)], pipe.tokenizer.vocabulary)
@@ -264,7 +264,7 @@ def test_a_kind_of_name_that_does_not_exist_is_refused_at_once(names, words):
 
 
 def test_the_kinds_of_names_are_those_of_the_reader_in_the_package():
-    from diffusionlm.folders import find_folder
+    from diffusionlm.checkpoints.folders import find_folder
 
     config = json.loads((find_folder("guestbook") / "readers" / "names" / "config.json").read_text())
     assert sorted(config["token_labels"]) == sorted(["O", *NAME_KINDS])
@@ -272,7 +272,7 @@ def test_the_kinds_of_names_are_those_of_the_reader_in_the_package():
 
 def reader_of_words(vocabulary, kinds):
     """A reader that takes certain tokens for certain kinds, wherever they stand, with probability 0.99."""
-    from diffusionlm.guidance.readers.reader import Reader, ReaderConfig
+    from diffusionlm.guidance.classifiers.reader import Reader, ReaderConfig
 
     labels = ["O", *kinds]
     config = ReaderConfig(len(vocabulary), vocabulary.fingerprint, token_labels=labels, hidden_size=8,
@@ -306,8 +306,8 @@ def test_names_in_a_text_are_found_with_what_the_reader_takes_them_for(pipe):
 
 
 def test_the_studio_marks_names_that_a_rule_brings_along(pipe):
-    from diffusionlm.demo.examining import Side, examine
-    from diffusionlm.results import GenerationResult, Sample
+    from diffusionlm.generation.results import GenerationResult, Sample
+    from diffusionlm.studio.examining import Side, examine
 
     text = "The Mill is cheap."
     plugin = PII(
@@ -319,8 +319,8 @@ def test_the_studio_marks_names_that_a_rule_brings_along(pipe):
 
 
 def test_names_that_may_be_named_cost_nothing(pipe):
+    from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
     from diffusionlm.guidance.state import GuidanceState
-    from diffusionlm.guidance.tiny_reader import tiny_reader
 
     vocabulary = pipe.tokenizer.vocabulary
     ids = pipe.tokenizer.encode("jane.doe writes")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from diffusionlm.guidance import PartOfSpeech, Phrases, UnsatisfiableConstraint
-from diffusionlm.guidance.constraint import bind_rules
-from diffusionlm.guidance.syntax.chain import WordChain
+from diffusionlm.guidance.constraints.constraint import bind_rules
 from diffusionlm.guidance.syntax.pattern import parse_pattern
 from diffusionlm.guidance.testing.toy import ToyLayout
+from diffusionlm.guidance.weighted.chain import WordChain
 from diffusionlm.text import Vocabulary
 
 WORDS = Vocabulary((b"", b" the", b" pub", b"s", b"-", b" good"), 0, frozenset({0}))

@@ -1,6 +1,6 @@
 """Every registered plugin passes the conformance kit that we ship."""
 
-from diffusionlm.guidance.registry import available
+from diffusionlm.guidance.registry.plugins import available
 from diffusionlm.guidance.testing import parametrize_checks, run_check
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffusionlm.guidance import Toxicity
-from diffusionlm.guidance.tiny_classifier import tiny_classifier
+from diffusionlm.guidance.classifiers.tiny_classifier import tiny_classifier
 from diffusionlm.guidance.toxicity.detoxify import VARIANTS, load_detoxify
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]

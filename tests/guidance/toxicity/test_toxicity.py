@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from diffusionlm.guidance import Guidance, Toxicity
-from diffusionlm.guidance.configuration import plugins_from
+from diffusionlm.guidance.classifiers.store import add_readers
+from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 from diffusionlm.guidance.highlight import token_places
-from diffusionlm.guidance.readers.store import add_readers
+from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.guidance.testing import check_guidance
-from diffusionlm.guidance.tiny_reader import tiny_reader
 from diffusionlm.guidance.toxicity.plugin import read_phrases
 from diffusionlm.guidance.toxicity.word_list import WordList
-from diffusionlm.training.labelled import Example
-from diffusionlm.training.reader_settings import ReaderSettings
-from diffusionlm.training.readers import train_reader
+from diffusionlm.training.classifiers.labelled import Example
+from diffusionlm.training.classifiers.settings import ReaderSettings
+from diffusionlm.training.classifiers.training import train_reader
 
 RUDE = ["The", "river", "cheap"]
 CIVIL = ["and", "coffee", "is", "a", "shop", "good", "Italian", "food", "city", "rating", "near", "children", "welcome"]
@@ -115,7 +115,7 @@ def test_tokens_are_placed_in_texts_with_other_letters(tokenizer):
 
 
 def test_the_name_alone_finds_the_reader_of_the_model(pipe, reader, tmp_path, monkeypatch):
-    from diffusionlm.guidance.readers import store
+    from diffusionlm.guidance.classifiers import store
 
     monkeypatch.setattr(store, "_added", {})
     with pytest.raises(FileNotFoundError, match="train-classifier name=toxicity"):

@@ -1,0 +1,68 @@
+"""Pipeline folders: where they are and what their index says. Imports neither PyTorch nor transformers.
+
+A folder holds ``model_index.json`` (classes, schedule, sampler, limits, checksum; the card: data, licence, figures),
+``denoiser/`` (config.json, model.safetensors), ``tokenizer/`` and, for people, ``README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+BUNDLED = Path(__file__).resolve().parents[1] / "weights"
+INDEX = "model_index.json"
+WEIGHTS = "model.safetensors"
+
+
+def bundled_names() -> list[str]:
+    """Names of the checkpoints in the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{INDEX}"))
+
+
+def find_folder(name: str | Path) -> Path:
+    """The folder of a checkpoint: a bundled name, a path, or a Hub repository "owner/name".
+
+    Raises:
+        FileNotFoundError: if there is none, naming the bundled ones.
+        TypeError: if it is no name.
+    """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"A checkpoint is a bundled name, a folder, or owner/name on the Hub; got {name!r}.")
+    if not str(name):
+        raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
+    path = Path(name)
+    if path.is_dir():
+        if not (path / INDEX).is_file():
+            raise FileNotFoundError(
+                f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
+            )
+        return path
+    if str(name) in bundled_names():
+        return BUNDLED / str(name)
+    known = ", ".join(bundled_names()) or "none"
+    if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
+        from huggingface_hub import snapshot_download
+
+        try:
+            patterns = ["*.json", "*.safetensors", "*.md"]
+            return Path(snapshot_download(str(name), allow_patterns=patterns))
+        except Exception as error:
+            reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+            raise FileNotFoundError(
+                f"There is no folder {str(name)!r}, and the Hub gave none: {reason}. Bundled checkpoints: {known}."
+            ) from error
+    raise FileNotFoundError(
+        f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
+    )
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """``model_index.json``; raises ValueError if it is damaged."""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / INDEX} cannot be read: {error}") from error
+    if not isinstance(index, dict):
+        raise ValueError(f"{folder / INDEX} is no JSON object; it was not written by save_pretrained.")
+    return index

@@ -1,0 +1,248 @@
+"""Corpora as pairs (prompt, text): local files, the Hugging Face hub, several sources at once.
+
+Plain text and E2E files are read here; JSON lines, CSV, Parquet and the hub go through the `datasets` library, which is
+imported when such a source is first read. Nothing is loaded whole: every source is an iterator.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.corpora.e2e import read_e2e
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FORMATS = ("auto", "text", "e2e", "jsonl", "csv", "parquet", "hub")
+ENDINGS = {
+    ".txt": "text",
+    ".text": "text",
+    ".jsonl": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+_LOADERS = {"jsonl": "json", "csv": "csv", "parquet": "parquet"}  # our name of a format -> that of `datasets`
+_READER_VERSION = 1  # part of every fingerprint; raise it when a reader changes what it returns
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """One place that texts come from.
+
+    Attributes:
+        path: a file, a pattern such as ``texts/*.txt``, or with ``format="hub"`` the name of a data set on the hub.
+        format: one of `FORMATS`; "auto" goes by the ending of the file name.
+        text_field: the column that holds the text (not for "text" and "e2e").
+        prompt_field: the column that holds the prompt, or None.
+        split: of a data set on the hub.
+        subset: of a data set on the hub, or None.
+        revision: branch or commit on the hub, or None for the newest.
+        streaming: read a data set of the hub while it downloads; needs ``max_examples``.
+        max_examples: read no more than these, or None.
+        condition: put before every prompt of this source, such as ``style[news]``; the model can then be asked for it.
+        weight: this source's share of the training draws beside other sources; None draws all texts equally often.
+        where: said when the data is missing: where to get it.
+
+    Raises:
+        ValueError: if a value is not allowed.
+    """
+
+    path: str
+    format: str = "auto"
+    text_field: str = "text"
+    prompt_field: str | None = None
+    split: str = "train"
+    subset: str | None = None
+    revision: str | None = None
+    streaming: bool = False
+    max_examples: int | None = None
+    condition: str | None = None
+    weight: float | None = None
+    where: str = "set data.train=FILE to a file with one text a line"
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            near = difflib.get_close_matches(str(self.format), FORMATS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"Unknown data format {self.format!r}; allowed are {', '.join(FORMATS)}.{hint}")
+        if self.max_examples is not None and self.max_examples < 1:
+            raise ValueError(f"max_examples must be at least 1, or null for all; got {self.max_examples}.")
+        if self.streaming and self.max_examples is None:
+            raise ValueError("A streamed data set needs a cap: set data.max_examples to a number.")
+        if self.weight is not None and not self.weight > 0:
+            raise ValueError(f"The weight of a source must be positive, got {self.weight} for {self.path!r}.")
+
+    # ---- what it is -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def kind(self) -> str:
+        """The format, with "auto" resolved.
+
+        Raises:
+            ValueError: if the ending of the file name says nothing.
+        """
+        if self.format != "auto":
+            return self.format
+        ending = Path(self.path).suffix.lower()
+        if ending not in ENDINGS:
+            if Path(self.path).is_dir():
+                raise ValueError(
+                    f"The data file {self.path!r} is a folder, not a file; name a file, or files as in '{self.path}/*.txt'."
+                )
+            raise ValueError(
+                f"The ending of {self.path!r} does not tell its format; set data.format to one of "
+                f"{', '.join(f for f in FORMATS if f != 'auto')}."
+            )
+        return ENDINGS[ending]
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The local files, in order of their names; none for a data set of the hub.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        if self.kind == "hub":
+            return ()
+        if Path(self.path).is_file():
+            return (Path(self.path),)
+        found = tuple(Path(name) for name in sorted(glob.glob(self.path, recursive=True)) if Path(name).is_file())
+        if not found:
+            what = "is a folder, not a file" if Path(self.path).is_dir() else "does not exist"
+            raise FileNotFoundError(f"The data file {self.path!r} {what}; {self.where}.")
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content and of all settings that change what is read; the place does not count."""
+        settings = {k: v for k, v in asdict(self).items() if k not in ("path", "format", "weight", "where")}
+        digest = hashlib.sha256(json.dumps([_READER_VERSION, self.kind, settings], sort_keys=True).encode())
+        for file in self.files:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        if self.kind == "hub":
+            for pair in self.pairs():
+                digest.update(json.dumps(pair).encode())
+        return digest.hexdigest()
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Reads the first text, so that a mistake shows before work starts.
+
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if the source cannot be read, lacks a field, or holds no text.
+        """
+        if next(self.pairs(), None) is None:
+            raise ValueError(f"{self.path!r} holds no text (read as {self.kind}).")
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """(prompt, text) in order; the prompt is empty where there is none, empty texts are skipped.
+
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if the source cannot be read or lacks a field; the message names the place.
+        """
+        for prompt, text in islice(self._raw_pairs(), self.max_examples):
+            yield ", ".join(part for part in (self.condition, prompt) if part), text
+
+    def _raw_pairs(self) -> Iterator[tuple[str, str]]:
+        if self.kind == "text":
+            for file in self.files:
+                yield from (("", line) for line in _lines(file))
+        elif self.kind == "e2e":
+            for file in self.files:
+                yield from read_e2e(file)
+        else:
+            yield from self._columns()
+
+    def _columns(self) -> Iterator[tuple[str, str]]:
+        wanted = [self.text_field] + ([self.prompt_field] if self.prompt_field else [])
+        for number, row in enumerate(self._rows(), start=1):
+            for name in wanted:
+                if name not in row:
+                    near = difflib.get_close_matches(name, row, 1)
+                    hint = f" Did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(
+                        f"{self.path!r} has no field {name!r}; its fields are {', '.join(map(repr, row))}.{hint} "
+                        "Set data.text_field and data.prompt_field."
+                    )
+                if row[name] is not None and not isinstance(row[name], str):
+                    raise ValueError(
+                        f"{self.path!r}, row {number}: the field {name!r} holds {type(row[name]).__name__}, not text."
+                    )
+            text = (row[self.text_field] or "").strip()
+            if text:
+                yield (row[self.prompt_field] or "").strip() if self.prompt_field else "", text
+
+    def _rows(self) -> Iterator[Mapping[str, Any]]:
+        import datasets
+
+        try:
+            if self.kind == "hub":
+                yield from datasets.load_dataset(
+                    self.path, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
+                )
+                return
+            options = {"sep": "\t"} if self.files[0].suffix.lower() == ".tsv" else {}
+            names = [str(file) for file in self.files]
+            yield from datasets.load_dataset(
+                _LOADERS[self.kind], data_files=names, split="train", streaming=True, **options
+            )
+        except Exception as error:  # dozens of types, those of Arrow and of network clients among them
+            reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
+            what = "loaded from the hub" if self.kind == "hub" else f"read as {self.kind}"
+            advice = "; check its name, data.subset, the split and the network" if self.kind == "hub" else ""
+            raise ValueError(f"{self.path!r} cannot be {what}: {reason.rstrip('.')}{advice}.") from error
+
+
+def parse_sources(value: Any, defaults: Mapping[str, Any] | None = None) -> list[TextSource]:
+    """Sources as a configuration writes them.
+
+    Args:
+        value: a path, a dictionary of `TextSource`'s attributes, or a list of such.
+        defaults: attributes of all that do not state them.
+
+    Raises:
+        ValueError: for an unknown attribute, an empty list, or weights for some sources only.
+    """
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    known = [field.name for field in fields(TextSource)]
+    sources = []
+    for entry in entries:
+        settings = dict(entry) if isinstance(entry, dict) else {"path": entry}
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}."
+                raise ValueError(f"A data source has no setting {name!r}; {hint}")
+        if not isinstance(settings.get("path"), str) or not settings["path"]:
+            raise ValueError(f"A data source needs a path, got {entry!r}.")
+        sources.append(TextSource(**{**(defaults or {}), **settings}))
+    if not sources:
+        raise ValueError("The list of data sources is empty; give at least one file.")
+    if len({source.weight is None for source in sources}) > 1:
+        without = [source.path for source in sources if source.weight is None]
+        raise ValueError(f"Give all data sources a weight, or none; these have none: {', '.join(without)}.")
+    return sources
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            for line in stream:
+                if line.strip():
+                    yield line.strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(file)!r} is not UTF-8 text: {error.reason} at byte {error.start}.") from error

@@ -1,0 +1,191 @@
+"""`SpanDenoiser` behind the contract of `DiffusionModel`, as a Gaussian and as a masked process.
+
+Shape letters: B rows, L span positions, M memory positions, V vocabulary, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from diffusionlm.denoiser.contract import Context, Piece, Places
+from diffusionlm.denoiser.memory import ContextMemory
+from diffusionlm.diffusion import Draws, NoisyEmbeddings, NoisyText, NoisyTokens, Posterior, diffuse
+
+if TYPE_CHECKING:
+    from diffusionlm.denoiser.model import SpanDenoiser
+
+
+class SpanModel:
+    """What both processes share: the network, its memory of known text, its embeddings.
+
+    Args:
+        denoiser: the network.
+    """
+
+    process = ""
+    offers = frozenset({"probs", "text", "clean", "unconditional"})
+
+    def __init__(self, denoiser: SpanDenoiser) -> None:
+        self.denoiser = denoiser
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.denoiser.config.vocab_size
+
+    @property
+    def max_length(self) -> int:
+        """Positions of the longest text."""
+        return self.denoiser.config.max_position_embeddings
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network stands."""
+        return self.denoiser.device
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The publications behind the network as configured."""
+        return self.denoiser.config.references
+
+    def embeddings(self) -> Tensor:
+        """Embeddings of all tokens (V, D) float32, each of length sqrt(D)."""
+        return self.denoiser.unit_embeddings()
+
+    def condition(self, context: Context, places: Places) -> ContextMemory | None:
+        """Memory of the pieces of each row, or None where no row has any; each distinct piece is encoded once.
+
+        Pieces are encoded together with others of their segment and laid side by side in the order in which segments first
+        appear; a row may have several pieces of one segment.
+        """
+        if self.denoiser.config.position_kind == "rope":
+            self.denoiser.set_sequence_length(max(places.totals))
+        slots: dict[tuple[int, int], dict[int, Piece]] = {}  # (segment, how manieth of it in its row) -> row -> piece
+        for row, pieces in enumerate(context):
+            count: dict[int, int] = {}
+            for piece in pieces:
+                number = count[piece.segment] = count.get(piece.segment, -1) + 1
+                if len(piece):
+                    slots.setdefault((piece.segment, number), {})[row] = piece
+        memories = [self._encode(segment, own, len(context)) for (segment, _), own in slots.items()]
+        return ContextMemory.concat(memories) if memories else None
+
+    def _encode(self, segment: int, pieces: dict[int, Piece], rows: int) -> ContextMemory:
+        """Memory of one segment: (rows, M, ...), empty for rows without a piece."""
+        distinct: dict[Hashable, Piece | None] = {}
+        for row in range(rows):
+            piece = pieces.get(row)
+            distinct.setdefault(None if piece is None else (piece.key,), piece)
+        index = {key: n for n, key in enumerate(distinct)}
+        wanted = [index[None if row not in pieces else (pieces[row].key,)] for row in range(rows)]
+        none = torch.zeros(0, dtype=torch.long)
+        lengths = torch.tensor([0 if piece is None else len(piece) for piece in distinct.values()])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        at = pad_sequence([none if p is None else p.positions for p in distinct.values()], batch_first=True)
+        held = [piece for piece in distinct.values() if piece is not None]
+        device, ids, raw = self.device, None, None
+        if held[0].ids is not None:
+            own = [none if piece is None or piece.ids is None else piece.ids for piece in distinct.values()]
+            pad = self.denoiser.config.pad_token_id
+            ids = pad_sequence(own, batch_first=True, padding_value=pad).to(device)
+        else:
+            assert held[0].raw is not None
+            empty = held[0].raw.new_zeros(0, held[0].raw.shape[1])
+            own = [empty if piece is None or piece.raw is None else piece.raw for piece in distinct.values()]
+            raw = pad_sequence(own, batch_first=True).to(device)
+        memory = self.denoiser.encode_context(ids, raw, mask.to(device), at.to(device), segment)
+        return memory.select(torch.tensor(wanted, device=device))
+
+
+class GaussianSpanModel(SpanModel):
+    """z = alpha e(x) + sigma eps, with a network that sees z and the exact likelihood of z beside it."""
+
+    process = "gaussian"
+    offers = SpanModel.offers | {"latents"}
+
+    def start(self, places: Places, draws: Draws) -> NoisyEmbeddings:
+        """Standard normal embeddings (B, L, D)."""
+        return NoisyEmbeddings(draws.normal(self.denoiser.config.embedding_size), places.span_mask)
+
+    def corrupt(self, ids: Tensor, mask: Tensor, gamma: Tensor, draws: Draws) -> NoisyEmbeddings:
+        """See `DiffusionModel`."""
+        noise = draws.normal(self.denoiser.config.embedding_size)
+        return NoisyEmbeddings(diffuse(self.denoiser.embed(ids), noise, gamma), mask)
+
+    def log_posterior(
+        self,
+        noisy: NoisyText,
+        gamma: Tensor,
+        condition: ContextMemory | None,
+        places: Places,
+        previous: Posterior | None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See `DiffusionModel`; differentiable in the noisy embeddings."""
+        assert isinstance(noisy, NoisyEmbeddings)
+        estimate = None if previous is None else previous.clean
+        logits = self.denoiser(
+            noisy.z,
+            gamma,
+            condition,
+            estimate,
+            places.span_mask,
+            places.positions,
+            places.open_mask,
+            temperature=temperature,
+        ).logits
+        assert logits is not None
+        return logits
+
+
+class MaskedSpanModel(SpanModel):
+    """Positions are decided or hidden, hidden ones with probability sigmoid(gamma); a decided token is seen as it is, a hidden
+    one as nothing (Sahoo et al. 2024, "Simple and effective masked diffusion language models", section 3)."""
+
+    process = "masked"
+
+    def start(self, places: Places, draws: Draws) -> NoisyTokens:
+        """Everything hidden."""
+        pad = self.denoiser.config.pad_token_id
+        return NoisyTokens(torch.full_like(places.positions, pad), places.span_mask)
+
+    def corrupt(self, ids: Tensor, mask: Tensor, gamma: Tensor, draws: Draws) -> NoisyTokens:
+        """See `DiffusionModel`."""
+        return NoisyTokens(ids, mask & (draws.uniform() < torch.sigmoid(gamma.double())[:, None]))
+
+    def log_posterior(
+        self,
+        noisy: NoisyText,
+        gamma: Tensor,
+        condition: ContextMemory | None,
+        places: Places,
+        previous: Posterior | None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See `DiffusionModel`."""
+        assert isinstance(noisy, NoisyTokens)
+        seen = self.denoiser.embed(noisy.ids).masked_fill(noisy.undecided[..., None], 0.0)
+        estimate = None if previous is None else previous.clean
+        logits = self.denoiser(
+            seen,
+            gamma,
+            condition,
+            estimate,
+            places.span_mask,
+            places.positions,
+            places.open_mask,
+            likelihood_weight=0.0,
+            temperature=temperature,
+        ).logits
+        assert logits is not None
+        return logits
+
+
+def span_model(denoiser: SpanDenoiser) -> GaussianSpanModel | MaskedSpanModel:
+    """The network as a model of the process that its configuration names."""
+    return MaskedSpanModel(denoiser) if denoiser.config.process == "masked" else GaussianSpanModel(denoiser)

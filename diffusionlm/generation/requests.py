@@ -1,0 +1,203 @@
+"""What was asked for, checked and spread into rows: one row is one sample to be written."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffusionlm.generation.temperatures import check_temperature
+from diffusionlm.spans import Canvas
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import TextTokenizer
+
+_FIELD = re.compile(
+    r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
+)  # the names in "name[The Mill], food[Italian]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample to be written.
+
+    Attributes:
+        canvas: known text and spans.
+        prompt: the condition, "" for none.
+        seed: of its noise.
+        source: index of the input it belongs to.
+    """
+
+    canvas: Canvas
+    prompt: str
+    seed: int
+    source: int
+
+
+@dataclass(frozen=True)
+class CallSettings:
+    """What a call sets besides its text, as `DiffusionLMPipeline.__call__` explains it.
+
+    Raises:
+        ValueError: if steps, temperature or batch_size are out of range.
+    """
+
+    prompt: Any = None
+    num_samples: int = 1
+    steps: int = 32
+    sampler: Any = None
+    temperature: float | None = None
+    seed: Any = None
+    guidance: Any = None
+    max_length: int | None = None
+    max_span_length: int | None = None
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps, "; 16 to 64 are usual")
+        if self.temperature is not None:
+            check_temperature(self.temperature)
+        check_count("batch_size", self.batch_size)
+
+
+def check_count(name: str, value: Any, hint: str = "") -> None:
+    """Raises ValueError unless ``value`` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{hint}.")
+
+
+def read_rows(
+    text: Any, prompt: Any, num_samples: int, seed: Any, max_length: int, longest: int
+) -> tuple[list[Row], bool]:
+    """Rows in the order of the inputs, and whether a list of inputs was given.
+
+    Args:
+        text: as the pipeline takes it.
+        prompt: likewise.
+        num_samples: rows for each input.
+        seed: of the first sample, one for all inputs or a list with one for each; drawn if None.
+        max_length: positions of a text written from nothing.
+        longest: what the model takes.
+
+    Raises:
+        ValueError: if something is out of range, empty, or does not fit together.
+        TypeError: if a text or a prompt is of the wrong type.
+    """
+    check_count("num_samples", num_samples)
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 1 <= max_length <= longest:
+        raise ValueError(f"max_length must lie in 1..{longest}, got {max_length!r}.")
+    batched = isinstance(text, (list, tuple)) or isinstance(prompt, (list, tuple))
+    texts = list(text) if isinstance(text, (list, tuple)) else [text]
+    prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
+    if not texts or not prompts:
+        raise ValueError("The list of inputs is empty.")
+    count = max(len(texts), len(prompts))
+    if {len(texts), len(prompts)} - {1, count}:
+        raise ValueError(
+            f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each."
+        )
+    texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
+    seeds = _read_seeds(seed, count)
+    rows = []
+    for source, (given, condition, first) in enumerate(zip(texts, prompts, seeds, strict=True)):
+        if condition is not None and not isinstance(condition, str):
+            raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
+        canvas = _read_canvas(given, max_length)
+        for part in (condition or "", *canvas.literals):
+            _check_characters(part)
+        rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
+    return rows, batched
+
+
+def warn_of_fields(prompts: Iterable[str], known: Any) -> None:
+    """Warns of fields in prompts that the training data never had: the model does not know what they mean.
+
+    Args:
+        prompts: conditions such as ``"name[The Mill], food[Italian]"``.
+        known: names of the fields in the training data, as the checkpoint's card lists them under "fields"; nothing is said
+            where it lists none.
+    """
+    if not known:
+        return
+    foreign = dict.fromkeys(name for prompt in prompts for name in _FIELD.findall(prompt) if name not in known)
+    if foreign:
+        warnings.warn(
+            f"No training text of these weights had the field {', '.join(map(repr, foreign))}, so the model makes little of "
+            f"it; its fields are: {', '.join(known)}.",
+            stacklevel=2,
+        )
+
+
+def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, longest: int) -> CanvasLayout:
+    """A canvas in tokens.
+
+    Args:
+        canvas: known text and spans.
+        tokenizer: of the model.
+        max_span_length: positions of a span without a length.
+        longest: what the model takes.
+
+    Raises:
+        ValueError: if it does not fit the model.
+    """
+    check_count("max_span_length", max_span_length)
+    for span in canvas.spans:  # before positions are listed one by one
+        if (span.length or max_span_length) > longest:
+            raise ValueError(
+                f"The canvas has {span.length or max_span_length} tokens to write in a span, the model takes {longest}. Ask "
+                "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
+            )
+    layout = canvas.lay_out(tokenizer, max_span_length)
+    if layout.total > longest:
+        raise ValueError(
+            f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
+            "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
+        )
+    return layout
+
+
+def _check_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The text has {text[error.start]!r} at character {error.start}, half of a character (a lone surrogate): read it "
+            "with its right encoding, or replace what is broken."
+        ) from error
+
+
+def _read_seeds(seed: Any, count: int) -> list[int]:
+    """The seed of the first sample of each input."""
+    if seed is None:
+        return [int(np.random.SeedSequence().generate_state(1)[0] >> 2)] * count
+    if not isinstance(seed, (list, tuple)):
+        return [_read_seed(seed)] * count
+    if len(seed) != count:
+        raise ValueError(f"There are {count} inputs and {len(seed)} seeds; give one seed for all, or one for each.")
+    return [_read_seed(item) for item in seed]
+
+
+def _read_seed(seed: Any) -> int:
+    try:
+        value = -1 if isinstance(seed, bool) else index(seed)
+    except TypeError:
+        value = -1
+    if value < 0:
+        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}; None draws one.")
+    return value
+
+
+def _read_canvas(given: Any, max_length: int) -> Canvas:
+    if given is None:
+        return Canvas.whole(max_length)
+    if isinstance(given, Canvas):
+        return given
+    if isinstance(given, str):
+        return Canvas.parse(given)
+    raise TypeError(f"text must be a string, a Canvas, None, or a list of these, got {type(given).__name__}.")

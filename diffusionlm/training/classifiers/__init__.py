@@ -1,0 +1,1 @@
+"""Training of noise-conditional classifiers on labelled texts."""

@@ -1,0 +1,1 @@
+"""Rules that always hold, and the exact inference of all rules of a call together."""

@@ -1,0 +1,233 @@
+"""`Constraint`: a rule that always holds, and the exact inference that makes it hold.
+
+All constraints of a call are one product automaton on each canvas. At every step the token posterior p becomes the
+exact marginals of p(x | every rule holds), the distribution nearest to p that obeys (its distance is -log p(rules) nats);
+the finished text is the most probable one that obeys (Viterbi in the same automaton), so the rules hold whatever the
+network, the seed or another plugin does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import field
+from functools import reduce
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.automata import (
+    BoundAutomaton,
+    Conditioned,
+    Language,
+    TokenAutomaton,
+    bind,
+    compile_language,
+    token_count,
+)
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.state import text_reader
+from diffusionlm.guidance.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.state import GuidanceState
+    from diffusionlm.guidance.weighted.bound import BoundChain
+    from diffusionlm.guidance.weighted.chain import WordChain
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+MAX_CACHED = 64
+_cache: OrderedDict[Any, BoundAutomaton] = OrderedDict()
+
+
+class Constraint(Guidance):
+    """Base of rules that always hold. A subclass defines `languages`: the texts that are allowed.
+
+    The energy is -log of the probability that the rule holds under the token posterior, in nats, so a constraint can be
+    used softly too, with ``strategy="tilt"``.
+    """
+
+    lazy: ClassVar[bool] = False  # see `diffusionlm.guidance.constraints.lazy`
+
+    strategy: str | Strategy = field(default="constraint", kw_only=True)
+
+    def languages(self) -> Sequence[Language]:
+        """The languages that the whole text must belong to, all of them; see `diffusionlm.guidance.automata`."""
+        raise TypeError(f"{type(self).__name__} has no rule; define languages(self) -> a list of Language.")
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """The rules over tokens; compiled from `languages` unless overridden.
+
+        Raises:
+            AutomatonTooLarge: if a pattern needs more states or time than the cap allows.
+        """
+        return [compile_language(language, vocabulary) for language in self.languages()]
+
+    def bind(self, vocabulary: Vocabulary) -> None:
+        """Compiles the rules."""
+        self.compiled = self.automata(vocabulary)
+
+    def weighed_words(self) -> WordChain | None:
+        """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
+        return None
+
+    def energy(self, state: GuidanceState) -> Tensor:
+        """-log p(the rule holds) for each sample (B,), in nats."""
+        out = state.probs.new_zeros(state.batch_size)
+        for rows, layout in by_canvas(state.layouts):
+            index = torch.tensor(rows, device=state.device)
+            bound = bind_to(self.compiled, layout, state.vocabulary, None)
+            out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
+        return out
+
+    def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
+        """Whether a finished text obeys, by reading its characters and not by the automaton over tokens.
+
+        Args:
+            text: the whole text.
+            span_ids: token ids of each span.
+        """
+        if "compiled" in vars(self):  # bound: the languages are made already
+            languages: Sequence[Language] = [a.language for a in self.compiled if a.language is not None]
+        else:
+            languages = self.languages()
+        return {language.name: language.accepts(text) for language in languages}
+
+    def certify_written(
+        self, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
+    ) -> dict[str, bool]:
+        """`certify` for rules that tell known text from what was written; the same unless overridden.
+
+        Args:
+            text: the whole text.
+            span_ids: token ids of each span.
+            written: (start, end) of each span in the characters of the text.
+        """
+        return self.certify(text, span_ids)
+
+
+def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLayout]]:
+    """Rows that share a canvas, with its layout."""
+    groups: dict[Any, list[int]] = {}
+    for row, layout in enumerate(layouts):
+        groups.setdefault(_canvas_key(layout), []).append(row)
+    return [(rows, layouts[rows[0]]) for rows in groups.values()]
+
+
+def _canvas_key(layout: CanvasLayout) -> Any:
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
+
+
+def bind_to(
+    automata: Sequence[TokenAutomaton],
+    layout: CanvasLayout,
+    vocabulary: Vocabulary,
+    allowed: Tensor | None,
+    device: torch.device | str = "cpu",
+) -> BoundAutomaton:
+    """The product of the rules on a canvas; the last few are kept, so repeated calls cost nothing.
+
+    Args:
+        automata: the rules.
+        layout: known text and span positions.
+        vocabulary: of the automata.
+        allowed: (L, V) bool, tokens that the canvas allows; None: all but special tokens, and pad where spans are open.
+        device: where the inference runs.
+
+    Raises:
+        UnsatisfiableConstraint: if no text on the canvas obeys, naming the rule.
+        AutomatonTooLarge: if the product is too large.
+    """
+    if allowed is None:
+        allowed = layout.allowed(text_reader(vocabulary))
+    rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
+    key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
+    if key in _cache:
+        _cache.move_to_end(key)
+        return _cache[key]
+    bound = bind(automata, list(layout.internal_literals), layout.span_index, allowed.cpu()).to(device)
+    _cache[key] = bound
+    while len(_cache) > MAX_CACHED:
+        _cache.popitem(last=False)
+    return bound
+
+
+def _content(automaton: TokenAutomaton) -> Any:
+    if automaton.language is not None:
+        return automaton.language.key
+    if automaton.key is not None:
+        return automaton.key
+    return automaton.start, automaton.delta.tobytes(), automaton.accepting.tobytes(), automaton.token_class.tobytes()
+
+
+def bind_rules(
+    plugins: Sequence[Constraint],
+    layout: CanvasLayout,
+    vocabulary: Vocabulary,
+    allowed: Tensor | None,
+    device: torch.device | str = "cpu",
+) -> BoundAutomaton | BoundChain:
+    """All rules of bound plugins on a canvas, with the weighed words of one of them, if it has such.
+
+    Args:
+        plugins: bound constraints.
+        layout: known text and span positions.
+        vocabulary: of the plugins.
+        allowed: (L, V) bool, as for `bind_to`.
+        device: where the inference runs.
+
+    Raises:
+        UnsatisfiableConstraint: if no text on the canvas obeys.
+    """
+    chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
+    automata = [automaton for plugin in plugins for automaton in plugin.compiled]
+    if not chains:
+        return bind_to(automata, layout, vocabulary, allowed, device)
+    bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
+    return reduce(lambda a, b: a.joined(b), chains).bound_with(bound, layout)
+
+
+class JointConstraint:
+    """All constraints of a call at once, bound to each distinct canvas of a batch.
+
+    Args:
+        plugins: bound constraints.
+        layouts: the canvas of each row.
+        allowed: (B, L, V) bool.
+        vocabulary: of the plugins.
+    """
+
+    def __init__(
+        self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+    ) -> None:
+        self.groups = []
+        for rows, layout in by_canvas(layouts):
+            bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
+            self.groups.append((torch.tensor(rows, device=allowed.device), layout.length, bound))
+
+    def select(self, rows: Tensor) -> None:
+        """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
+
+    def marginals(self, log_probs: Tensor) -> Conditioned:
+        """Exact marginals (B, L, V) of log posteriors (B, L, V) under the condition that all rules hold."""
+        out = log_probs.clone() if len(self.groups) > 1 else log_probs
+        log_z = log_probs.new_zeros(len(log_probs))
+        divergence = log_probs.new_zeros(log_probs.shape[:2])
+        for rows, length, bound in self.groups:
+            everything = len(rows) == len(log_probs) and length == log_probs.shape[1]
+            found = bound.posterior(log_probs if everything else log_probs[rows, :length])
+            log_z[rows] = found.log_partition.to(log_z.dtype)
+            divergence[rows, :length] = found.divergence.to(divergence.dtype)
+            if everything:
+                out = found.marginals
+            else:
+                out[rows, :length] = found.marginals
+        return Conditioned(out, log_z, divergence)
+
+    def best(self, log_probs: Tensor) -> Tensor:
+        """The most probable token ids that obey: (B, L, V) -> (B, L); pad behind a canvas that is shorter."""
+        out = log_probs.argmax(-1)
+        for rows, length, bound in self.groups:
+            out[rows, :length] = bound.viterbi(log_probs[rows, :length])
+        return out

@@ -1,0 +1,183 @@
+"""`LazyConstraint`: a rule made of parts, each of which joins only where it is broken.
+
+Some rules are too large to be held at every step: thirty kinds of personal data side by side are thirty thousand states,
+and most texts come near none of them. So a part of such a rule joins for a sample as soon as the likeliest text of a step
+breaks it, and stays. The finished text is the most probable one that obeys the parts that joined; if it breaks another
+part, that one joins too, until none is broken (cutting planes; Dantzig, Fulkerson and Johnson, 1954). What comes out is
+the most probable text that obeys all parts, as if all had been there from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.automata import BoundAutomaton, Conditioned, TokenAutomaton
+from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
+from diffusionlm.guidance.state import text_reader
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.weighted.bound import BoundChain
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+Ranges = Sequence[tuple[int, int]]
+"""(start, end) in characters: what was written into each span."""
+
+
+class LazyConstraint(Constraint):
+    """Base of rules whose parts join where they are broken. A subclass defines `broken` and `part`."""
+
+    lazy: ClassVar[bool] = True
+
+    def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
+        """Rules that hold at every step; none here."""
+        return []
+
+    def broken(self, text: str, written: Ranges) -> list[str]:
+        """Names of the parts that a text breaks, found by reading its characters.
+
+        Args:
+            text: the whole text.
+            written: what was generated of it.
+        """
+        raise TypeError(f"{type(self).__name__} has no parts; define broken(self, text, written) -> list of names.")
+
+    def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
+        """The rule of a part.
+
+        Args:
+            name: from `broken`.
+            vocabulary: surfaces of the tokens.
+            finished: whether the text is being finished. Before that the part may be wider and simpler than the rule, or
+                missing (None).
+        """
+        raise TypeError(f"{type(self).__name__} has no parts; define part(self, name, vocabulary, finished).")
+
+
+def joint_constraint(
+    plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+) -> JointConstraint:
+    """All constraints of a call, lazy ones or not; arguments as of `JointConstraint`."""
+    kind = LazyJointConstraint if any(plugin.lazy for plugin in plugins) else JointConstraint
+    return kind(plugins, layouts, allowed, vocabulary)
+
+
+class LazyJointConstraint(JointConstraint):
+    """All constraints of a call where some are lazy; arguments as of `JointConstraint`."""
+
+    def __init__(
+        self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+    ) -> None:
+        self.layouts, self.allowed, self.vocabulary = list(layouts), allowed, vocabulary
+        self.lazy = [plugin for plugin in plugins if isinstance(plugin, LazyConstraint)]
+        self.firm = [plugin for plugin in plugins if not isinstance(plugin, LazyConstraint)]
+        self.joined: list[frozenset[tuple[int, str]]] = [frozenset() for _ in layouts]
+        self._reader = text_reader(vocabulary)
+        for rows, _ in self._groups(range(len(self.layouts))):
+            self._bound(rows[0], finished=False)  # an error about rules that cannot be met comes before any work
+
+    def select(self, rows: Tensor) -> None:
+        """Particles were resampled: row n goes on as row ``rows[n]``."""
+        chosen = rows.tolist()
+        self.layouts = [self.layouts[n] for n in chosen]
+        self.joined = [self.joined[n] for n in chosen]
+        self.allowed = self.allowed[rows]
+
+    def marginals(self, log_probs: Tensor) -> Conditioned:
+        """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
+        self._join(log_probs.argmax(-1), range(len(self.layouts)))
+        out = log_probs
+        log_z = log_probs.new_zeros(len(log_probs))
+        divergence = log_probs.new_zeros(log_probs.shape[:2])
+        for rows, length in self._groups(range(len(self.layouts))):
+            bound = self._bound(rows[0], finished=False)
+            if bound is None:
+                continue
+            if out is log_probs:
+                out = log_probs.clone()
+            index = torch.tensor(rows, device=log_probs.device)
+            found = bound.posterior(log_probs[index, :length])
+            out[index, :length] = found.marginals
+            log_z[index] = found.log_partition.to(log_z.dtype)
+            divergence[index, :length] = found.divergence.to(divergence.dtype)
+        return Conditioned(out, log_z, divergence)
+
+    def best(self, log_probs: Tensor) -> Tensor:
+        """The most probable token ids that obey all parts: (B, L, V) -> (B, L)."""
+        ids = log_probs.argmax(-1)
+        waiting = list(range(len(self.layouts)))
+        self.joined = [frozenset() for _ in self.layouts]  # what joined on the way need not bind the finished text
+        while waiting:
+            for rows, length in self._groups(waiting):
+                bound = self._bound(rows[0], finished=True)
+                if bound is not None:
+                    index = torch.tensor(rows, device=log_probs.device)
+                    ids[index, :length] = bound.viterbi(log_probs[index, :length])
+            waiting = self._join(ids, waiting, strict=True)
+        return ids
+
+    def _join(self, ids: Tensor, rows: Sequence[int], strict: bool = False) -> list[int]:
+        """Lets the parts join that the texts of token ids (B, L) break; the rows that broke one."""
+        changed = []
+        for row in rows:
+            layout = self.layouts[row]
+            text, written = layout.assemble(ids[row, : layout.length].tolist(), self._reader)
+            places = written_ranges(layout, written)
+            found = {(k, name) for k, plugin in enumerate(self.lazy) for name in plugin.broken(text, places)}
+            new = found - self.joined[row]
+            if strict and found and not new:
+                name = sorted(found)[0]
+                raise GuidanceError(
+                    f"The text {text!r} breaks the rule {name[1]!r} of {self.lazy[name[0]].title!r}, although its automaton "
+                    "accepts it: `broken` and `part` of this plugin do not agree."
+                )
+            if new:
+                self.joined[row] = self.joined[row] | new
+                changed.append(row)
+        return changed
+
+    def _groups(self, rows: Sequence[int]) -> list[tuple[list[int], int]]:
+        """Rows that share a canvas and parts, with the length of the canvas."""
+        rows = list(rows)
+        out = []
+        for own, layout in by_canvas([self.layouts[row] for row in rows]):
+            alike: dict[frozenset[tuple[int, str]], list[int]] = {}
+            for n in own:
+                alike.setdefault(self.joined[rows[n]], []).append(rows[n])
+            out += [(group, layout.length) for group in alike.values()]
+        return out
+
+    def _bound(self, row: int, finished: bool) -> BoundAutomaton | BoundChain | None:
+        layout = self.layouts[row]
+        parts = [self.lazy[k].part(name, self.vocabulary, finished) for k, name in sorted(self.joined[row])]
+        # parts that are one and the same automaton (two kinds with one guard) count once
+        rules = list({id(part): part for part in parts if part is not None}.values())
+        plugins = [*self.firm, *([_Rules(rules)] if rules else [])]
+        if not plugins:
+            return None
+        allowed = self.allowed[row, : layout.length]
+        return bind_rules(plugins, layout, self.vocabulary, allowed, self.allowed.device)
+
+
+class _Rules(Constraint):
+    """Some automata, as `bind_rules` takes them."""
+
+    def __init__(self, rules: Sequence[TokenAutomaton]) -> None:
+        super().__init__()
+        self.compiled = list(rules)
+
+
+def written_ranges(layout: CanvasLayout, written: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the texts of the spans stand in the whole text."""
+    out = []
+    position = 0
+    for literal, text in zip(layout.canvas.literals, written, strict=False):
+        position += len(literal)
+        out.append((position, position + len(text)))
+        position += len(text)
+    return out

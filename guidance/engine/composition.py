@@ -1,0 +1,248 @@
+"""Composing plugins: what a user gives becomes one `Steering`, which the pipeline calls."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
+from diffusionlm.guidance.engine.session import GuidanceSession
+from diffusionlm.guidance.engine.trace import Trace
+from diffusionlm.guidance.goals import has_goal
+from diffusionlm.guidance.guidance import Guidance
+from diffusionlm.guidance.registry.configuration import plugins_from
+from diffusionlm.guidance.registry.plugins import validate
+from diffusionlm.guidance.settings import check_settings, describe
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+BUDGET = 0.1  # of a plugin that names none; chosen by benchmarks.bench_trust_region
+OWN = "own"
+TOTAL = 8.0
+
+
+class Composition:
+    """Plugins with settings that concern all of them together; is given in place of a plugin or a list.
+
+    In a list beside others it is read as its plugins, if it sets no limit; a limit would hold for some of the list and not for
+    all that is written, so it is refused there.
+
+    Args:
+        plugins: a plugin or a list, in any form that `compose` takes.
+        budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
+            Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
+            budget, 0.1 nats if it names none, and all together the largest of these.
+        total: largest sum of that over all steps; None or inf: no limit.
+
+    Raises:
+        ValueError: if a limit is negative, or a Composition with limits of its own stands in ``plugins``.
+
+    Example:
+        >>> Composition([Phrases(include=["The Mill"])], budget=1.0).budget
+        1.0
+    """
+
+    def __init__(self, plugins: Any, budget: float | str | None = OWN, total: float | None = TOTAL) -> None:
+        for name, value in {"budget": budget, "total": total}.items():
+            if (
+                value is not None
+                and not (isinstance(value, int | float) and value >= 0)
+                and (name, value) != ("budget", OWN)
+            ):
+                raise ValueError(f"{name} must be a number of nats of at least 0, or None for no limit; got {value!r}.")
+        self.plugins = plugins_from(_opened(plugins))
+        self.budget = budget if isinstance(budget, str) else math.inf if budget is None else float(budget)
+        self.total = math.inf if total is None else float(total)
+
+
+def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
+    """Makes plugins ready for a tokenizer.
+
+    Args:
+        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
+        vocabulary: surfaces of the tokens.
+
+    Raises:
+        ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
+        TypeError: if something is no plugin, or off the contract.
+
+    Example:
+        >>> from diffusionlm.guidance.testing.toy import toy_vocabulary
+        >>> compose({"length": {"words": 3}}, toy_vocabulary()).names
+        ['length']
+    """
+    while isinstance(guidance, list | tuple) and len(guidance) == 1:
+        (guidance,) = guidance
+    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
+
+
+class Steering:
+    """Plugins bound to a vocabulary. The given plugins themselves are left as they are; copies are bound.
+
+    Attributes:
+        plugins: those with a weight, bound.
+        names: what each is called in the trace, all different.
+        particles: candidates for each sample.
+    """
+
+    def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
+        self.vocabulary, self.total = vocabulary, composition.total
+        self._given = composition.plugins
+        self.plugins: list[Guidance] = []
+        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
+            validate(type(given), given.title)
+            plugin = copy.copy(given)
+            check_settings(plugin)
+            if plugin.weight == 0:
+                continue
+            spaces = vocabulary.starts_with_space.clone()
+            try:
+                plugin.bind(vocabulary)
+            except (ValueError, ImportError, OSError):  # the plugin's own sentence about its settings
+                raise
+            except Exception as error:
+                raise GuidanceError(
+                    f"The guidance plugin {plugin.title!r} ({plugin.origin}) raised {type(error).__name__} in bind: "
+                    f"{error}"
+                ) from error
+            if not torch.equal(vocabulary.starts_with_space, spaces):
+                vocabulary.starts_with_space.copy_(spaces)  # it is the pipeline's own
+                raise GuidanceError(
+                    f"The guidance plugin {plugin.title!r} ({plugin.origin}) changed vocabulary.starts_with_space in bind; "
+                    "the vocabulary belongs to the pipeline: work on a clone."
+                )
+            self.plugins.append(plugin)
+        self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
+        self.budget = self._share(composition.budget)
+        self.names: list[str] = []
+        for plugin in self.plugins:
+            same = sum(name.partition("#")[0] == plugin.title for name in self.names)
+            self.names.append(plugin.title if not same else f"{plugin.title}#{same + 1}")
+        counts = [p.how.count for p in self.plugins if p.how.name == "particles"]  # type: ignore[attr-defined]
+        self.particles: int = max(counts, default=1)
+
+    def _share(self, budget: float | str) -> float:
+        """What all plugins together may spend; where each has its own, those that name none get theirs."""
+        if not isinstance(budget, str):
+            return budget
+        own = [
+            BUDGET if plugin.budget is None else plugin.budget
+            for plugin in self.plugins
+            if plugin not in self.constraints
+        ]
+        shared = max(own, default=BUDGET)
+        for plugin in self.plugins:
+            if plugin.budget is None and shared > BUDGET:
+                plugin.budget = BUDGET
+        return shared
+
+    def check(self, layouts: Sequence[CanvasLayout], allowed: Sequence[Tensor]) -> None:
+        """Whether the constraints can be met on every canvas; called before any work starts.
+
+        Args:
+            layouts: the distinct canvases.
+            allowed: (L, V) bool for each.
+
+        Raises:
+            UnsatisfiableConstraint: naming the constraint.
+            AutomatonTooLarge: if the constraints together are too large.
+        """
+        firm = [plugin for plugin in self.constraints if not plugin.lazy]
+        if firm:
+            for layout, mask in zip(layouts, allowed, strict=True):
+                bound = bind_rules(firm, layout, self.vocabulary, mask)
+                if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell
+                    bound.viterbi(torch.zeros(1, *mask.shape).masked_fill(~mask, -torch.inf))
+
+    def begin(
+        self,
+        layouts: Sequence[CanvasLayout],
+        allowed: Tensor,
+        span_mask: Tensor,
+        embeddings: Tensor,
+        seeds: Sequence[int],
+        num_steps: int,
+    ) -> GuidanceSession:
+        """A session for a batch of rows, particles of a sample side by side.
+
+        Args:
+            layouts: the canvas of each row.
+            allowed: (B, L, V) bool.
+            span_mask: (B, L) bool.
+            embeddings: unit embeddings (V, D).
+            seeds: of each row.
+            num_steps: denoising steps.
+        """
+        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """How many attempts each plugin with a goal asks for, by name."""
+        return {name: p.attempts for name, p in zip(self.names, self.plugins, strict=True) if has_goal(p)}
+
+    def insistent(self) -> Steering:
+        """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
+        other = copy.copy(self)
+        other.plugins, other.budget = [], 2 * self.budget
+        for plugin in self.plugins:
+            if plugin not in self.constraints:
+                own = self.budget if plugin.budget is None else plugin.budget
+                plugin = copy.copy(plugin)
+                plugin.budget = 2 * own if plugin.attempts > 1 else own
+            other.plugins.append(plugin)
+        return other
+
+    def join(self, parts: Sequence[tuple[Trace, Sequence[int], Sequence[int]]]) -> Trace:
+        """One trace of several batches; see `Trace.join`."""
+        return Trace.join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked for, for the record; settings that have no plain form are described in words."""
+        plugins = []
+        for plugin in self._given:
+            try:
+                plugins.append(plugin.to_dict())
+            except TypeError:
+                settings = {key: _plain(value) for key, value in plugin.settings().items()}
+                plugins.append({"name": plugin.title, **settings})
+        limits = {"budget": self.budget, "total": self.total}
+        return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
+
+
+def _opened(given: Any) -> Any:
+    """Plugins with those of each `Composition` in its place.
+
+    Raises:
+        ValueError: if a Composition sets limits, which are of all plugins together.
+    """
+    if isinstance(given, list | tuple):
+        return [_opened(item) for item in given]
+    if not isinstance(given, Composition):
+        return given
+    if (given.budget, given.total) != (OWN, TOTAL):
+        inner = ", ".join(plugin.title for plugin in given.plugins)
+        raise ValueError(
+            f"A Composition ({inner}) with a budget or total of its own stands inside other guidance, but its limits are of "
+            "all plugins together; put all of them into one: Composition([first, second, ...], budget=..., total=...)."
+        )
+    return given.plugins
+
+
+def _with_companions(plugin: Guidance) -> list[Guidance]:
+    return [plugin, *plugin.companions()] if plugin.weight else [plugin]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.to_dict() if hasattr(value, "to_dict") and not isinstance(value, torch.nn.Module) else describe(value)

@@ -1,0 +1,343 @@
+"""`BoundChain`: a chain of weighed words on a canvas: posterior, log Z and the best text.
+
+Sums over all texts by the forward and backward algorithm over pairs (state k of the tag automaton, state s of the token
+automaton), in log space and double precision.
+
+Shapes: B rows, L span positions, V vocabulary, K states of the chain (two for each state of the tag automaton: its word
+complete, or begun), S of the token automaton, C classes of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.automata.bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint
+from diffusionlm.guidance.weighted.arcs import Arcs
+from diffusionlm.guidance.weighted.ways import (
+    LEAST,
+    NEVER,
+    Add,
+    Masses,
+    collected,
+    distinct,
+    gathered,
+    largest,
+    log_of,
+    neighbours,
+    pulled,
+    single_exp,
+    sources,
+    total,
+)
+
+if TYPE_CHECKING:
+    from diffusionlm.guidance.weighted.chain import WordChain
+
+FLOOR = 1e-4  # weight of a known word that a tagger would not give the tag: the user wrote it, so it stands
+EVERYTHING = "0 or more tokens in the spans"
+
+
+class BoundChain:
+    """A `WordChain` on a canvas, together with the token automaton of everything else. The methods are those of
+    `BoundAutomaton`.
+
+    Args:
+        chain: weights.
+        bound: the constraints of other plugins on the canvas, or one that accepts everything.
+        known: tokens of the known text before each position (L + 1 entries, the last one behind the text).
+    """
+
+    def __init__(self, chain: WordChain, bound: BoundAutomaton, known: Sequence[Sequence[int]]) -> None:
+        self.chain, self.bound, engine = chain, bound, bound._engine
+        self.length, self.pad = bound.length, bound._automata[0].pad_id
+        self.known = [list(tokens) for tokens in known]
+        automaton = chain.automaton
+        device = engine.delta.device
+        opened, gone_on = chain.arcs()
+        states = chain.num_states
+        self.before, self.after = neighbours(opened, states, device)
+        self.inside_before, self.inside_after = neighbours(gone_on, states, device)
+        ends = torch.tensor([*automaton.accepting, *[False] * len(automaton.accepting)], device=device)
+        self.ending = log_of(ends.double())
+        classes = engine.token_class
+        self.pad_class = int(classes[self.pad])
+        lost = engine.num_states
+        self.target = engine.delta.long()  # (S, C), lost state S
+        weights, self.column = distinct(torch.cat([chain.opening, chain.inside], 1))
+        self.weights = weights.to(device)
+        self.tokens: dict[int, Tensor] = {}  # of each class
+        self.members: dict[int, Tensor | None] = {}  # the same, or None for all, with weights that are 0 for others
+        self.own: dict[int, Tensor] = {}  # their weights
+        for c in range(engine.num_classes):
+            mine = (classes == c) & (self.weights > 0).any(1)
+            mine[self.pad] = False
+            if not bool(mine.any()) or not bool((self.target[:, c] < lost).any()):
+                continue
+            self.tokens[c] = tokens = torch.nonzero(mine).flatten()
+            most = 2 * len(tokens) > len(mine)
+            self.members[c] = None if most else tokens
+            self.own[c] = self.weights * mine[:, None] if most else self.weights[tokens]
+        if not self.members:
+            raise UnsatisfiableConstraint(f"No token of this vocabulary can stand anywhere in {chain.name}.")
+        ways = [c for c in (*self.members, self.pad_class) if c < engine.num_classes]
+        self.into = {c: sources(self.target[:, c], lost) for c in ways}
+        pad_class = self.pad_class if self.pad_class in self.into else None
+        small = not engine.bridge_maps and not any(self.known)
+        self.arcs = Arcs.of(opened, gone_on, states, self.target, list(self.members), pad_class) if small else None
+
+    # ---- what the session asks --------------------------------------------------------------------------------------
+
+    def posterior(self, log_p: Tensor) -> Conditioned:
+        """Marginals of the weighed and accepted texts (B, L, V), log Z (B,), KL at each position (B, L). No gradient.
+
+        Raises:
+            UnsatisfiableConstraint: a row has no text of positive weight.
+        """
+        rows = self._rows(log_p)
+        masses = self._masses(rows)
+        before, after, log_z = self._both(masses)
+        if rows.dtype == torch.float32 and not bool((log_z > NEVER / 2).all()):
+            rows = rows.double()  # what single precision lost
+            masses = self._masses(rows)
+            before, after, log_z = self._both(masses)
+        self._possible(log_z)
+        out, divergence = self._marginals(rows, masses, before, after, log_z)
+        return Conditioned(out.to(log_p.dtype), log_z, divergence)
+
+    def log_partition(self, log_p: Tensor) -> Tensor:
+        """log Z (B,), `NEVER` or below where there is no text."""
+        return self._backward(self._masses(self._rows(log_p).double()), total)[1]
+
+    def viterbi(self, log_p: Tensor) -> Tensor:
+        """Token ids (B, L): the best way through the automata, by the mass of the tokens that take each step of it, and of
+        these tokens the best.
+
+        Raises:
+            UnsatisfiableConstraint: a row has no text of positive weight.
+        """
+        rows = self._rows(log_p).double()
+        masses = self._masses(rows)
+        after, log_z = self._backward(masses, largest)
+        self._possible(log_z)
+        return self._walk(rows, masses, after)
+
+    # ---- masses -----------------------------------------------------------------------------------------------------
+
+    def _rows(self, log_p: Tensor) -> Tensor:
+        """At least single precision, forbidden tokens at -inf."""
+        bias = self.bound._engine.bias
+        rows = log_p.detach().to(torch.promote_types(log_p.dtype, torch.float32))
+        return rows if bias is None else rows + bias
+
+    def _masses(self, rows: Tensor) -> Masses:
+        """Log mass of the tokens of each class that open or go on with the word of each state, at each position."""
+        states = self.chain.num_states
+        opening, inside = {}, {}
+        top = rows.amax(-1, keepdim=True)
+        if rows.dtype == torch.float64:
+            shares = (rows - top).exp_().clamp_min_(LEAST).mul_(rows > NEVER)
+        else:
+            shares = single_exp(rows - top)
+        for c, tokens in self.members.items():
+            own = shares if tokens is None else shares[..., tokens]
+            mass = ((own @ self.own[c].to(own.dtype)).double().log_() + top).clamp_min_(NEVER)[..., self.column]
+            opening[c], inside[c] = mass[..., :states], mass[..., states:]
+        pad = rows[..., self.pad].double().clamp_min(NEVER) if self.pad_class in self.into else None
+        return Masses(opening, inside, pad)
+
+    def _through_known(self, ways: Tensor, tokens: Sequence[int], backwards: bool = False) -> Tensor:
+        """Log weights (B, K, S) of ways through the states of the tag automaton across known tokens."""
+        for token in reversed(tokens) if backwards else tokens:
+            opens, goes_on = self._known_weights(token)
+            if backwards:
+                opened, gone_on = self._leave(ways + opens[:, None]), self._leave_inside(ways + goes_on[:, None])
+                ways = torch.logaddexp(opened, gone_on)
+            else:
+                opened, gone_on = self._enter(ways) + opens[:, None], self._enter_inside(ways) + goes_on[:, None]
+                ways = torch.logaddexp(opened, gone_on)
+        return ways
+
+    def _known_weights(self, token: int) -> tuple[Tensor, Tensor]:
+        opening, inside = self.chain.opening[token].clone(), self.chain.inside[token].clone()
+        if not bool((opening > FLOOR).any() | (inside > FLOOR).any()):  # a token no tagger has seen
+            opening, inside = torch.full_like(opening, FLOOR), torch.full_like(inside, FLOOR)
+            opening[0] = inside[0] = 0.0
+        return log_of(opening), log_of(inside)
+
+    def _enter(self, ways: Tensor) -> Tensor:
+        """From states to those whose word may be opened there: (B, K, S) -> (B, K, S)."""
+        return collected(ways, self.before, total)
+
+    def _enter_inside(self, ways: Tensor) -> Tensor:
+        """From states to those whose word may be gone on with."""
+        return collected(ways, self.inside_before, total)
+
+    def _leave(self, ways: Tensor, add: Add | None = None) -> Tensor:
+        """From states back to those from which their word is opened."""
+        return collected(ways, self.after, add or total)
+
+    def _leave_inside(self, ways: Tensor, add: Add | None = None) -> Tensor:
+        """From states back to those from which their word is gone on with."""
+        return collected(ways, self.inside_after, add or total)
+
+    # ---- forward and backward ---------------------------------------------------------------------------------------
+
+    def _both(self, masses: Masses) -> tuple[Tensor, Tensor, Tensor]:
+        """`_forward`, `_backward` and log Z. Where nothing is known and the automata are small, over the arcs between pairs of
+        states; in log space where that loses a row."""
+        if self.arcs is not None:
+            engine = self.bound._engine
+            before, after, log_z = self.arcs.both(masses, self.ending[:, None] + engine.log_accepting, engine.start)
+            if bool((log_z > NEVER / 2).all()):
+                return before, after, log_z
+        after, log_z = self._backward(masses, total)
+        return self._forward(masses), after, log_z
+
+    def _forward(self, masses: Masses) -> Tensor:
+        """(B, L, K, S) log weight of all ways to a pair of states before each position."""
+        engine = self.bound._engine
+        rows, states = masses.rows, self.chain.num_states
+        ways = torch.full((rows, states, engine.num_states), NEVER, dtype=torch.float64, device=self.before.device)
+        ways[:, 0, engine.start] = 0.0
+        out = []
+        for i in range(self.length):
+            ways = self._through_known(ways, self.known[i])
+            out.append(ways)
+            if i + 1 == self.length:
+                break
+            entered, gone_on = self._enter(ways), self._enter_inside(ways)
+            parts = []
+            for c in self.members:
+                opened = entered + masses.opening[c][:, i, :, None]
+                moved = torch.logaddexp(opened, gone_on + masses.inside[c][:, i, :, None])
+                parts.append(gathered(moved, self.into[c]))
+            if masses.pad is not None:
+                parts.append(gathered(ways + masses.pad[:, i, None, None], self.into[self.pad_class]))
+            ways = parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(0)
+            ways = ways.clamp_min(NEVER)
+            if i in engine.bridge_maps:
+                ways = gathered(ways, sources(engine.bridge_maps[i], engine.num_states))
+        return torch.stack(out, 1)
+
+    def _backward(self, masses: Masses, add: Add) -> tuple[Tensor, Tensor]:
+        """(B, L, K, S) log weight of all ways on from a pair of states behind each position, and log Z (B,)."""
+        engine = self.bound._engine
+        ways = (self.ending[:, None] + engine.log_accepting.clamp_min(NEVER)).clamp_min(NEVER)
+        ways = ways.expand(masses.rows, -1, -1)
+        ways = self._through_known(ways, self.known[self.length], backwards=True)
+        out = []
+        for i in reversed(range(self.length)):
+            if i in engine.bridge_maps:
+                ways = pulled(ways, engine.bridge_maps[i])
+            out.append(ways)
+            parts = []
+            for c in self.members:
+                behind = pulled(ways, self.target[:, c])
+                parts.append(self._leave(behind + masses.opening[c][:, i, :, None], add))
+                parts.append(self._leave_inside(behind + masses.inside[c][:, i, :, None], add))
+            if masses.pad is not None:
+                parts.append(pulled(ways, self.target[:, self.pad_class]) + masses.pad[:, i, None, None])
+            ways = add(torch.stack(parts), 0).clamp_min(NEVER)
+            ways = self._through_known(ways, self.known[i], backwards=True)
+        return torch.stack(out[::-1], 1), ways[:, 0, engine.start]
+
+    def _marginals(
+        self, rows: Tensor, masses: Masses, before: Tensor, after: Tensor, log_z: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log marginals (B, L, V), and their KL from what was given at each position (B, L)."""
+        batch, length = before.shape[:2]
+        ratio = torch.zeros_like(rows)  # of the marginals to what was given, up to a factor a position
+        parts, pad = self._uses(masses, before, after) if self.arcs is None else self.arcs.uses(before, after)
+        top = torch.stack([*(own.amax(-1) for own in parts.values()), *([] if pad is None else [pad])]).amax(0)
+        for c, tokens in self.members.items():
+            shares = single_exp(parts[c] - top[..., None])
+            by_column = shares.new_zeros(batch, length, self.weights.shape[1]).index_add_(-1, self.column, shares)
+            found = by_column.to(rows.dtype) @ self.own[c].T.to(rows.dtype)
+            if tokens is None:
+                ratio += found
+            else:
+                ratio[..., tokens] += found
+        if pad is not None:
+            ratio[..., self.pad] = (pad - top).exp().to(rows.dtype)
+        ratio = ratio.clamp_min_(1e-38).log_().add_((top - log_z[:, None]).to(rows.dtype)[..., None])
+        out = rows + ratio
+        held = torch.linalg.vecdot(out.exp(), ratio)
+        return out, held
+
+    def _uses(self, masses: Masses, before: Tensor, after: Tensor) -> tuple[dict[int, Tensor], Tensor | None]:
+        """Log weight of all ways that use each mass, without the mass itself: (B, L, 2 K) by class, pad's (B, L)."""
+        batch, length, states, other = before.shape
+        flat = before.reshape(batch * length, states, other)
+        entered = self._enter(flat).view(batch, length, states, other)
+        gone_on = self._enter_inside(flat).view(batch, length, states, other)
+        parts, pad = {}, None
+        for c in self.members:
+            behind = pulled(after, self.target[:, c])
+            parts[c] = torch.cat([(entered + behind).logsumexp(-1), (gone_on + behind).logsumexp(-1)], -1)
+        if masses.pad is not None:
+            pad = (before + pulled(after, self.target[:, self.pad_class])).flatten(2).logsumexp(-1)
+        return parts, pad
+
+    def _walk(self, weighed: Tensor, masses: Masses, after: Tensor) -> Tensor:
+        engine = self.bound._engine
+        ids = torch.empty(weighed.shape[:2], dtype=torch.long, device=weighed.device)
+        opening, inside = log_of(self.chain.opening), log_of(self.chain.inside)
+        for row in range(len(weighed)):
+            state, other = self._walk_known(0, self.known[0]), engine.start
+            for i in range(self.length):
+                best, step = -torch.inf, (self.pad, state, other)
+                following, same = self._following(state)
+                for c in self.members:
+                    target = int(self.target[other, c])
+                    if target == engine.num_states:
+                        continue
+                    options = [(k, opening, masses.opening[c]) for k in following] + [
+                        (k, inside, masses.inside[c]) for k in same
+                    ]
+                    for k, table, mass in options:
+                        score = float(mass[row, i, k] + after[row, i, k, target])
+                        if score > best:
+                            tokens = self.tokens[c]
+                            token = int(tokens[(weighed[row, i, tokens] + table[tokens, k]).argmax()])
+                            best, step = score, (token, k, target)
+                if masses.pad is not None:
+                    target = int(self.target[other, self.pad_class])
+                    score = (
+                        float(masses.pad[row, i] + after[row, i, state, target]) if target < engine.num_states else best
+                    )
+                    if score > best:
+                        best, step = score, (self.pad, state, target)
+                ids[row, i], state, other = step
+                if i in engine.bridge_maps:
+                    other = int(engine.bridge_maps[i][other])
+                state = self._walk_known(state, self.known[i + 1])
+        return ids
+
+    def _following(self, state: int) -> tuple[list[int], list[int]]:
+        """States whose word may be opened, or gone on with, from a state."""
+        tables = (self.after[state], self.inside_after[state])
+        opened, gone_on = ([k for k in own.tolist() if k < self.chain.num_states] for own in tables)
+        return opened, gone_on
+
+    def _walk_known(self, state: int, tokens: Sequence[int]) -> int:
+        for token in tokens:
+            opens, goes_on = self._known_weights(token)
+            opened, gone_on = self._following(state)
+            options = [(float(opens[k]), k) for k in opened] + [(float(goes_on[k]), k) for k in gone_on]
+            state = max(options, default=(0.0, state))[1]
+        return state
+
+    def _possible(self, log_z: Tensor) -> None:
+        if bool((log_z > NEVER / 2).all()):
+            return
+        rows = torch.nonzero(~(log_z > NEVER / 2)).flatten().tolist()
+        others = [name for name in self.bound.names if name != EVERYTHING]
+        beside = f" together with {', '.join(f'[{name}]' for name in others)}" if others else ""
+        raise UnsatisfiableConstraint(
+            f"No text on this canvas of {self.length} positions has the parts of speech of {self.chain.name}{beside} "
+            f"(samples {rows[:8]}). Check how many words there is room for, the known text, and the other constraints."
+        )
