@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,19 @@ from diffusionlm import __version__
 from diffusionlm.errors import suggestion
 from diffusionlm.serving.access import Access, read_raw
 from diffusionlm.serving.bodies import ChatBody, CompletionBody, read_body, read_json
+from diffusionlm.serving.choosing import ChooseBody, Question, choice_answer, read_question
 from diffusionlm.serving.events import EventStream, wait_for
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.metrics import Metrics
-from diffusionlm.serving.reading import Order, read_chat, read_completion
+from diffusionlm.serving.reading import read_chat, read_completion
 from diffusionlm.serving.responses import Answer
+from diffusionlm.serving.rows import WorkRow
 from diffusionlm.serving.trial import GuidanceTrial
 from diffusionlm.serving.worker import ModelWorker, Ticket
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
+    from diffusionlm.spans import Canvas
 
 _log = logging.getLogger(__name__)
 
@@ -76,18 +79,25 @@ class Service:
             )
         return self.workers[name]
 
-    async def line_up(self, worker: ModelWorker, order: Order, client: str, drafts: bool) -> Ticket:
-        """A request in the queue, once its guidance is known to be good.
+    async def line_up(
+        self,
+        worker: ModelWorker,
+        rows: Sequence[WorkRow | Question],
+        guidance: str,
+        canvases: Sequence[Canvas],
+        client: str,
+        drafts: bool,
+    ) -> Ticket:
+        """A request in the queue, once its guidance is known to be good: on its canvases, or by itself where it has none.
 
         Raises:
             Refusal: if its guidance is not, too much is waiting, or the service is stopping.
         """
         if self.draining:
             raise Refusal(503, "The service is stopping; try again later.", "stopping", retry=5)
-        key = order.rows[0].settings.guidance
-        if key:
-            await self.trial.check(worker.name, key, [row.canvas for row in order.rows], client)
-        ticket = Ticket(order.rows, client, drafts)
+        if guidance:
+            await self.trial.check(worker.name, guidance, canvases or [None], client)
+        ticket = Ticket(rows, client, drafts)
         worker.submit(ticket)
         return ticket
 
@@ -116,46 +126,64 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="diffusionlm", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.service = service
 
-    async def answer(request: Request, chat: bool) -> Response:
+    async def text_answer(request: Request, client: str, data: dict[str, Any], chat: bool) -> Response:
+        body: Any = read_body(ChatBody if chat else CompletionBody, data)
+        worker = service.worker(body.model)
+        read = read_chat if chat else read_completion
+        order = await asyncio.to_thread(read, body, worker.pipe, service.limits, service.also)
+        canvases = [row.canvas for row in order.rows]
+        drafts = bool(body.stream) and body.drafts
+        ticket = await service.line_up(worker, order.rows, order.rows[0].settings.guidance, canvases, client, drafts)
+        form, seconds, path = Answer(order, body.model, chat), service.limits.seconds, request.url.path
+        if body.stream:
+            usage = body.stream_options is not None and body.stream_options.include_usage
+            return EventStream(
+                ticket, worker, form, seconds, usage, lambda status: service.metrics.answered(path, status)
+            )
+        return JSONResponse(form.whole(await wait_for(ticket, worker, request, seconds)))
+
+    async def choose_answer(request: Request, client: str, data: dict[str, Any]) -> Response:
+        body = read_body(ChooseBody, data)
+        worker = service.worker(body.model)
+        question = read_question(body, worker.pipe, service.limits, service.also)
+        ticket = await service.line_up(worker, [question], question.guidance, [], client, False)
+        (choices,) = await wait_for(ticket, worker, request, service.limits.seconds)
+        return JSONResponse(choice_answer(choices, body.model))
+
+    async def guarded(request: Request, answer: Callable[..., Awaitable[Response]]) -> Response:
+        """Lets in who may ask, reads the body, and turns what goes wrong into an answer."""
         path = request.url.path
         service.metrics.opened()
         try:
-            client = service.access.client(request)
-            data = read_json(await read_raw(request, service.limits))
-            body: Any = read_body(ChatBody if chat else CompletionBody, data)
-            worker = service.worker(body.model)
             try:
-                read = read_chat if chat else read_completion
-                order = await asyncio.to_thread(read, body, worker.pipe, service.limits, service.also)
+                client = service.access.client(request)
+                data = read_json(await read_raw(request, service.limits))
+                response = await answer(request, client, data)
             except ValueError as error:
                 raise Refusal(400, " ".join(str(error).split())[:1000]) from None
-            ticket = await service.line_up(worker, order, client, bool(body.stream) and body.drafts)
-            form, seconds = Answer(order, body.model, chat), service.limits.seconds
-            if body.stream:
-                usage = body.stream_options is not None and body.stream_options.include_usage
-                return EventStream(
-                    ticket, worker, form, seconds, usage, lambda status: service.metrics.answered(path, status)
-                )
-            results = await wait_for(ticket, worker, request, seconds)
-            service.metrics.answered(path, 200)
-            return JSONResponse(form.whole(results))
         except Refusal as refusal:
-            service.metrics.answered(path, refusal.status)
-            return _refused(refusal)
+            response = _refused(refusal)
         except Exception:
-            service.metrics.answered(path, 500)
             _log.exception("A request to %s failed", path)
-            return _refused(Refusal(500, "The service failed at this request; its log says why.", "internal"))
+            response = _refused(Refusal(500, "The service failed at this request; its log says why.", "internal"))
+        if not isinstance(response, EventStream):  # which tells by itself how it ended
+            service.metrics.answered(path, response.status_code)
+        return response
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
         """Continues, fills or writes texts."""
-        return await answer(request, chat=False)
+        return await guarded(request, lambda *given: text_answer(*given, chat=False))
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
         """Answers the last turn of a conversation, where the model can."""
-        return await answer(request, chat=True)
+        return await guarded(request, lambda *given: text_answer(*given, chat=True))
+
+    @app.post("/v1/choose")
+    async def choose(request: Request) -> Response:
+        """Probabilities of the options that a text leaves open."""
+        return await guarded(request, choose_answer)
 
     @app.get("/v1/models")
     async def models(request: Request) -> Response:
@@ -197,7 +225,7 @@ def make_app(service: Service) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        routes = "/v1/completions, /v1/chat/completions, /v1/models, /health, /ready, /metrics"
+        routes = "/v1/completions, /v1/chat/completions, /v1/choose, /v1/models, /health, /ready, /metrics"
         sentence = f"There is no {request.method} {request.url.path[:100]}; there are {routes}."
         return _refused(Refusal(error.status_code, sentence, "not_found"))
 

@@ -14,18 +14,20 @@ LARGEST_SEED = 2**63 - 1
 Number = float | int
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """Base of bodies: unknown fields and values of another type are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
-class StreamOptions(_Body):
+class StreamOptions(Body):
     """OpenAI's ``stream_options``."""
 
     include_usage: StrictBool = False
     include_obfuscation: StrictBool = False
 
 
-class JsonSchemaFormat(_Body):
+class JsonSchemaFormat(Body):
     """The inner part of a ``response_format`` with a schema."""
 
     name: StrictStr = "answer"
@@ -34,14 +36,16 @@ class JsonSchemaFormat(_Body):
     strict: StrictBool | None = None
 
 
-class ResponseFormat(_Body):
+class ResponseFormat(Body):
     """OpenAI's ``response_format``."""
 
     type: Literal["text", "json_schema", "json_object"]
     json_schema: JsonSchemaFormat | None = None
 
 
-class _Common(_Body):
+class Common(Body):
+    """Fields of completions, of texts and of chats."""
+
     model: StrictStr
     n: StrictInt = 1
     seed: StrictInt | None = None
@@ -64,7 +68,7 @@ class _Common(_Body):
     logprobs: StrictBool | StrictInt | None = None
 
 
-class CompletionBody(_Common):
+class CompletionBody(Common):
     """Body of ``/v1/completions``."""
 
     prompt: StrictStr | list[StrictStr] | None = None
@@ -78,14 +82,14 @@ class CompletionBody(_Common):
     max_span_length: StrictInt | None = None
 
 
-class TextPart(_Body):
+class TextPart(Body):
     """A part of a message; only text is taken."""
 
     type: Literal["text"]
     text: StrictStr
 
 
-class Message(_Body):
+class Message(Body):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -98,7 +102,7 @@ class Message(_Body):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class ChatBody(_Common):
+class ChatBody(Common):
     """Body of ``/v1/chat/completions``."""
 
     messages: list[Message]
@@ -107,7 +111,7 @@ class ChatBody(_Common):
     top_logprobs: StrictInt | None = None
 
 
-Body = TypeVar("Body", bound=_Body)
+Kind = TypeVar("Kind", bound=Body)
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_p": (1,),
     "frequency_penalty": (0,),
@@ -145,7 +149,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def read_body(kind: type[Body], data: dict[str, Any]) -> Body:
+def read_body(kind: type[Kind], data: dict[str, Any]) -> Kind:
     """A checked body.
 
     Raises:
@@ -162,7 +166,7 @@ def read_body(kind: type[Body], data: dict[str, Any]) -> Body:
     return body
 
 
-def _refusal(kind: type[_Body], error: ValidationError) -> Refusal:
+def _refusal(kind: type[Body], error: ValidationError) -> Refusal:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(
         str(part) for part in first["loc"] if not str(part).startswith(("str", "list[", "constrained", "bool"))

@@ -96,8 +96,20 @@ def _attempts(value: Any) -> str | None:
     return None if good else f"a whole number in 1..{MOST_ATTEMPTS}"
 
 
-def _json(value: Any) -> str | None:
-    return None if isinstance(value, dict | bool) else "a JSON Schema"
+def _schema(value: Any) -> str | None:
+    if not isinstance(value, dict | bool):
+        return "a JSON Schema"
+    return None if _is_closed(value) else "a JSON Schema whose references begin with #: others would be fetched"
+
+
+def _is_closed(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return all(map(_is_closed, schema))
+    if not isinstance(schema, dict):
+        return True
+    references = [schema.get(key) for key in ("$ref", "$dynamicRef", "$recursiveRef")]
+    near = all(not isinstance(item, str) or item.startswith("#") for item in references)
+    return near and all(map(_is_closed, schema.values()))
 
 
 COMMON: Mapping[str, Check] = {
@@ -114,12 +126,19 @@ COMMON: Mapping[str, Check] = {
 }
 _SYNTAX: Mapping[str, Check] = {"least": _number, "including": _nested_texts, "idiom": _number}
 ALLOWED: Mapping[str, Mapping[str, Check]] = {
+    "choice": {"options": _texts, "span": _number},
     "classifier-free": {},
     "constituents": {"spans": _places, **_SYNTAX},
     "dependencies": {"arcs": _places, **_SYNTAX},
     "digit-runs": {"few": _number, "reach": _number, "signs": _texts},
     "grammar": {"grammar": _text},
-    "json-schema": {"schema": _json},
+    "json-schema": {
+        "schema": _schema,
+        "depth": _number,
+        "whitespace": _number,
+        "decimals": _number,
+        "span": _number,
+    },
     "length": {"words": _range, "tokens": _range, "characters": _range},
     "part-of-speech": {"tags": _tags, **_SYNTAX},
     "personal-names": {"kinds": _kinds, "allow": _texts},
@@ -217,8 +236,8 @@ def _short(value: Any) -> str:
 
 
 def to_key(guidance: Sequence[Mapping[str, Any]]) -> str:
-    """Checked guidance as one text; equal texts are equal guidance. "" for none."""
-    return json.dumps(list(guidance), sort_keys=True, ensure_ascii=False) if guidance else ""
+    """Checked guidance as one text; equal texts are equal guidance. "" for none. The order stays: in a schema it has a meaning."""
+    return json.dumps(list(guidance), ensure_ascii=False) if guidance else ""
 
 
 def from_key(key: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.serving.bodies import LARGEST_SEED, ChatBody, CompletionBody, _Common
+from diffusionlm.serving.bodies import LARGEST_SEED, ChatBody, Common, CompletionBody
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.plugins import check_guidance, to_key
 from diffusionlm.serving.rows import RowSettings, WorkRow, check_sampler, make_row
@@ -17,7 +17,7 @@ from diffusionlm.spans import Canvas, Span
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
 
-_LIKE_A_SPAN = re.compile(r"\[\s*span\s*[:\]]", re.IGNORECASE)
+_LIKE_A_SPAN = re.compile(r"\[\s*(span|choice)\s*[:\]]", re.IGNORECASE)
 STRUCTURE = "json-schema"  # the plugin behind response_format
 
 
@@ -176,7 +176,7 @@ def _with_seed(row: WorkRow, seed: int) -> WorkRow:
     return WorkRow(row.canvas, row.prompt, seed, row.settings, row.positions, row.known)
 
 
-def _settings(body: _Common, limits: Limits, also: Sequence[str]) -> RowSettings:
+def _settings(body: Common, limits: Limits, also: Sequence[str]) -> RowSettings:
     if not 1 <= body.steps <= limits.steps:
         raise Refusal(400, f"steps must lie in 1..{limits.steps}, got {body.steps}.", parameter="steps")
     check_sampler(body.sampler)
@@ -209,7 +209,7 @@ def _has_structure() -> bool:
     return STRUCTURE in available()
 
 
-def _seed(body: _Common) -> int:
+def _seed(body: Common) -> int:
     if body.seed is None:
         return secrets.randbelow(2**52)
     if not 0 <= body.seed <= LARGEST_SEED - body.n:
@@ -217,7 +217,7 @@ def _seed(body: _Common) -> int:
     return body.seed
 
 
-def _stop(body: _Common, rows: Sequence[WorkRow]) -> tuple[str, ...]:
+def _stop(body: Common, rows: Sequence[WorkRow]) -> tuple[str, ...]:
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     if len(stop) > 4 or not all(stop):
         raise Refusal(400, "stop must be a text that is not empty, or up to four of them.", parameter="stop")
@@ -228,7 +228,7 @@ def _stop(body: _Common, rows: Sequence[WorkRow]) -> tuple[str, ...]:
     return stop
 
 
-def _check_samples(body: _Common, prompts: int, limits: Limits) -> None:
+def _check_samples(body: Common, prompts: int, limits: Limits) -> None:
     if body.n < 1:
         raise Refusal(400, f"n must be at least 1, got {body.n}.", parameter="n")
     if body.n * prompts > limits.samples:

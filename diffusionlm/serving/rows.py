@@ -15,8 +15,8 @@ import torch
 from diffusionlm.errors import GuidanceError, suggestion
 from diffusionlm.generation.requests import check_count, lay_out
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
-from diffusionlm.spans import Canvas, Span
 from diffusionlm.generation.temperatures import check_temperature
+from diffusionlm.spans import Canvas, Span
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline

@@ -39,14 +39,14 @@ class GuidanceTrial:
     def __init__(self, models: Mapping[str, DiffusionLMPipeline], seconds: float) -> None:
         self.seconds = seconds
         self._tokenizers = {name: pipe.tokenizer for name, pipe in models.items()}
-        self._verdicts: OrderedDict[tuple[str, str, Canvas], str] = OrderedDict()
+        self._verdicts: OrderedDict[tuple[str, str, Canvas | None], str] = OrderedDict()
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._turn = asyncio.Lock()
         self._one_each: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # nobody is in line twice
 
-    async def check(self, model: str, key: str, canvases: Iterable[Canvas], client: str) -> None:
-        """Returns if the guidance is good for these canvases.
+    async def check(self, model: str, key: str, canvases: Iterable[Canvas | None], client: str) -> None:
+        """Returns if the guidance is good for these canvases; None asks about the guidance by itself.
 
         Raises:
             Refusal: with the plugin's sentence, or because it takes too long.
@@ -84,7 +84,7 @@ class GuidanceTrial:
             self._process.join()
         self._process = None
 
-    def _ask(self, question: tuple[str, str, Canvas]) -> str:
+    def _ask(self, question: tuple[str, str, Canvas | None]) -> str:
         self.warm_up()
         assert self._pipe is not None
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -109,8 +109,10 @@ def _answer(pipe: Connection, tokenizers: Mapping[str, TextTokenizer]) -> None:
             model, key, canvas = pipe.recv()
             tokenizer, verdict = tokenizers[model], ""
             try:
-                layout = canvas.lay_out(tokenizer, 1)
-                compose(from_key(key), tokenizer.vocabulary).check([layout], [layout.allowed(tokenizer)])
+                steering = compose(from_key(key), tokenizer.vocabulary)
+                if canvas is not None:
+                    layout = canvas.lay_out(tokenizer, 1)
+                    steering.check([layout], [layout.allowed(tokenizer)])
             except MemoryError:
                 verdict = _TOO_LARGE
             except Exception as error:

@@ -7,16 +7,17 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from diffusionlm.serving.choosing import Question
 from diffusionlm.serving.fair_queue import FairQueue
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.plugins import from_key
-from diffusionlm.serving.rows import WorkRow, Written, write
+from diffusionlm.serving.rows import OF_A_ROW, WorkRow, write
 
 if TYPE_CHECKING:
-    from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.generation.results import StepState
+    from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.serving.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -38,9 +39,9 @@ class Ticket:
         cancelled: whether nobody waits for it any more.
     """
 
-    def __init__(self, rows: Sequence[WorkRow], client: str, wants_drafts: bool = False) -> None:
+    def __init__(self, rows: Sequence[WorkRow | Question], client: str, wants_drafts: bool = False) -> None:
         self.rows, self.client, self.wants_drafts = list(rows), client, wants_drafts
-        self.results: list[Written | Exception | None] = [None] * len(self.rows)
+        self.results: list[Any] = [None] * len(self.rows)
         self.drafts: dict[int, tuple[int, int, str]] = {}
         self.changed = asyncio.Event()
         self.cancelled = False
@@ -58,7 +59,7 @@ class Ticket:
             await self.changed.wait()
             self.changed.clear()
 
-    def finish(self, place: int, result: Written | Exception) -> None:
+    def finish(self, place: int, result: Any) -> None:
         """The result of a row; called in the event loop."""
         self.results[place] = result
         self.drafts.pop(place, None)
@@ -166,8 +167,9 @@ class ModelWorker:
         for ticket, _ in batch:
             self.metrics.waited(self.name, began - ticket.arrived)
         rows = [ticket.rows[place] for ticket, place in batch]
+        results: Sequence[Any]
         try:
-            results = write(self.pipe, rows, from_key, lambda state, places: self._step(batch, state, places))
+            results = self._results(batch, rows)
         except _Abandoned:
             self.metrics.abandoned(self.name, len(rows))
             return
@@ -177,6 +179,15 @@ class ModelWorker:
         self.metrics.wrote(self.name, len(rows), time.monotonic() - began)
         for (ticket, place), result in zip(batch, results, strict=True):
             _tell(ticket, ticket.finish, place, result)
+
+    def _results(self, batch: list[tuple[Ticket, int]], rows: list[WorkRow | Question]) -> Sequence[Any]:
+        if isinstance(rows[0], Question):
+            try:
+                return [rows[0].answer(self.pipe)]
+            except OF_A_ROW as error:
+                return [error]
+        texts = [row for row in rows if isinstance(row, WorkRow)]
+        return write(self.pipe, texts, from_key, lambda state, places: self._step(batch, state, places))
 
     def _step(self, batch: list[tuple[Ticket, int]], state: StepState, places: Sequence[int]) -> None:
         concerned = [batch[place] for place in places]
