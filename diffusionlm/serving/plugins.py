@@ -236,7 +236,7 @@ def _short(value: Any) -> str:
 
 
 def to_key(guidance: Sequence[Mapping[str, Any]]) -> str:
-    """Checked guidance as one text; equal texts are equal guidance. "" for none. The order stays: in a schema it has a meaning."""
+    """Checked guidance as one text, "" for none; the order of keys stays, which has a meaning in a schema."""
     return json.dumps(list(guidance), ensure_ascii=False) if guidance else ""
 
 
