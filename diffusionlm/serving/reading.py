@@ -63,6 +63,7 @@ def read_completion(body: CompletionBody, pipe: DiffusionLMPipeline, limits: Lim
             parameter="condition",
         )
     _check_samples(body, count, limits)
+    _check_length(body.max_tokens, limits)
     settings, seed = _settings(body, limits, also), _seed(body)
     rows, before, after = [], [], []
     for number in range(count):
@@ -95,8 +96,9 @@ def read_chat(body: ChatBody, pipe: DiffusionLMPipeline, limits: Limits, also: S
         )
     _check_samples(body, 1, limits)
     settings, seed = _settings(body, limits, also), _seed(body)
+    for name, value in (("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)):
+        _check_length(value, limits, name)
     length = body.max_completion_tokens or body.max_tokens
-    _check_length(length, limits)
     template = getattr(pipe.tokenizer, "chat_template", None)
     if pipe.card.get("replies"):
         if any(message.role in ("system", "developer") for message in body.messages):

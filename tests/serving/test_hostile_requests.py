@@ -1,5 +1,6 @@
 """What nobody friendly would send: the answer is a sentence, and the service goes on."""
 
+import contextlib
 import json
 import socket
 import time
@@ -47,10 +48,8 @@ def test_bodies_that_are_too_large(service) -> None:
         for _ in range(100):
             yield b" " * 100_000
 
-    try:  # without a length; the connection may be closed before all is sent
+    with contextlib.suppress(httpx.TransportError):  # without a length; it may be closed before all is sent
         error(post(service, content=pieces()), 413)
-    except httpx.TransportError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_bodies_that_are_no_json(service, raw, words) -> None:
         ({"model": "../../etc"}, "no model"),
         ({"n": 9}, "at most 8"),
         ({"n": 0}, "at least 1"),
-        ({"n": 10**30}, "n"),
+        ({"n": 10**30}, "at most 8"),
         ({"steps": 65}, "1..64"),
         ({"steps": True}, "steps"),
         ({"seed": -1}, "seed"),
