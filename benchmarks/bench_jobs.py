@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commandline import load_pipeline
+from diffusionlm import DiffusionLMPipeline
 from diffusionlm.evaluation.record import write_json
 from diffusionlm.serving.jobs.job import run_job
 from diffusionlm.serving.jobs.row_reading import JobSettings, row_seed
@@ -73,7 +73,8 @@ def main() -> None:
         source = home / "rows.jsonl"
         source.write_text("".join(json.dumps({"id": n}) + "\n" for n in range(given.rows)))
         settings = JobSettings(steps=given.steps)
-        pipe = load_pipeline(given.model)
+        pipe = DiffusionLMPipeline.from_pretrained(given.model)
+        pipe.set_progress_bar_config(disable=True)
         pipe(seed=0, steps=2)
         wall, processor = time.perf_counter(), time.process_time()
         seeds = [row_seed(0, n) for n in range(given.rows)]

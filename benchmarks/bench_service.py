@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.commandline import load_pipeline
+from diffusionlm import DiffusionLMPipeline
 from diffusionlm.evaluation.record import write_json
 
 GOAL = 0.8
@@ -128,7 +128,8 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    pipe = load_pipeline(given.model)
+    pipe = DiffusionLMPipeline.from_pretrained(given.model)
+    pipe.set_progress_bar_config(disable=True)
     seeds = list(range(1000, 1000 + given.texts))
     pipe(seed=0, steps=2)
     wall, processor = time.perf_counter(), time.process_time()

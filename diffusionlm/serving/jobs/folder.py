@@ -141,18 +141,26 @@ def _flush_folder(path: Path) -> None:
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     for row in rows:
-        yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(row, ensure_ascii=False, default=str)  # of Parquet there are dates and the like
+        try:
+            yield text.encode() + b"\n"
+        except UnicodeEncodeError:  # half of a character, in a row that failed for it
+            yield json.dumps(row, default=str).encode() + b"\n"
 
 
 def _parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
     import pyarrow
 
-    plain = [
-        {name: json.dumps(value, ensure_ascii=False) if name in _AS_JSON else value for name, value in row.items()}
-        for row in rows
-    ]
-    names = dict.fromkeys(name for row in plain for name in row)
-    table = pyarrow.table({name: [row.get(name) for row in plain] for name in names})
+    def column(name: str) -> Any:
+        values = [row.get(name) for row in rows]
+        try:
+            if name not in _AS_JSON:
+                return pyarrow.array(values)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # values of several types under one name
+            pass
+        return pyarrow.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values])
+
+    table = pyarrow.table({name: column(name) for name in dict.fromkeys(name for row in rows for name in row)})
     sink = pyarrow.BufferOutputStream()
     parquet().write_table(table, sink)
     return sink.getvalue().to_pybytes()

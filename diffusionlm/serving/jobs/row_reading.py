@@ -80,6 +80,10 @@ def read_row(pipe: DiffusionLMPipeline, row: Mapping[str, Any], number: int, job
         near = get_close_matches(str(name).lower(), FIELDS, n=1, cutoff=0.8)
         if name not in FIELDS and near:
             raise ValueError(f"There is no field {name!r}; did you mean {near[0]!r}? Rename it if it is your own.")
+    try:
+        json.dumps(dict(row), ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The row has half of a character (a lone surrogate) in a text.") from None
     given = {**job.to_dict(), **{name: row[name] for name in FIELDS if row.get(name) is not None}}
     check_count("num_samples", given["num_samples"])
     if given["num_samples"] > MOST_SAMPLES:
@@ -87,11 +91,6 @@ def read_row(pipe: DiffusionLMPipeline, row: Mapping[str, Any], number: int, job
     for name in ("text", "prompt"):
         if given.get(name) is not None and not isinstance(given[name], str):
             raise ValueError(f"{name} must be a text, got {type(given[name]).__name__}.")
-        if isinstance(given.get(name), str):
-            try:
-                given[name].encode()
-            except UnicodeEncodeError:
-                raise ValueError(f"{name} has half of a character (a lone surrogate).") from None
     seed = row_seed(job.seed, number) if row.get("seed") is None else given["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer that is not negative, got {seed!r}.")

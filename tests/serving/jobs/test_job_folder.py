@@ -77,3 +77,13 @@ def test_parts_of_parquet(tmp_path) -> None:
     assert [row["texts"] for row in read] == [["a"], []]
     assert json.loads(read[0]["certificates"]) == [{"x": True}]
     assert read[1]["id"] == 7
+    assert [row["key"] for row in read] == ['"k"', "3"]
+
+
+def test_rows_that_json_cannot_hold_as_they_are_do_not_stop_a_part(tmp_path) -> None:
+    import datetime
+
+    failed = [{"row": 1, "error": "no", "given": {"text": "\ud800"}}]
+    JobFolder(tmp_path).write_part(0, [{"row": 0, "day": datetime.date(2026, 1, 2)}], failed)
+    assert json.loads((tmp_path / "part-000000.jsonl").read_text())["day"] == "2026-01-02"
+    assert json.loads((tmp_path / "failed" / "part-000000.jsonl").read_text())["given"] == {"text": "\ud800"}
