@@ -130,12 +130,12 @@ def test_the_folder_of_another_job_is_refused_before_any_work(checkpoint, tmp_pa
 
 
 def test_a_killed_job_goes_on_and_nothing_is_lost_or_twice(checkpoint, tmp_path) -> None:
-    rows = [{"text": f"[SPAN:{n % 7 + 1}] number {n}", "id": n} for n in range(48)]
+    rows = [{"text": f"[SPAN:{n % 7 + 1}] number {n}", "id": n} for n in range(32)]
     run_job(plan(checkpoint, tmp_path, rows, output="whole", steps=2))
     command = [sys.executable, "-m", "diffusionlm", "generate", f"input={tmp_path / 'rows.jsonl'}", "steps=2"]
-    command += [f"checkpoint={checkpoint}", f"output={tmp_path / 'out'}", "rows_of_a_part=4", "workers=2", "threads=1"]
+    command += [f"checkpoint={checkpoint}", f"output={tmp_path / 'out'}", "rows_of_a_part=4", "threads=1"]
     moments, kills = random.Random(3), 0
-    for _ in range(4):
+    for _ in range(2):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         parts = len(list((tmp_path / "out").glob("part-*")))
         deadline = time.monotonic() + 120
