@@ -20,10 +20,20 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._watch = self.loop.call_later(seconds, self._headers_are_late)
+            self._watch = self.loop.call_later(seconds, self._late)
 
-        def _headers_are_late(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():  # no request has been read so far
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            between = self.cycle is None or self.cycle.response_complete  # headers have begun, or nothing has come
+            if between and self._watch is None:
+                self._watch = self.loop.call_later(seconds, self._late)
+            elif not between and self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
+
+        def _late(self) -> None:
+            self._watch = None
+            if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
                 self.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -51,19 +51,24 @@ class GuidanceTrial:
         Raises:
             Refusal: with the plugin's sentence, or because it takes too long.
         """
-        async with self._one_each[client]:
-            for canvas in dict.fromkeys(canvases):
-                question = (model, key, canvas)
-                if question not in self._verdicts:
-                    async with self._turn:
-                        self._verdicts[question] = await asyncio.to_thread(self._ask, question)
-                self._verdicts.move_to_end(question)
-                while len(self._verdicts) > _KEPT:
-                    self._verdicts.popitem(last=False)
-                if self._verdicts[question]:
-                    raise Refusal(400, self._verdicts[question], "guidance", "guidance")
-        if not self._one_each[client].locked():
-            self._one_each.pop(client, None)
+        try:
+            async with self._one_each[client]:
+                for question in dict.fromkeys((model, key, canvas) for canvas in canvases):
+                    await self._judge(question)
+        finally:
+            if not self._one_each[client].locked():
+                del self._one_each[client]
+
+    async def _judge(self, question: tuple[str, str, Canvas | None]) -> None:
+        if question not in self._verdicts:
+            async with self._turn:
+                self._verdicts[question] = await asyncio.to_thread(self._ask, question)
+        self._verdicts.move_to_end(question)
+        verdict = self._verdicts[question]
+        while len(self._verdicts) > _KEPT:
+            self._verdicts.popitem(last=False)
+        if verdict:
+            raise Refusal(400, verdict, "guidance", "guidance")
 
     def warm_up(self) -> None:
         """Starts the process, so that the first request need not wait for it."""

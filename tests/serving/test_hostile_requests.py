@@ -130,6 +130,12 @@ def test_clients_that_send_slowly_are_let_go(service) -> None:
     with raw_socket(service) as connection:  # no end of the headers
         connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n")
         assert connection.recv(1000) == b""
+    with raw_socket(service) as connection:  # a good request, then headers without an end
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in connection.recv(10_000).split(b"\r\n")[0]
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n")
+        while connection.recv(1000):
+            pass
     with raw_socket(service) as connection:  # no end of the body
         head = (
             f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 1000\r\n\r\n"

@@ -26,7 +26,7 @@ def run_on_processes(plan: JobPlan, chunks: Sequence[int], workers: int) -> Iter
     """Runs chunks on so many processes, each with a model of its own; yields them as they are done.
 
     Raises:
-        RuntimeError: if a process dies; its chunk has no part and is done when the job is run again.
+        ChildProcessError: if a process dies; its chunk has no part and is done when the job is run again.
         OSError, ValueError: what a process met.
     """
     context = multiprocessing.get_context("spawn")
@@ -47,7 +47,7 @@ def run_on_processes(plan: JobPlan, chunks: Sequence[int], workers: int) -> Iter
             except queue.Empty:
                 dead = [process for process in team if process.exitcode not in (None, 0)]
                 if dead:
-                    raise RuntimeError(
+                    raise ChildProcessError(
                         f"A process of the job died (exit code {dead[0].exitcode}), perhaps for lack of memory; give the same "
                         "command again to go on, with fewer workers or a smaller batch_size."
                     ) from None
