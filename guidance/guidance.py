@@ -12,15 +12,15 @@ from torch import Tensor
 
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.guidance import settings as common
-from diffusionlm.guidance.registry.origin import origin_of
 from diffusionlm.guidance.strategies.strategy import Strategy, make_strategy
+from diffusionlm.registry import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
 API_VERSION = 1
-READS = ("probs", "clean", "latents", "text", "unprompted")
+READS = ("probs", "clean", "latents", "text", "unconditional")
 COSTS = {"light": 1.0, "medium": 10.0, "heavy": float("inf")}  # milliseconds for each sample and step, on a CPU core
 
 
@@ -46,8 +46,9 @@ class Guidance:
         weight: w in p(x) exp(-w E(x)); 0 takes the plugin out. With a goal it is where the controller starts.
         schedule: factor on the weight over u, a name in `diffusionlm.guidance.settings.SCHEDULES` or a function of u.
         window: (start, end) in u, 1 is noise and 0 clean text; the plugin acts where u lies between them.
-        budget: trust region of this plugin: largest mean KL from the unguided posterior per position and step, in nats.
-            None leaves it to the budget that all plugins share.
+        budget: trust region of this plugin: largest mean KL from the unguided posterior per position, in nats, over the whole
+            way from noise to text; each of N steps may spend an Nth of it, so that more steps may not spend more. None leaves
+            it to the budget that all plugins share.
         priority: where plugins pull against each other, the higher number keeps its direction and is served first.
         below: goal: the measure of every sample shall be at most this.
         above: goal: the measure of every sample shall be at least this.
@@ -63,7 +64,7 @@ class Guidance:
         name: given by the registry.
         api_version: version of this contract that the plugin was written for.
         reads: what `energy` looks at: "probs" (token posterior), "clean" (clean estimate), "latents" (noisy embeddings),
-            "text" (decoded text), "unprompted" (the posterior without the prompt).
+            "text" (decoded text), "unconditional" (the posterior without the prompt).
         differentiable: whether the energy has a gradient; without one only particles can use it.
         batch_independent: whether a sample's energy depends on that sample alone.
         weight_range: the factors on its weight that a goal's controller stays between; (1, ...) for an energy whose gradient
@@ -71,6 +72,7 @@ class Guidance:
         reference: the paper and equation it follows, or "" if it is nobody's.
         cost: "light", "medium" or "heavy" if its author promises that much; the kit measures it.
         expected_failures: checks of `diffusionlm.guidance.testing` it fails, and why.
+        withheld: names of settings that are never shown, such as secrets; their values say so of themselves.
     """
 
     name: ClassVar[str | None] = None
@@ -82,6 +84,7 @@ class Guidance:
     reference: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     expected_failures: ClassVar[Mapping[str, str]] = {}
+    withheld: ClassVar[tuple[str, ...]] = ()
 
     weight: float = field(default=1.0, kw_only=True)
     schedule: str | Callable[[float], float] = field(default="constant", kw_only=True)
@@ -177,9 +180,12 @@ class Guidance:
         Raises:
             TypeError: naming the setting that cannot be written (a lambda, a loaded model).
         """
-        head = {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
         encoded = {key: common.encode(value, f"{self.title}.{key}") for key, value in self.settings().items()}
-        return {**head, "api_version": self.api_version, **encoded}
+        return {**self.head(), "api_version": self.api_version, **encoded}
+
+    def head(self) -> dict[str, str]:
+        """Its name, or where its class stands: the beginning of `to_dict`."""
+        return {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Guidance:

@@ -63,9 +63,9 @@ def test_every_public_name_is_in_the_reference(site):
 
 
 def test_every_built_in_plugin_is_in_the_reference(site):
-    from diffusionlm.guidance.registry.plugins import built_in_files
+    from diffusionlm.guidance.registry.plugins import PLUGINS
 
-    for name in built_in_files():
+    for name in PLUGINS.built_in:
         assert re.search(rf"<h2 (?:(?!</h2>).)*>\s*{name}\s*<", site["reference/plugins.html"], re.DOTALL), name
 
 

@@ -13,11 +13,12 @@ SUMMARY = "Measure a model: fluency, control, speed, energy; compare two runs"
 HELP = """usage: diffusionlm evaluate [key=value ...] [--cfg]
        diffusionlm evaluate compare A B [--json]
        diffusionlm evaluate report FOLDER
+       diffusionlm evaluate card FOLDER CHECKPOINT
        diffusionlm evaluate tasks
 
 Runs tasks on a checkpoint and writes results.json, report.md and report.html to a folder. Interrupted, the same command
-goes on. `compare` sets two such folders side by side (paired bootstrap), `report` writes the report again, `tasks` lists what
-can be measured, with settings.
+goes on. `compare` sets two such folders side by side (paired bootstrap), `report` writes the report again, `card` writes the
+figures and texts of the task `quality` into a checkpoint's card, `tasks` lists what can be measured, with settings.
 
   diffusionlm evaluate data.root=E2E
   diffusionlm evaluate checkpoint=MODEL tasks=[fluency,control/length] size=full data.valid=FILE
@@ -32,19 +33,16 @@ FORMATS = ("float32", "bfloat16", "float16")
 
 def main(argv: list[str]) -> int:
     """Composes ``configs/evaluate.yaml`` with the ``key=value`` arguments and runs the tasks; or compares two runs."""
-    if argv and argv[0] in ("compare", "report", "tasks"):
-        return {"compare": _compare, "report": _report, "tasks": _tasks}[argv[0]](argv[1:])
+    if argv and argv[0] in ("compare", "report", "card", "tasks"):
+        return {"compare": _compare, "report": _report, "card": _card, "tasks": _tasks}[argv[0]](argv[1:])
     from diffusionlm.commands._settings import read_settings
 
-    config = read_settings(argv, "evaluate", HELP, "besides there are compare, report and tasks; ", _opened)
+    config = read_settings(
+        argv, "evaluate", HELP, "besides there are compare, report, card and tasks; ", ("task", "guidance")
+    )
     if config is None:
         return 0
     return _evaluate(config)
-
-
-def _opened(override: str) -> str:
-    """Settings of tasks and plugins are open: ``task.x.y=1`` and ``guidance={...}`` add what ``configs/`` does not hold."""
-    return f"++{override}" if override.startswith(("task.", "guidance={", "guidance.")) else override
 
 
 def _evaluate(config: dict[str, Any]) -> int:
@@ -145,7 +143,9 @@ def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context
         pipe,
         {"model": facts["model"], "sha256": facts["sha256"]},
         Path(config["out"] or Path("outputs") / "evaluate" / facts["model"]),
-        EvaluationData(data["root"], data["train"], data["valid"], data["format"], config["seed"]),
+        EvaluationData(
+            data["root"], data["train"], data["valid"], data["format"], config["seed"], lexicon=_paths(data["lexicon"])
+        ),
         config["judge"],
         config["guidance"] or None,
         config["steps"],
@@ -156,6 +156,11 @@ def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context
         progress,
         config["dtype"],
     )
+
+
+def _paths(given: Any) -> tuple[str, ...]:
+    """Paths of ``data.lexicon``: one, or a list."""
+    return (str(given),) if isinstance(given, str) else tuple(map(str, given or ()))
 
 
 def _tracker(bar: Any) -> Any:
@@ -207,6 +212,18 @@ def _report(arguments: list[str]) -> int:
     folder = Path(arguments[0]) if Path(arguments[0]).is_dir() else Path(arguments[0]).parent
     _write_report(record, folder)
     print(folder / "report.html")
+    return 0
+
+
+def _card(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        raise ValueError(
+            "card takes the folder of an evaluation and a checkpoint: diffusionlm evaluate card FOLDER CHECKPOINT"
+        )
+    from diffusionlm.evaluation.card import write_card
+    from diffusionlm.evaluation.harness import read_results
+
+    print(write_card(read_results(arguments[0]), arguments[1]))
     return 0
 
 

@@ -17,6 +17,8 @@ from diffusionlm.evaluation.independence import label_of
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.registry import Unavailable
 from diffusionlm.evaluation.sample_sets import SampleSet, Shelf, write
+from diffusionlm.evaluation.seen_text import SeenText
+from diffusionlm.evaluation.text_files import read_texts
 from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.pipeline import DiffusionLMPipeline
 
@@ -108,6 +110,23 @@ class Context:
     def score(self, texts: list[str]) -> np.ndarray:
         """Nats and tokens of each text under the judge (texts, 2), kept; zeros for empty texts."""
         return self.shelf.score(texts)
+
+    def score_with_worst(self, texts: list[str]) -> np.ndarray:
+        """As `score`, with the nats of the least likely token of each text (texts, 3)."""
+        return self.shelf.score_with_worst(texts)
+
+    def score_by(self, judge: str, texts: list[str]) -> np.ndarray:
+        """As `score_with_worst`, under another judge."""
+        return Shelf(self.folder / "samples", {}, judge, self.progress).score_with_worst(texts)
+
+    @cached_property
+    def seen(self) -> SeenText:
+        """Index of the training text.
+
+        Raises:
+            MissingData: none was given.
+        """
+        return SeenText((text for _, text in self.data.training), read_texts(self.data.lexicon))
 
     def features(self, texts: list[str]) -> np.ndarray:
         """What the judge of perplexity holds after the last token of each text (texts, D)."""

@@ -28,6 +28,8 @@ class EvaluationData:
         valid: file of held-out texts, likewise.
         format: one of `diffusionlm.corpora.sources.FORMATS`; "auto" also tells E2E lines from plain ones.
         seed: of the order of the held-out texts.
+        fields: of JSON lines, CSV and Parquet.
+        lexicon: files and folders of further real texts, whose words are words (`read_texts`).
     """
 
     root: str | None = None
@@ -36,6 +38,7 @@ class EvaluationData:
     format: str = "auto"
     seed: int = 0
     fields: dict[str, str] = field(default_factory=lambda: {"text_field": "text"})
+    lexicon: tuple[str, ...] = ()
 
     def path(self, name: str) -> Path | None:
         """The file of "train" or "valid", or None if none was given or is there."""
@@ -86,7 +89,10 @@ class EvaluationData:
 
     def to_dict(self) -> dict[str, Any]:
         """Names of the files, for the record."""
-        return {name: None if (path := self.path(name)) is None else path.name for name in ("train", "valid")}
+        named: dict[str, Any] = {
+            name: None if (path := self.path(name)) is None else path.name for name in ("train", "valid")
+        }
+        return named | ({"lexicon": ", ".join(Path(path).name for path in self.lexicon)} if self.lexicon else {})
 
 
 def read_prompts(path: str | Path, field_name: str = "prompt") -> list[str]:
@@ -101,7 +107,7 @@ def read_prompts(path: str | Path, field_name: str = "prompt") -> list[str]:
         raise FileNotFoundError(f"There is no file of prompts {path}.")
     prompts: list[str] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
             continue
         prompt = _json_prompt(line, f"{path}, line {number}", field_name) if path.suffix == ".jsonl" else line.strip()
@@ -132,7 +138,7 @@ def _json_prompt(line: str, where: str, field_name: str) -> str:
 def _format(path: Path, given: str) -> str:
     if given != "auto" or path.suffix.lower() not in (".txt", ".text"):
         return given
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
         first = next((line for line in stream if line.strip()), "")
     return "e2e" if "||" in first and ":" in first.partition("||")[0] else "text"
 

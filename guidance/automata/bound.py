@@ -104,18 +104,21 @@ class BoundAutomaton:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        classes = self._engine.class_masses(self._engine.by_token(log_p), maximum=True)
+        classes = self._engine.class_masses(self._engine.rows(log_p), maximum=True)
         labels = self._engine.label_weights(classes, len(log_p), maximum=True)
         best, after = self._engine.backward(labels, maximum=True)
         self._possible(best)
         return self._engine.walk(log_p, after, None)
 
-    def sample(self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> Tensor:
+    def sample(
+        self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | Tensor | None = None
+    ) -> Tensor:
         """An exact sample of p(x | accepted): (B, L, V) -> token ids (B, L).
 
         Args:
             log_p: natural log-probabilities.
-            generator: one for the batch, or a list of one for each row, so that a row does not depend on its batch.
+            generator: one for the batch, or a list of one for each row, so that a row does not depend on its batch; or
+                uniform numbers (B, L) in [0, 1).
 
         Raises:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
@@ -123,7 +126,9 @@ class BoundAutomaton:
         self._check(log_p)
         log_z, after = self._engine.backward(self._labels(log_p))
         self._possible(log_z)
-        return self._engine.walk(log_p, after, uniforms(len(log_p), self.length, generator, log_p.device))
+        if not isinstance(generator, Tensor):
+            generator = uniforms(len(log_p), self.length, generator, log_p.device)
+        return self._engine.walk(log_p, after, generator)
 
     def accepts(self, ids: Tensor) -> Tensor:
         """Whether token ids (B, L) satisfy all constraints and the rules of the canvas -> (B,) bool."""
@@ -145,11 +150,11 @@ class BoundAutomaton:
         return verdicts
 
     def _labels(self, log_p: Tensor) -> Tensor:
-        return self._engine.label_weights(self._engine.class_masses(self._engine.by_token(log_p)), len(log_p))
+        return self._engine.label_weights(self._engine.class_masses(self._engine.rows(log_p)), len(log_p))
 
     def _marginals(self, log_p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         engine, batch = self._engine, len(log_p)
-        rows = engine.by_token(log_p)
+        rows = engine.rows(log_p)
         classes = engine.class_masses(rows)
         log_z, after, before = engine.both(engine.label_weights(classes, batch))
         # Where nothing is accepted the marginals are -inf rather than NaN.

@@ -27,7 +27,6 @@ from diffusionlm.guidance.automata import (
     token_count,
 )
 from diffusionlm.guidance.guidance import Guidance
-from diffusionlm.guidance.state import text_reader
 from diffusionlm.guidance.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -64,6 +63,11 @@ class Constraint(Guidance):
         """
         return [compile_language(language, vocabulary) for language in self.languages()]
 
+    def required_characters(self) -> str:
+        """Characters that the text may have to hold; all rules of a call can read them, in however many tokens the
+        vocabulary spells them. None unless overridden."""
+        return ""
+
     def bind(self, vocabulary: Vocabulary) -> None:
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)
@@ -71,6 +75,11 @@ class Constraint(Guidance):
     def weighed_words(self) -> WordChain | None:
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
+
+    def unordered(self) -> Sequence[TokenAutomaton]:
+        """Those of the bound rules that ask for phrases, each to occur somewhere; many of them are handled one after the
+        other and not as one product (`many_phrases`). None unless overridden."""
+        return ()
 
     def energy(self, state: GuidanceState) -> Tensor:
         """-log p(the rule holds) for each sample (B,), in nats."""
@@ -111,11 +120,12 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
     """Rows that share a canvas, with its layout."""
     groups: dict[Any, list[int]] = {}
     for row, layout in enumerate(layouts):
-        groups.setdefault(_canvas_key(layout), []).append(row)
+        groups.setdefault(canvas_key(layout), []).append(row)
     return [(rows, layouts[rows[0]]) for rows in groups.values()]
 
 
-def _canvas_key(layout: CanvasLayout) -> Any:
+def canvas_key(layout: CanvasLayout) -> Any:
+    """What two canvases share that are one to a rule: known text and positions."""
     return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
 
 
@@ -140,9 +150,9 @@ def bind_to(
         AutomatonTooLarge: if the product is too large.
     """
     if allowed is None:
-        allowed = layout.allowed(text_reader(vocabulary))
+        allowed = layout.allowed(vocabulary)
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
-    key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
+    key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
@@ -194,17 +204,22 @@ class JointConstraint:
     Args:
         plugins: bound constraints.
         layouts: the canvas of each row.
-        allowed: (B, L, V) bool.
+        allowed: (L, V) bool of each row.
         vocabulary: of the plugins.
     """
 
     def __init__(
-        self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+        self,
+        plugins: Sequence[Constraint],
+        layouts: Sequence[CanvasLayout],
+        allowed: Sequence[Tensor],
+        vocabulary: Vocabulary,
     ) -> None:
         self.groups = []
         for rows, layout in by_canvas(layouts):
-            bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
-            self.groups.append((torch.tensor(rows, device=allowed.device), layout.length, bound))
+            mask = allowed[rows[0]][: layout.length]
+            bound = bind_rules(plugins, layout, vocabulary, mask, mask.device)
+            self.groups.append((torch.tensor(rows, device=mask.device), layout.length, bound))
 
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
@@ -224,6 +239,13 @@ class JointConstraint:
             else:
                 out[rows, :length] = found.marginals
         return Conditioned(out, log_z, divergence)
+
+    def sample(self, log_probs: Tensor, uniforms: Tensor) -> Tensor:
+        """One text of each row that obeys all rules, drawn jointly: (B, L, V), (B, L) in [0, 1) -> token ids (B, L)."""
+        out = log_probs.argmax(-1)
+        for rows, length, bound in self.groups:
+            out[rows, :length] = bound.sample(log_probs[rows, :length], uniforms[rows, :length])
+        return out
 
     def best(self, log_probs: Tensor) -> Tensor:
         """The most probable token ids that obey: (B, L, V) -> (B, L); pad behind a canvas that is shorter."""

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.automata.spelling import spelling
+from diffusionlm.guidance.classifiers.store import resources as of_the_model
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
+from diffusionlm.guidance.constraints.many_phrases import are_many, check_many
 from diffusionlm.guidance.engine.session import GuidanceSession
 from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.goals import has_goal
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.guidance.registry.plugins import validate
-from diffusionlm.guidance.settings import check_settings, describe
+from diffusionlm.guidance.settings import DESCRIBED, check_settings, describe, encode, plain_numbers
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-BUDGET = 0.1  # of a plugin that names none; chosen by benchmarks.bench_trust_region
+BUDGET = 1.6  # of a plugin that names none, over all steps; chosen by benchmarks.bench_trust_region
 OWN = "own"
 TOTAL = 8.0
 
@@ -37,10 +41,11 @@ class Composition:
 
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
-        budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
-            Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
-            budget, 0.1 nats if it names none, and all together the largest of these.
-        total: largest sum of that over all steps; None or inf: no limit.
+        budget: trust region: largest mean KL of the guided from the unguided posterior per position, in nats, over the whole
+            way from noise to text; each of N steps may spend an Nth. Constraints are not held by it, because they must hold;
+            None or inf: no limit. "own": each plugin has its own budget, 1.6 nats if it names none, and all together the
+            largest of these.
+        total: cap on what all steps spend, which binds where the budget is larger; None or inf: no limit.
 
     Raises:
         ValueError: if a limit is negative, or a Composition with limits of its own stands in ``plugins``.
@@ -51,6 +56,7 @@ class Composition:
     """
 
     def __init__(self, plugins: Any, budget: float | str | None = OWN, total: float | None = TOTAL) -> None:
+        budget, total = plain_numbers(budget), plain_numbers(total)
         for name, value in {"budget": budget, "total": total}.items():
             if (
                 value is not None
@@ -63,15 +69,24 @@ class Composition:
         self.total = math.inf if total is None else float(total)
 
 
-def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
+def compose(
+    guidance: Any,
+    vocabulary: Vocabulary,
+    offers: Collection[str] | None = None,
+    resources: Sequence[str | Path] = (),
+) -> Steering:
     """Makes plugins ready for a tokenizer.
 
     Args:
-        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
+        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, a list of these, or
+            what ``result.settings["guidance"]`` says.
         vocabulary: surfaces of the tokens.
+        offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
+        resources: folders of classifiers and tables that belong to the model.
 
     Raises:
-        ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
+        ValueError: if a name or setting is unknown, a plugin needs what the model does not offer, a strategy does not fit its
+            plugin, or a pattern is too large.
         TypeError: if something is no plugin, or off the contract.
 
     Example:
@@ -81,7 +96,11 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
     """
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance
-    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
+    if is_record(guidance):
+        guidance = Composition(**guidance)
+    composition = guidance if isinstance(guidance, Composition) else Composition(guidance)
+    with of_the_model(resources):
+        return Steering(composition, vocabulary, offers)
 
 
 class Steering:
@@ -93,16 +112,19 @@ class Steering:
         particles: candidates for each sample.
     """
 
-    def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self.total = vocabulary, composition.total
-        self._given = composition.plugins
+    def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
+        self._given, self.total = composition.plugins, composition.total
         self.plugins: list[Guidance] = []
-        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
+        everything = [plugin for own in composition.plugins for plugin in _with_companions(own)]
+        rules = [plugin for plugin in everything if isinstance(plugin, Constraint)]
+        vocabulary = self.vocabulary = spelling(vocabulary, "".join(rule.required_characters() for rule in rules))
+        for given in everything:
             validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)
             if plugin.weight == 0:
                 continue
+            _check_offers(plugin, offers)
             spaces = vocabulary.starts_with_space.clone()
             try:
                 plugin.bind(vocabulary)
@@ -156,7 +178,10 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
-        if firm:
+        if are_many(firm):
+            for layout, mask in zip(layouts, allowed, strict=True):
+                check_many(firm, layout, mask, self.vocabulary)
+        elif firm:
             for layout, mask in zip(layouts, allowed, strict=True):
                 bound = bind_rules(firm, layout, self.vocabulary, mask)
                 if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell
@@ -165,23 +190,25 @@ class Steering:
     def begin(
         self,
         layouts: Sequence[CanvasLayout],
-        allowed: Tensor,
+        allowed: Sequence[Tensor],
         span_mask: Tensor,
-        embeddings: Tensor,
+        embeddings: Tensor | None,
         seeds: Sequence[int],
         num_steps: int,
+        process: str = "gaussian",
     ) -> GuidanceSession:
         """A session for a batch of rows, particles of a sample side by side.
 
         Args:
             layouts: the canvas of each row.
-            allowed: (B, L, V) bool.
+            allowed: (L, V) bool of each row.
             span_mask: (B, L) bool.
-            embeddings: unit embeddings (V, D).
+            embeddings: of all tokens (V, D), or None where the model offers none.
             seeds: of each row.
             num_steps: denoising steps.
+            process: of the model; where tokens are decided on the way every rule is held whole from the first step on.
         """
-        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
+        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps, process)
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -191,7 +218,7 @@ class Steering:
     def insistent(self) -> Steering:
         """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
         other = copy.copy(self)
-        other.plugins, other.budget = [], 2 * self.budget
+        other.plugins, other.budget, other.total = [], 2 * self.budget, 2 * self.total
         for plugin in self.plugins:
             if plugin not in self.constraints:
                 own = self.budget if plugin.budget is None else plugin.budget
@@ -205,14 +232,17 @@ class Steering:
         return Trace.join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was asked for, for the record; settings that have no plain form are described in words."""
+        """What was asked for, ready for JSON; given as guidance it steers alike.
+
+        Settings that have no plain form are described in words, and refused where they are given back.
+        """
         plugins = []
         for plugin in self._given:
             try:
                 plugins.append(plugin.to_dict())
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
-                plugins.append({"name": plugin.title, **settings})
+                plugins.append({**plugin.head(), **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
 
@@ -225,6 +255,8 @@ def _opened(given: Any) -> Any:
     """
     if isinstance(given, list | tuple):
         return [_opened(item) for item in given]
+    if is_record(given):
+        given = Composition(**given)
     if not isinstance(given, Composition):
         return given
     if (given.budget, given.total) != (OWN, TOTAL):
@@ -236,13 +268,42 @@ def _opened(given: Any) -> Any:
     return given.plugins
 
 
+def _check_offers(plugin: Guidance, offers: Collection[str] | None) -> None:
+    """Raises ValueError if a plugin reads, or its strategy moves, what a model does not offer."""
+    if offers is None:
+        return
+    for what in (*plugin.how.needs, *plugin.reads):
+        if what not in offers:
+            needs = f"its strategy {plugin.how.name!r} moves" if what in plugin.how.needs else "it reads"
+            raise ValueError(
+                f"The plugin {plugin.title!r} cannot be used with this model: {needs} {_WORDS[what]}, and the model offers "
+                f"{', '.join(_WORDS[item] for item in sorted(offers))}. Use another strategy ('tilt', 'particles'), another "
+                "plugin, or a Gaussian model such as 'restaurant'."
+            )
+
+
+_WORDS = {
+    "probs": "the token posterior",
+    "text": "the decoded text",
+    "clean": "the clean estimate",
+    "latents": "noisy embeddings",
+    "unconditional": "the posterior without the prompt",
+}
+
+
+def is_record(given: Any) -> bool:
+    """Whether it is what `Steering.to_dict` wrote: plugins and the limits of all together."""
+    return isinstance(given, Mapping) and "plugins" in given and set(given) <= {"plugins", "budget", "total"}
+
+
 def _with_companions(plugin: Guidance) -> list[Guidance]:
     return [plugin, *plugin.companions()] if plugin.weight else [plugin]
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.to_dict() if hasattr(value, "to_dict") and not isinstance(value, torch.nn.Module) else describe(value)
+    try:
+        return encode(value, "")
+    except TypeError:
+        return {DESCRIBED: describe(value)}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,15 +19,59 @@ from torch import Tensor
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
 from diffusionlm.guidance.engine.conflicts import Conflicts
 from diffusionlm.guidance.engine.trust_region import largest_step, mean_kl, tilted
+from diffusionlm.guidance.strategies.strategy import STRATEGIES, Strategy, check_count
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.engine.session import GuidanceSession
+    from diffusionlm.guidance.engine.step import Step
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.guidance.state import GuidanceState
 
 
+@STRATEGIES.register("tilt")
+@dataclass(frozen=True)
+class Tilt(Strategy):
+    """Posterior tilt by mirror descent; see `diffusionlm.guidance.strategies.tilt`.
+
+    Args:
+        inner_steps: gradient evaluations at each denoising step; 1 is exact for energies that are linear in the tokens.
+    """
+
+    order: ClassVar[int] = 20
+    reference: ClassVar[str] = (
+        "Beck and Teboulle 2003, Mirror descent and nonlinear projected subgradient methods for convex optimization"
+    )
+    inner_steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("Tilt", "inner_steps", self.inner_steps)
+
+    def check(self, plugin: Guidance) -> None:
+        """Also refuses energies that do not depend on the posterior."""
+        super().check(plugin)
+        if not {"probs", "clean", "unconditional"} & set(plugin.reads):
+            raise ValueError(
+                f"{plugin.title!r} reads {list(plugin.reads)}, not the token posterior, so there is nothing to tilt; use "
+                f"strategy={'latent' if 'latents' in plugin.reads else 'particles'!r}."
+            )
+
+    @classmethod
+    def act(cls, session: GuidanceSession, step: Step, plugins: Sequence[tuple[str, Guidance]]) -> None:
+        """All tilts together, within what the step may spend."""
+        given = [plugin for _, plugin in plugins]
+        weigh, state = session.weigher(step, plugins), session.state_maker(step)
+        done = tilt(step.log_probs, given, weigh, state, step.left, step.mask, step.share)
+        step.log_probs, step.cost = done.log_probs, step.cost + done.cost
+        for k, (name, plugin) in enumerate(plugins):
+            session.record(step, name, plugin, done.energies[k], done.weights[k], done.costs[k])
+            step.directions.append((name, done.tilts[k]))
+        names = [name for name, _ in plugins]
+        session.note(Conflicts(dict(zip(combinations(names, 2), done.conflicts.cosines.values(), strict=True))))
+
+
 @dataclass
 class TiltResult:
-    """What tilting gave.
+    """Outcome of tilting.
 
     Attributes:
         log_probs: guided log posterior (B, L, V).
@@ -54,6 +99,7 @@ def tilt(
     make_state: Callable[[Tensor], GuidanceState],
     budget: Tensor,
     mask: Tensor,
+    share: float = 1.0,
 ) -> TiltResult:
     """Tilts a posterior by several plugins at once, within the trust region.
 
@@ -64,6 +110,7 @@ def tilt(
         make_state: the state for a posterior (B, L, V), which it takes as it is.
         budget: what all plugins together may spend (B,), mean KL per position in nats.
         mask: (B, L) span positions.
+        share: of the whole way that the step makes, and of its own budget that each plugin may spend.
     """
     p = log_p.exp()
     rounds = max(plugin.how.inner_steps for plugin in plugins)  # type: ignore[attr-defined]
@@ -86,7 +133,7 @@ def tilt(
             if plugin.normalise:
                 direction = direction / _length(direction, p, mask)[:, None, None].clamp_min(1e-12)
             tilts[k] = (1 - rate) * tilts[k] + rate * weights[k][:, None, None] * direction
-        applied, factors, costs, cost, conflicts = _combine(log_p, p, tilts, plugins, budget, mask)
+        applied, factors, costs, cost, conflicts = _combine(log_p, p, tilts, plugins, budget, mask, share)
         total = torch.stack(applied).sum(0) if len(applied) > 1 else applied[0]
         log_q = tilted(log_p, total)
         if i + 1 < rounds:
@@ -109,16 +156,22 @@ def _length(direction: Tensor, p: Tensor, mask: Tensor) -> Tensor:
 
 
 def _combine(
-    log_p: Tensor, p: Tensor, tilts: list[Tensor], plugins: Sequence[Guidance], budget: Tensor, mask: Tensor
+    log_p: Tensor,
+    p: Tensor,
+    tilts: list[Tensor],
+    plugins: Sequence[Guidance],
+    budget: Tensor,
+    mask: Tensor,
+    share: float,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Conflicts]:
     """Own budgets, then priorities, then the shared budget."""
     factors = [torch.ones_like(budget) for _ in tilts]
     applied = list(tilts)
     if len(plugins) == 1 and plugins[0].budget is not None:
-        budget = budget.clamp(max=plugins[0].budget)
+        budget = budget.clamp(max=plugins[0].budget * share)
     for k, plugin in enumerate(plugins):
         if plugin.budget is not None and len(plugins) > 1:
-            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)[0]
+            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget * share), mask)[0]
             applied[k] = applied[k] * factors[k][:, None, None]
     conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])
     applied = conflicts.give_way(applied, p, [plugin.priority for plugin in plugins])

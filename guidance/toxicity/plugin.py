@@ -64,7 +64,7 @@ class Toxicity(Guidance):
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
     below: float | None = 0.1
     attempts: int = 3  # what is rude to the end was rude from the first steps: other noise helps, more weight does not
-    budget: float | None = 0.2  # its judge knows text of every noise level; with 0.5 fluency suffers
+    budget: float | None = 3.2  # its judge knows text of every noise level; with 8 fluency suffers
 
     judge: Any = "toxicity"
     variant: str = "original"
@@ -162,7 +162,7 @@ def read_phrases(given: str | Path | Sequence[str]) -> list[str]:
                 f"exclude names the file {str(given)!r}, which does not exist; give a file with one phrase a line, or a list."
             )
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"The word list {path} is not UTF-8 text: {error.reason} at byte {error.start}."
