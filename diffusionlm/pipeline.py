@@ -195,7 +195,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         steps: int = 32,
         sampler: Any = None,
         temperature: float | None = None,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         guidance: Any = None,
         max_length: int | None = None,
         max_span_length: int | None = None,
@@ -216,8 +216,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
             temperature: below 1 the choice among words is surer and less varied; when a text ends is left as it was. None
                 takes the checkpoint's own for this number of steps.
-            seed: of the first sample; sample j has seed + j. A random one if None. The same seed gives the same noise,
-                whatever else is in the batch.
+            seed: of the first sample, one for all inputs or one for each; sample j has seed + j. A random one if None. The
+                same seed gives the same noise, whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.
             max_length: positions of a whole text or continuation.
             max_span_length: positions of a span without a length.

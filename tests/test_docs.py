@@ -87,6 +87,9 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     for comment in comments:
         comment["spans"] = [[len(comment["text"]) - 6, len(comment["text"]) - 1, "toxic"]] if comment["labels"] else []
     (tmp_path / "comments.jsonl").write_text("".join(json.dumps(comment) + "\n" for comment in comments))
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "The [SPAN:2] pub"}\n{"prompt": "name[The Mill]", "max_length": 9}\n'
+    )
     for name, line in OPEN_MIX_SOURCES.items():
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "sources" / name).write_text(line + "\n")
@@ -118,6 +121,8 @@ def made_short(arguments: list[str]) -> list[str]:
             return ["evaluate", "--help"]  # there is nothing here to compare
         case ["evaluate", *given]:
             return ["evaluate", *given, "--cfg"]
+        case ["serve", *_]:
+            return ["serve", "--help"]  # tests/serving runs it
         case ["demo", *_]:
             return ["demo", "--help"]  # the tests of the demo start it
         case ["corpus", "open-mix", *_]:

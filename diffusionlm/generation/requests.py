@@ -53,7 +53,7 @@ class CallSettings:
     steps: int = 32
     sampler: Any = None
     temperature: float | None = None
-    seed: int | None = None
+    seed: Any = None
     guidance: Any = None
     max_length: int | None = None
     max_span_length: int | None = None
@@ -91,7 +91,7 @@ def check_count(name: str, value: Any, hint: str = "") -> int:
 
 
 def read_rows(
-    text: Any, prompt: Any, num_samples: int, seed: int | None, max_length: int, longest: int
+    text: Any, prompt: Any, num_samples: int, seed: Any, max_length: int, longest: int
 ) -> tuple[list[Row], bool]:
     """Rows in the order of the inputs, and whether a list of inputs was given.
 
@@ -99,7 +99,7 @@ def read_rows(
         text: as the pipeline takes it.
         prompt: likewise.
         num_samples: rows for each input.
-        seed: of the first sample of each input; drawn if None.
+        seed: of the first sample, one for all inputs or a list with one for each; drawn if None.
         max_length: positions of a text written from nothing.
         longest: what the model takes.
 
@@ -121,9 +121,9 @@ def read_rows(
             f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each."
         )
     texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
-    first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else _read_seed(seed)
+    seeds = _read_seeds(seed, count)
     rows = []
-    for source, (given, condition) in enumerate(zip(texts, prompts, strict=True)):
+    for source, (given, condition, first) in enumerate(zip(texts, prompts, seeds, strict=True)):
         if condition is not None and not isinstance(condition, str):
             raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
         canvas = _read_canvas(given, max_length)
@@ -188,6 +188,17 @@ def _check_characters(text: str) -> None:
             f"The text has {text[error.start]!r} at character {error.start}, half of a character (a lone surrogate): read it "
             "with its right encoding, or replace what is broken."
         ) from error
+
+
+def _read_seeds(seed: Any, count: int) -> list[int]:
+    """The seed of the first sample of each input."""
+    if seed is None:
+        return [int(np.random.SeedSequence().generate_state(1)[0] >> 2)] * count
+    if not isinstance(seed, (list, tuple)):
+        return [_read_seed(seed)] * count
+    if len(seed) != count:
+        raise ValueError(f"There are {count} inputs and {len(seed)} seeds; give one seed for all, or one for each.")
+    return [_read_seed(item) for item in seed]
 
 
 def _read_seed(seed: Any) -> int:

@@ -181,7 +181,7 @@ class _Watch(Choice):
         others = [plugin for plugin in joint.plugins if plugin is not self]
         for rows, layout in by_canvas(joint.layouts):
             own = log_probs[rows, : layout.length]
-            allowed = joint.allowed[rows[0], : layout.length]
+            allowed = joint.allowed[rows[0]][: layout.length]
             for number, rule in enumerate(self.rules):
                 key = (number, layout.canvas)
                 if key not in self._bounds:

@@ -148,7 +148,7 @@ def number(
     def step_of(state: _State | None) -> list[_State | None]:
         return [follow(state, column[c]) if c in column else None for c in range(width)]
 
-    begin = _State(orders=(0,) * len(bounds[False]))
+    begin: _State | None = _State(orders=(0,) * len(bounds[False]))
     delta, accepting = determinise(begin, step_of, accepts, Budget(f"The constraint {name}", 200_000, 20.0))
     return Language.from_arrays(name, cuts, classes, delta, accepting)
 

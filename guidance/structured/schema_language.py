@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 from diffusionlm.guidance.automata import AutomatonTooLarge, Language
@@ -148,7 +149,7 @@ class SchemaCompiler:
                 return self.value([*goal[:n], Part(self._evaluated(schema, path), path), *goal[n + 1 :]], level)
             for keyword, split in _SPLITS.items():
                 if keyword in schema:
-                    left = self.derived(schema, ("without", keyword), lambda k=keyword, s=schema: _without(s, k))
+                    left = self.derived(schema, ("without", keyword), partial(_without, schema, keyword))
                     return split(self, schema, path, [*goal[:n], Part(left, path), *goal[n + 1 :]], level)
         from diffusionlm.guidance.structured.schema_values import plain_value
 

@@ -44,7 +44,7 @@ def plain_value(compiler: SchemaCompiler, goal: Goal, level: int) -> Language:
         elif kind in ("integer", "number"):
             found.append(number_language(compiler, goal, kind, excluded))
         else:
-            texts = {"null": {"null": None}, "boolean": {"true": True, "false": False}}[kind]
+            texts: dict[str, Any] = {"null": None} if kind == "null" else {"true": True, "false": False}
             left = [text for text, value in texts.items() if not any(same(value, other) for other in excluded)]
             found.append(one_of_texts(left, path))
     return one_of_languages(found, path)
