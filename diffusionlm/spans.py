@@ -174,9 +174,9 @@ class Canvas:
                 length = span.length or default_length
                 span_at += range(position, position + length)
                 span_of += [number] * length
-                opened += [span.open] * length
+                opened += [span.open and tokenizer.ends_spans] * length
                 first += [True] + [False] * (length - 1)
-                needs_space = literal.endswith(" ") or (starts_text and not literal)
+                needs_space = literal.endswith(" ") or (starts_text and not literal and tokenizer.prefix_space)
                 spaced += [needs_space] + [False] * (length - 1)
                 position += length
         return CanvasLayout(

@@ -152,11 +152,11 @@ class MaskedSpanModel(SpanModel):
     def start(self, places: Places, draws: Draws) -> NoisyTokens:
         """Everything hidden."""
         pad = self.denoiser.config.pad_token_id
-        return NoisyTokens(torch.full_like(places.positions, pad), places.span_mask)
+        return NoisyTokens(torch.full_like(places.positions, pad), places.span_mask, places.span_mask)
 
     def corrupt(self, ids: Tensor, mask: Tensor, gamma: Tensor, draws: Draws) -> NoisyTokens:
         """See `DiffusionModel`."""
-        return NoisyTokens(ids, mask & (draws.uniform() < torch.sigmoid(gamma.double())[:, None]))
+        return NoisyTokens(ids, mask & (draws.uniform() < torch.sigmoid(gamma.double())[:, None]), mask)
 
     def log_posterior(
         self,

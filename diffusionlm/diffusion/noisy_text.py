@@ -53,11 +53,13 @@ class NoisyTokens:
     Attributes:
         ids: (B, L); in a masked process what stands at undecided positions means nothing.
         undecided: (B, L) bool.
+        used: (B, L) bool, all positions in use.
     """
 
     ids: Tensor
     undecided: Tensor
+    used: Tensor
 
     def select(self, rows: Tensor) -> NoisyTokens:
         """See `NoisyText`."""
-        return NoisyTokens(self.ids[rows], self.undecided[rows])
+        return NoisyTokens(self.ids[rows], self.undecided[rows], self.used[rows])
