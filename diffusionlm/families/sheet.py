@@ -5,7 +5,6 @@ Shape letters: B rows, N positions of the network, L span positions.
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -144,5 +143,3 @@ def ended(tokens: Tensor, decided: Tensor, places: Places, end_id: int) -> Tenso
         own = span == number
         out |= own & ((ends & own).cumsum(-1) > 0) & places.open_mask
     return out & ~ends
-
-

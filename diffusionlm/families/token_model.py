@@ -62,7 +62,9 @@ class TokenModel:
         references: Sequence[str] = (),
     ) -> None:
         if switches.corruption == "gaussian":
-            raise ValueError("A network over tokens has no Gaussian corruption; LangFlow's is loaded by its own family.")
+            raise ValueError(
+                "A network over tokens has no Gaussian corruption; LangFlow's is loaded by its own family."
+            )
         if switches.corruption == "mask" and mask_id is None:
             raise ValueError(
                 "The model hides tokens behind a mask token, and its tokenizer names none; give it with mask_token='<|mask|>' "
