@@ -22,16 +22,19 @@ CHAT = (
 )
 
 
-def wordpiece_tokenizer(size: int = 300) -> Any:
-    """As BERT's: lower case, [CLS] text [SEP]."""
+def wordpiece_tokenizer() -> Any:
+    """As BERT's: lower case, [CLS] text [SEP]; the words of the sample, letters, and a few endings."""
     from transformers import PreTrainedTokenizerFast
 
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = dict.fromkeys(word for word, _ in splitter.pre_tokenize_str(SAMPLE.lower()))
+    letters = sorted({char for word in words for char in word})
+    pieces = [*WORDPIECE_SPECIAL, *words, *letters, *(f"##{char}" for char in letters), "##ing", "##ed", "##er"]
+    backend = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(dict.fromkeys(pieces))}, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.pre_tokenizer = splitter
     backend.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=WORDPIECE_SPECIAL, show_progress=False)
-    backend.train_from_iterator([SAMPLE] * 4, trainer)
+    backend.add_special_tokens(WORDPIECE_SPECIAL)
     ends = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(
