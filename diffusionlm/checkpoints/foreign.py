@@ -100,8 +100,8 @@ def foreign_parts(model: Any, tokenizer: Any, **switches: Any) -> Loaded:
 
 def check_precision(loaded: Loaded, device: Any) -> None:
     """Raises ValueError for float16 weights that are to compute on a CPU."""
-    weights: Any = getattr(loaded.model, "network", None) or loaded.model.denoiser  # type: ignore[attr-defined]
-    table = next((getattr(weights, "module", weights)).parameters())
+    network: torch.nn.Module = loaded.model.network  # type: ignore[attr-defined]
+    table = next(network.parameters())
     if table.dtype == torch.float16 and torch.device(device or table.device).type == "cpu":
         raise ValueError(
             "The weights are float16, which a CPU computes slowly and with overflow; load them with torch_dtype=torch.float32 or "

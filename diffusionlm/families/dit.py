@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusionlm.families.networks import Network
 from diffusionlm.families.sheet import Sheet, visible
 from diffusionlm.families.switches import Switches
 
@@ -194,15 +195,12 @@ class DiffusionTransformer(nn.Module):
         return out
 
 
-class TokenDiT:
+class TokenDiT(Network):
     """A diffusion transformer that reads tokens, as a `diffusionlm.families.networks.TokenNetwork`.
 
     Args:
         module: the network.
     """
-
-    def __init__(self, module: DiffusionTransformer) -> None:
-        self.module = module
 
     def logits(self, ids: Tensor, sheet: Sheet, at: Tensor, gamma: Tensor, switches: Switches) -> Tensor:
         """See `TokenNetwork`."""

@@ -169,6 +169,11 @@ class LangFlowModel:
         self._barred = sorted(set(special_ids) - {denoiser.config.pad_token_id})
 
     @property
+    def network(self) -> LangFlowDenoiser:
+        """The network, which has the call of our own."""
+        return self.denoiser
+
+    @property
     def vocab_size(self) -> int:
         """V."""
         return int(self.denoiser.config.vocab_size)

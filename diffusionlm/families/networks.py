@@ -38,15 +38,34 @@ class TokenNetwork(Protocol):
         ...
 
 
-class Encoder:
+class Network(nn.Module):
+    """Base of networks over tokens: it stands where its module stands.
+
+    Args:
+        module: what computes.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    @property
+    def device(self) -> torch.device:
+        """Where it stands."""
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return next(self.module.parameters()).dtype
+
+
+class Encoder(Network):
     """A masked language model of transformers: it sees everything, in both directions, by its nature.
 
     Args:
         module: any ``AutoModelForMaskedLM``.
     """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
 
     def logits(self, ids: Tensor, sheet: Sheet, at: Tensor, gamma: Tensor, switches: Switches) -> Tensor:
         """See `TokenNetwork`."""
@@ -64,7 +83,7 @@ class Encoder:
         return _table(self.module)
 
 
-class Decoder:
+class Decoder(Network):
     """A causal language model of transformers (Llama, Qwen2, Qwen3, ...) that is given its attention mask as a table, so
     that it sees what the switches say and is never silently causal.
 
@@ -76,6 +95,7 @@ class Decoder:
     """
 
     def __init__(self, module: Any) -> None:
+        super().__init__(module)
         if not hasattr(module, "model") or not hasattr(module, "lm_head"):
             raise ValueError(
                 f"{type(module).__name__} has no `model` and `lm_head`, so it cannot be read as a decoder of the kind of "
@@ -87,7 +107,6 @@ class Decoder:
                 f"The attention {backend!r} takes no mask and would stay causal; load the model with "
                 "attn_implementation='sdpa' or 'eager'."
             )
-        self.module = module
 
     def logits(self, ids: Tensor, sheet: Sheet, at: Tensor, gamma: Tensor, switches: Switches) -> Tensor:
         """See `TokenNetwork`; the output layer is run at the positions of interest alone."""

@@ -30,7 +30,9 @@ def wordpiece_tokenizer() -> Any:
     words = dict.fromkeys(word for word, _ in splitter.pre_tokenize_str(SAMPLE.lower()))
     letters = sorted({char for word in words for char in word})
     pieces = [*WORDPIECE_SPECIAL, *words, *letters, *(f"##{char}" for char in letters), "##ing", "##ed", "##er"]
-    backend = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(dict.fromkeys(pieces))}, unk_token="[UNK]"))
+    backend = Tokenizer(
+        models.WordPiece({piece: i for i, piece in enumerate(dict.fromkeys(pieces))}, unk_token="[UNK]")
+    )
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = splitter
     backend.decoder = decoders.WordPiece()

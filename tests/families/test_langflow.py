@@ -115,7 +115,9 @@ def test_known_text_stands_in_its_place_and_is_noised_to_the_level(loaded):
 
 
 def test_a_row_does_not_depend_on_its_neighbours(loaded):
-    layouts = [Canvas.parse(text).lay_out(loaded.tokenizer, 8) for text in ("The [SPAN:3] pub", "A [SPAN:5] near the river.")]
+    layouts = [
+        Canvas.parse(text).lay_out(loaded.tokenizer, 8) for text in ("The [SPAN:3] pub", "A [SPAN:5] near the river.")
+    ]
     model, places = loaded.model, places_of(layouts)
     start = model.start(places, draws_of(layouts))
     gamma = torch.tensor(1.0)

@@ -29,7 +29,11 @@ def places_of(layouts):
 def context_of(layouts, prompts=None):
     rows = []
     for layout, prompt in zip(layouts, prompts or [None] * len(layouts), strict=True):
-        own = [] if prompt is None else [Piece(PROMPT, tuple(prompt), torch.arange(-len(prompt), 0), torch.tensor(prompt))]
+        own = (
+            []
+            if prompt is None
+            else [Piece(PROMPT, tuple(prompt), torch.arange(-len(prompt), 0), torch.tensor(prompt))]
+        )
         rows.append([*own, Piece(CANVAS, layout.canvas, layout.known_positions, layout.known_ids)])
     return rows
 
@@ -86,7 +90,9 @@ def test_an_encoder_sees_what_its_own_class_sees():
     )
     masks = " ".join(["[MASK]"] * 2)
     theirs = module(**source(f"the {masks} near the mill", return_tensors="pt")).logits
-    at = (source(f"the {masks} near the mill", return_tensors="pt").input_ids[0] == source.mask_token_id).nonzero()[:, 0]
+    at = (source(f"the {masks} near the mill", return_tensors="pt").input_ids[0] == source.mask_token_id).nonzero()[
+        :, 0
+    ]
     allowed = torch.isfinite(got[0])
     torch.testing.assert_close(got[0][allowed], theirs[0, at][allowed], atol=1e-5, rtol=1e-5)
 
@@ -137,7 +143,11 @@ def test_blocks_see_themselves_and_what_is_before_them():
 
     def hidden_at(attention, changed, at):
         model = TokenModel(
-            Decoder(module), Switches(attention=attention), vocab_size=module.config.vocab_size, max_length=64, mask_id=1
+            Decoder(module),
+            Switches(attention=attention),
+            vocab_size=module.config.vocab_size,
+            max_length=64,
+            mask_id=1,
         )
         places = Places(torch.tensor([[True]]), torch.tensor([[at]]), torch.zeros(1, 1, dtype=torch.bool), (12,))
         known = [i for i in range(12) if i != at]
@@ -183,7 +193,11 @@ def test_nothing_follows_a_decided_end():
     undecided = torch.ones(1, 10, dtype=torch.bool)
     undecided[0, 2] = False
     logits = model.log_posterior(
-        NoisyTokens(ids, undecided, places.span_mask), LEVEL, model.condition(context_of([layout]), places), places, None
+        NoisyTokens(ids, undecided, places.span_mask),
+        LEVEL,
+        model.condition(context_of([layout]), places),
+        places,
+        None,
     )
     probs = logits.softmax(-1)
     assert torch.allclose(probs[0, 3:5, end], torch.ones(2))
