@@ -1,4 +1,4 @@
-"""Tiny random models of every family, made by the libraries' own classes: for tests, tables and first steps without a download."""
+"""Tiny random models of every family, made by the libraries' own classes: for tests, tables and first steps."""
 
 from __future__ import annotations
 
@@ -133,3 +133,37 @@ def tiny_loaded(name: str, seed: int = 0) -> Loaded:
         seed: of its weights.
     """
     return TINY[name](name, seed)
+
+
+def tiny_diffusion_gemma(canvas_length: int = 12, seed: int = 0) -> tuple[Any, Any]:
+    """A random DiffusionGemma of transformers and its tokenizer, for `diffusionlm.integrations`."""
+    from transformers import AutoConfig, DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+
+    source = byte_bpe_tokenizer(chat=True, mask=False)
+    size = len(source)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    text = DiffusionGemmaTextConfig(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        max_position_embeddings=256,
+        pad_token_id=source.pad_token_id,
+        eos_token_id=source.eos_token_id,
+        bos_token_id=None,
+        sliding_window=64,
+        layer_types=["sliding_attention", "full_attention"],
+        num_experts=2,
+        top_k_experts=1,
+        moe_intermediate_size=16,
+        global_head_dim=16,
+        **heads,
+    )
+    seeing = AutoConfig.for_model(
+        "gemma4_vision", hidden_size=16, intermediate_size=16, num_hidden_layers=1, position_embedding_size=32, **heads
+    )
+    unused = {"image_token_id": size + 1, "boi_token_id": size + 2, "eoi_token_id": size + 3}
+    config = DiffusionGemmaConfig(text_config=text, vision_config=seeing, canvas_length=canvas_length, **unused)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DiffusionGemmaForBlockDiffusion(config).eval(), source

@@ -51,7 +51,7 @@ class SteeringLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         self._prompt = self._fixed
         self._seen: tuple[int, int] | None = None
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, cur_step: int | Tensor = 1, **_: Any) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor, cur_step: int | Tensor = 1) -> Tensor:
         """Processed logits (B, L, V).
 
         Args:
