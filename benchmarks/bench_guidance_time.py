@@ -68,7 +68,7 @@ def rows_of(options: argparse.Namespace) -> list[Row]:
     for name in available():
         kind: type[Guidance] = get(name)
         if name not in covered:
-            rows.append(Row(f"{name} (its example)", kind.example(), PROMPT if "unprompted" in kind.reads else None))
+            rows.append(Row(f"{name} (its example)", kind.example(), PROMPT if "unconditional" in kind.reads else None))
     return [row for row in rows if not options.only or any(word in row.title for word in options.only)]
 
 

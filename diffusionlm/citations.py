@@ -192,6 +192,14 @@ PAPERS = (
         "IBM Journal of Research and Development 3(2)",
     ),
     Paper(
+        "Sahoo et al. 2024",
+        "Simple and effective masked diffusion language models",
+        "Sahoo, Subham Sekhar and Arriola, Marianne and Schiff, Yair and Gokaslan, Aaron and Marroquin, Edgar and "
+        "Chiu, Justin T. and Rush, Alexander and Kuleshov, Volodymyr",
+        "",
+        "2406.07524",
+    ),
+    Paper(
         "Shazeer et al. 2017",
         "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer",
         "Shazeer, Noam and Mirhoseini, Azalia and Maziarz, Krzysztof and Davis, Andy and Le, Quoc and Hinton, Geoffrey "

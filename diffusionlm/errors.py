@@ -27,10 +27,30 @@ class UnknownPlugin(ValueError):
     """
 
 
+# Names of the same thing in other libraries.
+_MEANT = {
+    "num_inference_steps": "steps",
+    "generator": "seed",
+    "num_images_per_prompt": "num_samples",
+    "num_return_sequences": "num_samples",
+    "max_new_tokens": "max_length",
+    "scheduler": "sampler",
+    "guidance_scale": "guidance",
+    "plugins": "guidance",
+    "callback": "callback_on_step_end",
+    "attention": "attn_implementation",
+    "map_location": "device",
+    "device_map": "device",
+}
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """ "did you mean 'x'?" or the list of known names."""
     known = list(known)
     by_lower = {item.lower(): item for item in known}
+    meant = _MEANT.get(str(name).lower())
+    if meant in known:
+        return f"did you mean {meant!r}?"
     near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     return f"did you mean {by_lower[near[0]]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."
 

@@ -17,35 +17,39 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from diffusionlm.checkpoints.folders import find_folder
-from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, save_parts
-from diffusionlm.denoiser import SpanDenoiser
-from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
+from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
+from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts, Finished
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
-from diffusionlm.samplers import Sampler, make_sampler, sampler_to_dict
+from diffusionlm.samplers import DEFAULT_SAMPLERS, Sampler, check_process, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+    from diffusionlm.diffusion import NoisyText
+    from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
 
+_LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
-_LOWEST = -80.0  # log-probabilities below add nothing to a sum, while exp is slow on infinities and denormals
 
 
 class DiffusionLMPipeline(DiffusionPipeline):
     """Writes and fills text with a `SpanDenoiser`.
 
     Args:
-        denoiser: the network.
+        denoiser: the network, a `SpanDenoiser`; or any other `DiffusionModel`.
         tokenizer: its tokenizer.
-        sampler: the default sampler, a name or an object.
-        schedule: the noise schedule, as a `NoiseSchedule` or its ``to_dict()``.
+        sampler: the default sampler, a name or an object; None takes the usual one of the model's process.
+        schedule: the noise schedule, as a `NoiseSchedule` or its ``to_dict()``; a masked model may leave it out.
         max_length: positions that a whole text or a continuation may use.
         max_span_length: positions that a span without a length may use.
         card: facts about the weights (data, licence, figures), as shown by ``diffusionlm info``.
@@ -68,9 +72,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        denoiser: SpanDenoiser,
+        denoiser: SpanDenoiser | DiffusionModel,
         tokenizer: TextTokenizer,
-        sampler: Any = "ancestral",
+        sampler: str | Sampler | SchedulerMixin | Mapping[str, Any] | None = None,
         schedule: NoiseSchedule | dict[str, Any] | None = None,
         max_length: int = 64,
         max_span_length: int = 16,
@@ -78,22 +82,33 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: float | Mapping[int, float] = 1.0,
     ) -> None:
         super().__init__()
-        if tokenizer.vocab_size != denoiser.config.vocab_size:
+        ours = isinstance(denoiser, SpanDenoiser)
+        model: DiffusionModel = span_model(denoiser) if ours else denoiser  # type: ignore[arg-type, assignment]
+        if tokenizer.vocab_size != model.vocab_size:
             raise ValueError(
-                f"The tokenizer has {tokenizer.vocab_size} tokens, the denoiser {denoiser.config.vocab_size}: "
+                f"The tokenizer has {tokenizer.vocab_size} tokens, the denoiser {model.vocab_size}: "
                 "they do not belong together."
             )
-        self.register_modules(denoiser=denoiser, tokenizer=tokenizer, sampler=make_sampler(sampler))
-        if schedule is None:
+        self._model = None if ours else model
+        sampler = make_sampler(DEFAULT_SAMPLERS[model.process] if sampler is None else sampler)
+        check_process(sampler, model.process)
+        network = denoiser if ours else model.network  # type: ignore[attr-defined]
+        self.register_modules(denoiser=network, tokenizer=tokenizer, sampler=sampler)
+        if schedule is None and model.process == "gaussian":
             raise ValueError("The pipeline needs the noise schedule that the denoiser was trained with.")
+        schedule = MaskingSchedule() if schedule is None else schedule
         self.schedule = schedule if isinstance(schedule, NoiseSchedule) else schedule_from_dict(schedule)
-        check_count("max_length", max_length)
-        check_count("max_span_length", max_span_length)
         if card is not None and not isinstance(card, dict):
             raise ValueError(f"card must be a dictionary of facts about the weights, got {card!r}.")
-        self.max_length, self.max_span_length = max_length, max_span_length
+        self.max_length = check_count("max_length", max_length)
+        self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
         self.card = dict(card or {})
+
+    @property
+    def model(self) -> DiffusionModel:
+        """The network behind the contract that the loop, guidance and evaluation speak."""
+        return span_model(self.denoiser) if self._model is None else self._model
 
     # ---- the default temperature ------------------------------------------------------------------------------------
 
@@ -119,6 +134,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         name: str | Path = "restaurant",
         *,
         torch_dtype: torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
         **config_changes: Any,
     ) -> DiffusionLMPipeline:
@@ -126,7 +142,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Args:
             name: a bundled name such as "restaurant", a folder, or "owner/name" on the Hub.
-            torch_dtype: dtype of the network.
+            torch_dtype: dtype of the network; None: as saved.
+            dtype: the same, as transformers calls it now.
             device: where to put it.
             config_changes: settings of the denoiser to replace, such as ``attn_implementation="eager"``,
                 ``rope_parameters={...}`` or ``max_position_embeddings=512``.
@@ -136,7 +153,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             ValueError: if a file is damaged, the weights do not fit, or this machine has no such device.
             TypeError: if the denoiser has no such setting.
         """
-        refuse_unknown("from_pretrained()", config_changes, config_keys())
+        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
+        torch_dtype = one_dtype(torch_dtype, dtype)
         check_placement(torch_dtype, device)
         folder = find_folder(name)
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
@@ -214,6 +232,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             raise TypeError(
                 f"callback_on_step_end must be a function of (pipe, step, state), got {callback_on_step_end!r}."
             )
+        if output_type == "latents" and self.model.embeddings() is None:
+            raise ValueError("This model offers no token embeddings, so there are no clean estimates to return.")
         call = CallSettings(
             prompt=prompt,
             num_samples=num_samples,
@@ -257,22 +277,26 @@ class DiffusionLMPipeline(DiffusionPipeline):
         began = time.perf_counter()
         steps = call.steps
         temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
-        longest = self.denoiser.config.max_position_embeddings
+        model = self.model
+        longest = model.max_length
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
         warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
-        # a solver of its own: calls that run at the same time do not share history
-        solver = copy.deepcopy(self.sampler if call.sampler is None else make_sampler(call.sampler))
-        solver.set_schedule(self.schedule)
+        # a sampler of its own: calls that run at the same time do not share history
+        sampler = copy.deepcopy(self.sampler if call.sampler is None else make_sampler(call.sampler))
+        check_process(sampler, model.process)
+        sampler.set_schedule(self.schedule)
         steering = None
         if call.guidance is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(call.guidance, self.tokenizer.vocabulary)
-            steering.check(list(layouts.values()), [layout.allowed(self.tokenizer) for layout in layouts.values()])
+            steering = compose(call.guidance, self.tokenizer.vocabulary, model.offers)
+            steering.check(
+                list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
+            )
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         attempts = Attempts(rows, {} if steering is None else steering.attempts)
         waiting, guide = list(range(len(rows))), steering
@@ -281,7 +305,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 numbers = waiting[start : start + call.batch_size]
                 part = [attempts.row(number) for number in numbers]
                 for item in self._denoise(
-                    part, numbers, [layouts[r.canvas] for r in part], steps, solver, temperature, guide, timings
+                    part, numbers, [layouts[r.canvas] for r in part], steps, sampler, temperature, guide, timings
                 ):
                     if isinstance(item, StepState):
                         yield item
@@ -292,11 +316,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
         for row, sample in zip(rows, attempts.samples(), strict=True):
             groups[row.source].append(sample)
-        keep_clean.extend(attempts.clean())
+        keep_clean.extend(clean for clean in attempts.clean() if clean is not None)
         timings["total"] = time.perf_counter() - began
         settings = {
             "steps": steps,
-            "sampler": sampler_to_dict(solver),
+            "sampler": sampler_to_dict(sampler),
             "temperature": temperature,
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
@@ -305,7 +329,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
-        named = (*self.denoiser.config.references, self.schedule.reference, solver.reference, *steered_by)
+        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
 
@@ -315,63 +339,65 @@ class DiffusionLMPipeline(DiffusionPipeline):
         numbers: list[int],
         layouts: list[CanvasLayout],
         steps: int,
-        solver: Sampler,
+        sampler: Sampler,
         temperature: float,
-        steering: Any,
+        steering: Steering | None,
         timings: dict[str, float],
     ) -> Iterator[StepState | Finished]:
-        """The loop: posterior, guidance, clean estimate, sampler; yields after every step."""
-        batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, self.denoiser, self.tokenizer)
-        device = batch.device
-        if self.denoiser.config.position_kind == "rope":
-            self.denoiser.set_sequence_length(max(layout.total for layout in layouts))
+        """The loop: posterior, guidance, sampler; yields after every step."""
+        model = self.model
+        batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
         with _timed(timings, "encode"):
-            posterior = TokenPosterior(batch, temperature)
-        solver.set_timesteps(steps, device=device)
-        assert solver.gammas is not None
-        assert solver.u is not None
+            ask = TokenPosterior(batch, temperature)
+        sampler.set_timesteps(steps, device=batch.device)
+        assert sampler.gammas is not None
+        assert sampler.u is not None
+        embeddings = model.embeddings()
         session = None
         if steering is not None:
-            seeds = [row.seed for row in batch.rows]
-            embeddings = self.denoiser.unit_embeddings()
-            session = steering.begin(batch.layouts, ~batch.forbidden, batch.span_mask, embeddings, seeds, steps)
-        latents = batch.draw_noise()
-        clean: Tensor | None = None
-        log_probs = latents  # replaced at the first step
+            seeds, mask = [row.seed for row in batch.rows], batch.places.span_mask
+            session = steering.begin(batch.layouts, batch.allowed, mask, embeddings, seeds, steps, model.process)
+        noisy = model.start(batch.places, batch.draws)
+        posterior: Posterior | None = None
         for i in range(steps):
-            gamma, u = solver.gammas[i].to(device, torch.float32), float(solver.u[i])
+            gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
             with _timed(timings, "network"):
-                log_probs = posterior(latents, gamma, clean)
+                log_probs = ask(noisy, gamma, posterior)
             if bool(log_probs[..., 0].isnan().any()):  # a NaN logit makes its whole row NaN
                 raise FloatingPointError(
                     f"The denoiser gave NaN at step {i} of {steps}; load it in float32 or bfloat16, and check the weights."
                 )
+            before, posterior = posterior, Posterior(log_probs, embeddings)
             if session is not None:
+
+                def asked(
+                    text: NoisyText,
+                    unconditional: bool = False,
+                    level: Tensor = gamma,
+                    previous: Posterior | None = before,
+                ) -> Tensor:
+                    return ask(text, level, previous, (PROMPT,) if unconditional else ())
+
                 with _timed(timings, "guidance"):
-                    guided = session.guide(
-                        log_probs,
-                        latents,
-                        gamma,
-                        u,
-                        i,
-                        lambda z, plain=False, g=gamma, e=clean: posterior(z, g, e, plain),
-                    )
-                    log_probs, probs, latents = guided.log_probs, guided.probs, guided.latents
-                    if guided.rows is not None:
-                        solver.select(guided.rows)
+                    posterior = session.guide(log_probs, noisy, gamma, u, i, asked)
+                    noisy = posterior.noisy
+                    if posterior.rows is not None:
+                        sampler.select(posterior.rows)
+            state = StepState(
+                i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
+            )
             with _timed(timings, "sampler"):
-                if session is None:
-                    probs = log_probs.clamp_min(_LOWEST).exp()
-                clean = self.denoiser.clean_estimate(probs)
-                state = StepState(i, steps, u, float(gamma), log_probs, latents, batch.layouts, self.tokenizer, numbers)
-                latents = solver.step(clean, i, latents, batch.draw_noise() if solver.noise_per_step else None)
+                noisy = sampler.move(posterior, i, noisy, batch.draws)
             yield state
-        assert clean is not None
+        assert posterior is not None
+        ids = sampler.finish(posterior, noisy)
         if session is None:
-            ids, chosen, certificates = log_probs.argmax(-1), list(range(len(batch))), None
+            chosen, certificates = list(range(len(batch))), None
         else:
-            ids, chosen, certificates = session.finish(log_probs)
-        kept = [clean[row, : batch.layouts[row].length] for row in chosen]
+            chosen, certificates = session.report(ids, posterior.log_probs.dtype)
+        kept: list[Tensor | None] = [None] * len(chosen)
+        if embeddings is not None:
+            kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
         yield Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
 
     @contextmanager

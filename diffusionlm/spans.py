@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from diffusionlm.text import TextTokenizer
+    from diffusionlm.text import TextTokenizer, Vocabulary
 
 _MARKER = re.compile(r"(\\?)\[SPAN(?::(\d+))?\]")
 _NEAR_MARKER = re.compile(r"\[\s*span\s*(:[^\]]*)?\]", re.IGNORECASE)
@@ -236,9 +236,8 @@ class CanvasLayout:
             out.append(" " + text if number == 0 and text else text)
         return tuple(out)
 
-    def allowed(self, tokenizer: TextTokenizer) -> Tensor:
+    def allowed(self, vocabulary: Vocabulary) -> Tensor:
         """(L, V) bool: tokens that may stand at each position; pad only in open spans and not first."""
-        vocabulary = tokenizer.vocabulary
         special = torch.zeros(len(vocabulary), dtype=torch.bool)
         special[list(vocabulary.special_ids)] = True
         allowed = (~special).expand(self.length, -1).clone()
@@ -256,12 +255,12 @@ class CanvasLayout:
                 out[span].append(int(token))
         return out
 
-    def assemble(self, ids: Sequence[int], tokenizer: TextTokenizer) -> tuple[str, list[str]]:
+    def assemble(self, ids: Sequence[int], vocabulary: Vocabulary) -> tuple[str, list[str]]:
         """The text and what was written into each span; ``ids`` has L entries."""
         literals = self.canvas.literals
         written = []
-        for number, span in enumerate(self.span_ids(ids, tokenizer.pad_id)):
-            text = tokenizer.vocabulary.decode(span)
+        for number, span in enumerate(self.span_ids(ids, vocabulary.pad_id)):
+            text = vocabulary.decode(span)
             own_space = literals[number].endswith(" ") or (number == 0 and not literals[0])
             written.append(text.removeprefix(" ") if own_space else text)
         text = literals[0] + "".join(span + literal for span, literal in zip(written, literals[1:], strict=True))

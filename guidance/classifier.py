@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ class Classifier(Guidance):
 
     Raises:
         OSError: if there is no model of that name, or it cannot be fetched.
-        ValueError: if the label is unknown, a loaded model comes without tokenizer, or is in training mode.
+        ValueError: if the model has no trained head, the label is unknown, a loaded model comes without tokenizer, or is in
+            training mode.
     """
 
     reference = "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis; here on the clean posterior"
@@ -117,13 +119,43 @@ class Classifier(Guidance):
         return -torch.expm1(-energy) if self.avoided else (-energy).exp()
 
 
+class UntrainedHead(ValueError):
+    """The files of a classifier lack weights, most often those of its head: it would judge by random numbers."""
+
+
+def load_trained(name: str | Path, **settings: Any) -> Any:
+    """A sequence classifier all of whose weights come from its files.
+
+    Args:
+        name: as ``AutoModelForSequenceClassification.from_pretrained`` takes it.
+        settings: likewise.
+
+    Raises:
+        UntrainedHead: if a weight is missing, where transformers would draw it at random and warn.
+        OSError: if there is no such model.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    model, found = AutoModelForSequenceClassification.from_pretrained(name, output_loading_info=True, **settings)
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise UntrainedHead(
+            f"The classifier {str(name)!r} has no trained head: its files lack {', '.join(missing[:3])}"
+            f"{' and more' if missing[3:] else ''}, which would be random. Train it on labelled texts first, or give a model "
+            "that was trained to classify."
+        )
+    return model
+
+
 @lru_cache(maxsize=2)
 def _load(name: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(name).eval()
+        model = load_trained(name).eval()
         tokenizer = AutoTokenizer.from_pretrained(name)
+    except UntrainedHead:
+        raise
     except (OSError, ValueError) as error:
         raise OSError(
             f"There is no sequence classifier {name!r}: {' '.join(str(error).split())} Give a folder with its config.json, "

@@ -21,13 +21,13 @@ class ClassifierFree(Guidance):
     and schedule hold for it as for any plugin. Costs one more pass of the network a step. Weights of 0.5 to 3 are usual.
     """
 
-    reads = ("probs", "unprompted")
+    reads = ("probs", "unconditional")
     reference = "Ho and Salimans 2022, Classifier-free diffusion guidance, eq. 6"
     weight: float = 1.0
 
     def energy(self, state: GuidanceState) -> Tensor:
         """-<q, log p with the prompt - log p without> (B,), in nats; p is the posterior as it stands, held fixed."""
-        plain = state.unprompted_log_probs
+        plain = state.unconditional_log_probs
         prompted = state.log_probs.detach()
         possible = torch.isfinite(plain) & torch.isfinite(prompted)
         pull = torch.where(possible, prompted - torch.where(possible, plain, 0.0), 0.0)

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.guidance import settings as common
-from diffusionlm.guidance.registry.origin import origin_of
 from diffusionlm.guidance.strategies.strategy import Strategy, make_strategy
+from diffusionlm.registry import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
     from diffusionlm.text import Vocabulary
 
 API_VERSION = 1
-READS = ("probs", "clean", "latents", "text", "unprompted")
+READS = ("probs", "clean", "latents", "text", "unconditional")
 COSTS = {"light": 1.0, "medium": 10.0, "heavy": float("inf")}  # milliseconds for each sample and step, on a CPU core
 
 
@@ -63,7 +63,7 @@ class Guidance:
         name: given by the registry.
         api_version: version of this contract that the plugin was written for.
         reads: what `energy` looks at: "probs" (token posterior), "clean" (clean estimate), "latents" (noisy embeddings),
-            "text" (decoded text), "unprompted" (the posterior without the prompt).
+            "text" (decoded text), "unconditional" (the posterior without the prompt).
         differentiable: whether the energy has a gradient; without one only particles can use it.
         batch_independent: whether a sample's energy depends on that sample alone.
         weight_range: the factors on its weight that a goal's controller stays between; (1, ...) for an energy whose gradient
@@ -177,9 +177,12 @@ class Guidance:
         Raises:
             TypeError: naming the setting that cannot be written (a lambda, a loaded model).
         """
-        head = {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
         encoded = {key: common.encode(value, f"{self.title}.{key}") for key, value in self.settings().items()}
-        return {**head, "api_version": self.api_version, **encoded}
+        return {**self.head(), "api_version": self.api_version, **encoded}
+
+    def head(self) -> dict[str, str]:
+        """Its name, or where its class stands: the beginning of `to_dict`."""
+        return {"name": self.name} if self.name else {"_target_": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Guidance:

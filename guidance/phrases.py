@@ -8,6 +8,7 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.constraints.constraint import Constraint
 from diffusionlm.guidance.registry.plugins import register
+from diffusionlm.guidance.settings import read_texts
 
 
 @register("phrases")
@@ -23,6 +24,7 @@ class Phrases(Constraint):
 
     Raises:
         ValueError: if nothing is asked for, or a phrase is empty.
+        TypeError: if a phrase is no text.
 
     Example:
         >>> [rule.name for rule in Phrases(include=["The Mill"], exclude=["cheap"]).languages()]
@@ -40,8 +42,7 @@ class Phrases(Constraint):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("include", "exclude", "any_of"):
-            given = getattr(self, name)
-            setattr(self, name, [given] if isinstance(given, str) else list(given))
+            setattr(self, name, read_texts(getattr(self, name), f"{name} of {self.title!r}"))
         if not (self.include or self.exclude or self.any_of):
             raise ValueError("Phrases needs a phrase: include, exclude or any_of, as in Phrases(include=['The Mill']).")
         self.languages()

@@ -8,6 +8,9 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.constraints.constraint import Constraint
 from diffusionlm.guidance.registry.plugins import register
+from diffusionlm.guidance.settings import read_texts
+
+Pattern = str  # a regular expression; the command line does not take [0-9] for a list where this is asked for
 
 
 @register("regex")
@@ -21,6 +24,7 @@ class Regex(Constraint):
         ignore_case: letters are compared without case.
 
     Raises:
+        TypeError: if a pattern is no text.
         ValueError: if no pattern is given, or one uses what no automaton can do (back references, look-around).
 
     Example:
@@ -28,15 +32,21 @@ class Regex(Constraint):
         False
     """
 
-    require: str | Sequence[str] | None = None
-    forbid: str | Sequence[str] | None = None
-    match: str | None = None
+    require: Pattern | Sequence[Pattern] | None = None
+    forbid: Pattern | Sequence[Pattern] | None = None
+    match: Pattern | None = None
     ignore_case: bool = False
 
     expected_failures = {"default_constructible": "there is no pattern that everybody wants"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("require", "forbid"):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, str):
+                setattr(self, name, read_texts(given, f"{name} of {self.title!r}", "pattern"))
+        if self.match is not None and not isinstance(self.match, str):
+            raise TypeError(f"match of {self.title!r} must be one pattern for the whole text, got {self.match!r}.")
         if not (self.require or self.forbid or self.match):
             raise ValueError("Regex needs a pattern: require, forbid or match, as in Regex(forbid=r'\\d{3}-\\d{4}').")
         self.languages()  # a pattern that cannot be used is refused here, where it is written

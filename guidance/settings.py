@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from diffusionlm.errors import suggestion
 from diffusionlm.guidance.strategies.strategy import Strategy, make_strategy
@@ -14,6 +17,7 @@ from diffusionlm.guidance.strategies.strategy import Strategy, make_strategy
 if TYPE_CHECKING:
     from diffusionlm.guidance.guidance import Guidance
 
+DESCRIBED = "_described_"  # the key of words that stand for a setting without a form in JSON
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda u: 1.0,
     "rising": lambda u: 1.0 - u,  # weak in the noise, full at the end
@@ -37,8 +41,15 @@ def strength(plugin: Guidance, u: float) -> float:
 
 
 def check_settings(plugin: Guidance) -> None:
-    """Raises ValueError naming the setting that is out of range; brings lists from JSON into their own form."""
+    """Raises ValueError naming the setting that is out of range.
+
+    Lists from JSON and numbers of NumPy are brought into Python's own form.
+    """
     who = plugin.title
+    for item in fields(plugin):
+        value = getattr(plugin, item.name, None)
+        if (plain := plain_numbers(value)) is not value:
+            setattr(plugin, item.name, plain)
 
     def number(name: str, least: float = -math.inf, optional: bool = False) -> None:
         value = getattr(plugin, name)
@@ -85,6 +96,37 @@ def check_settings(plugin: Guidance) -> None:
         )
 
 
+def plain_numbers(value: Any) -> Any:
+    """A number of NumPy as Python's own, also within a list or tuple; anything else as it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple) and any(isinstance(item, np.generic) for item in value):
+        return type(value)(map(plain_numbers, value))
+    return value
+
+
+def read_texts(given: Any, what: str, word: str = "phrase") -> list[str]:
+    """One text or several as a list.
+
+    Args:
+        given: a text, or a list of texts.
+        what: the setting, for the message.
+        word: what each of the texts is.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if isinstance(given, str):
+        return [given]
+    texts: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes) else [None]
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise TypeError(
+            f"{what} must be a {word} or a list of {word}s, each of them a text between quotes; got {given!r}."
+        )
+    return texts
+
+
 def encode(value: Any, where: str) -> Any:
     """A setting as plain data.
 
@@ -93,6 +135,8 @@ def encode(value: Any, where: str) -> Any:
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Strategy):
@@ -114,6 +158,11 @@ def encode(value: Any, where: str) -> Any:
 def decode(value: Any) -> Any:
     """What `encode` wrote, but lists stay lists."""
     if isinstance(value, Mapping):
+        if set(value) == {DESCRIBED}:
+            raise ValueError(
+                f"A setting was recorded in words only ({value[DESCRIBED]}), because it has no form in JSON: give the object "
+                "itself in its place."
+            )
         if set(value) == {"_function_"}:
             module, _, name = str(value["_function_"]).partition(":")
             found: Any = importlib.import_module(module)

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
-from diffusionlm.guidance.strategies.strategy import Particles
+from diffusionlm.guidance.strategies import Particles
 
 
 @register("text-scorer")

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
-from diffusionlm.samplers.ancestral import AncestralSampler
-from diffusionlm.samplers.churn import ChurnSampler
-from diffusionlm.samplers.diffusers_adapter import DiffusersSampler
-from diffusionlm.samplers.dpm_solver import DPMSolver2MSampler
-from diffusionlm.samplers.euler import EulerSampler
+from diffusionlm.errors import suggestion
+from diffusionlm.registry import Registry
 from diffusionlm.samplers.lookup import check_settings, named_class, parameters
-from diffusionlm.samplers.sampler import Sampler
 
-SAMPLERS: dict[str, type[Sampler]] = {
-    "euler": EulerSampler,
-    "ancestral": AncestralSampler,
-    "churn": ChurnSampler,
-    "dpm++2m": DPMSolver2MSampler,
-}
+if TYPE_CHECKING:
+    from diffusionlm.samplers.sampler import Sampler
+
+SAMPLERS = Registry("sampler", "diffusionlm.samplers", "SAMPLERS.register")
+DEFAULT_SAMPLERS = {"gaussian": "ancestral", "masked": "unmasking", "uniform": "unmasking"}
 
 
 def make_sampler(sampler: str | Sampler | SchedulerMixin | Mapping[str, Any], /, **config: Any) -> Sampler:
@@ -37,6 +31,9 @@ def make_sampler(sampler: str | Sampler | SchedulerMixin | Mapping[str, Any], /,
         ValueError: if a name or a setting is unknown, or a setting is out of range.
         TypeError: if ``sampler`` is none of these.
     """
+    from diffusionlm.samplers.gaussian.diffusers_adapter import DiffusersSampler
+    from diffusionlm.samplers.sampler import Sampler
+
     if isinstance(sampler, Mapping):
         settings = dict(sampler)
         if "name" not in settings:
@@ -59,22 +56,37 @@ def make_sampler(sampler: str | Sampler | SchedulerMixin | Mapping[str, Any], /,
         return (
             _build(sampler, found, config) if issubclass(found, Sampler) else DiffusersSampler.named(sampler, **config)
         )
-    near = get_close_matches(sampler.lower(), SAMPLERS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise ValueError(
-        f"There is no sampler {sampler!r}; {hint}Names are {_names()}, and class names of diffusers schedulers, "
-        "such as 'DDIMScheduler'."
+        f"There is no sampler {sampler!r}; {suggestion(sampler, SAMPLERS)} Class names of diffusers schedulers, such as "
+        "'DDIMScheduler', serve too."
+    )
+
+
+def check_process(sampler: Sampler, process: str) -> None:
+    """Refuses a sampler that moves another kind of noise than a model has.
+
+    Raises:
+        ValueError: naming the samplers that fit.
+    """
+    if sampler.process == process or (process == "uniform" and sampler.process == "masked"):
+        return
+    fitting = [name for name in SAMPLERS if SAMPLERS[name].process == ("masked" if process == "uniform" else process)]
+    raise ValueError(
+        f"The sampler {type(sampler).__name__} is for {sampler.process} noise, and this model is {process}; use one of: "
+        f"{', '.join(fitting)}."
     )
 
 
 def sampler_to_dict(sampler: Sampler) -> dict[str, Any]:
     """Plain data, JSON-able, from which `make_sampler` makes the same sampler: its name and its settings."""
+    from diffusionlm.samplers.gaussian.diffusers_adapter import DiffusersSampler
+
     if isinstance(sampler, DiffusersSampler):
         settings = sampler.settings
         name, nested = settings.pop("scheduler"), [settings.pop("settings"), settings.pop("step_settings")]
         return {"name": name, **settings, **(nested[0] or {}), **(nested[1] or {})}
     kind = type(sampler)
-    name = next((name for name, known in SAMPLERS.items() if known is kind), f"{kind.__module__}.{kind.__qualname__}")
+    name = SAMPLERS.name_of(kind) or f"{kind.__module__}.{kind.__qualname__}"
     return {"name": name, **sampler.settings}
 
 

@@ -11,19 +11,20 @@ import pytest
 
 import diffusionlm
 
-GROUND = {"diffusion", "text", "errors"}
+GROUND = {"diffusion", "text", "errors", "registry"}
 PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
 CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "citations": set(),
     "configs": set(),
-    "diffusion": set(),
+    "registry": {"errors"},
+    "diffusion": {"registry"},
     "text": {"errors"},
-    "denoiser": {"diffusion", "errors"},
-    "samplers": {"diffusion", "errors"},
+    "denoiser": {"diffusion", "errors", "registry"},
+    "samplers": {"diffusion", "errors", "registry"},
     "spans": {"errors", "text"},
-    "guidance": {"errors", "text"},
+    "guidance": GROUND,
     "checkpoints": PARTS,
     "generation": PARTS | {"citations"},
     "pipeline": CORE,

@@ -21,20 +21,28 @@ def fresh_interpreter(code, cwd, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
 
 
-def test_import_takes_less_than_300_ms_and_loads_no_torch(root):
+def test_import_loads_next_to_nothing(root):
+    """How long it takes depends on the machine, and is measured by benchmarks.bench_startup; what is loaded does not."""
     code = (
-        "import sys, time; start = time.perf_counter(); import diffusionlm; dir(diffusionlm); "
-        "print(time.perf_counter() - start); "
-        "print(sorted({'torch', 'transformers', 'diffusers', 'numpy', 'hydra'} & set(sys.modules)))"
+        "import sys; before = set(sys.modules); import diffusionlm; dir(diffusionlm); new = set(sys.modules) - before; "
+        "standard = sys.stdlib_module_names; "
+        "print(sorted({name.partition('.')[0] for name in new} - standard), len(new))"
     )
-    runs = [fresh_interpreter(code, root) for _ in range(3)]
-    seconds = [float(run.stdout.splitlines()[0]) for run in runs]
-    assert min(seconds) < 0.3
-    assert [run.stdout.splitlines()[1] for run in runs] == ["[]"] * 3
+    names, _, count = fresh_interpreter(code, root).stdout.strip().rpartition(" ")
+    assert names == "['diffusionlm']"
+    assert int(count) < 100
+
+
+def test_the_pipeline_does_not_load_models_of_images_and_sound(root):
+    code = (
+        "import sys; import diffusionlm.pipeline, diffusionlm.guidance.engine.composition; "
+        "print(sorted({'diffusers.models', 'diffusers.pipelines', 'peft', 'pandas', 'datasets', 'hydra'} & set(sys.modules)))"
+    )
+    assert fresh_interpreter(code, root).stdout.strip() == "[]"
 
 
 def test_importing_everything_public_changes_nothing_in_the_process(root):

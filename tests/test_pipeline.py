@@ -3,11 +3,13 @@
 import json
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
 
 from diffusionlm.generation.results import GenerationResult
+from diffusionlm.guidance import Length
 from diffusionlm.pipeline import DiffusionLMPipeline, StepState
 from diffusionlm.spans import Canvas
 
@@ -215,6 +217,29 @@ def test_wrong_types_are_named(tiny_pipe) -> None:
         next(tiny_pipe.stream(stepz=3))
     with pytest.raises(TypeError, match=r"pipe\(\) has no argument 'num_sample'; did you mean 'num_samples'\?"):
         tiny_pipe(num_sample=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("num_inference_steps", "steps"), ("generator", "seed"), ("num_images_per_prompt", "num_samples")],
+)
+def test_names_of_other_libraries_are_told_what_they_are_called_here(tiny_pipe, name, meant) -> None:
+    with pytest.raises(TypeError, match=rf"pipe\(\) has no argument '{name}'; did you mean '{meant}'\?"):
+        tiny_pipe(**{name: 3})
+
+
+def test_numbers_of_numpy_are_numbers(tiny_pipe) -> None:
+    plain = {"num_samples": 2, "steps": 3, "seed": 5, "batch_size": 4, "max_length": 9, "temperature": 0.5}
+    theirs = {name: np.float64(value) if name == "temperature" else np.int64(value) for name, value in plain.items()}
+    first = tiny_pipe(**plain, guidance=Length(words=(1, 4), attempts=1))
+    second = tiny_pipe(**theirs, guidance=Length(words=(np.int64(1), np.int32(4)), weight=np.float32(1.0)))
+    assert first.texts == second.texts
+    assert json.loads(second.to_json())["settings"] == json.loads(first.to_json())["settings"]
+    span = tiny_pipe("A [SPAN]", max_span_length=np.int64(2), steps=1, seed=0)
+    assert span.texts == tiny_pipe("A [SPAN]", max_span_length=2, steps=1, seed=0).texts
+    for wrong in (np.int64(0), np.float64(2.0), np.bool_(True)):
+        with pytest.raises(ValueError, match="steps must be an integer of at least 1"):
+            tiny_pipe(steps=wrong)
 
 
 def test_ranges_are_rewritten(tiny_pipe) -> None:

@@ -58,7 +58,7 @@ def test_layout_of_positions(tiny_tokenizer) -> None:
 
 def test_pad_only_where_an_open_span_may_end(tiny_tokenizer) -> None:
     layout = Canvas.parse("The [SPAN:2] is [SPAN].").lay_out(tiny_tokenizer, default_length=3)
-    allowed = layout.allowed(tiny_tokenizer)
+    allowed = layout.allowed(tiny_tokenizer.vocabulary)
     assert allowed[:, tiny_tokenizer.pad_id].tolist() == [False, False, False, True, True]
     starts = tiny_tokenizer.vocabulary.starts_with_space
     assert not bool(allowed[0][~starts].any())
@@ -75,7 +75,7 @@ def test_known_text_comes_back_byte_for_byte(tiny_tokenizer, pieces: list[str], 
     ids = data.draw(
         st.lists(st.integers(0, tiny_tokenizer.vocab_size - 1), min_size=layout.length, max_size=layout.length)
     )
-    text, spans = layout.assemble(ids, tiny_tokenizer)
+    text, spans = layout.assemble(ids, tiny_tokenizer.vocabulary)
     expected = pieces[0] + "".join(span + piece for span, piece in zip(spans, pieces[1:], strict=True))
     assert text == expected
 
@@ -89,7 +89,7 @@ def test_written_tokens_rejoin_a_tokenised_text(tiny_tokenizer) -> None:
         ids = tiny_tokenizer.encode(inner, continues=not spaced)
         canvas = Canvas((text[:start], Span(len(ids), open=False), text[end:]))
         layout = canvas.lay_out(tiny_tokenizer, 1)
-        assert layout.assemble(ids, tiny_tokenizer) == (text, [inner])
+        assert layout.assemble(ids, tiny_tokenizer.vocabulary) == (text, [inner])
         if spaced:
             known = layout.known_ids.tolist()
             whole = tiny_tokenizer.encode(text)

@@ -29,6 +29,20 @@ def config_keys() -> list[str]:
     return [*own, "attn_implementation", "experts_implementation"]
 
 
+def one_dtype(torch_dtype: Any, dtype: Any) -> Any:
+    """The dtype under either of its names.
+
+    Raises:
+        ValueError: if the two say different things.
+    """
+    if torch_dtype is not None and dtype is not None and torch_dtype != dtype:
+        raise ValueError(
+            f"torch_dtype={torch_dtype} and dtype={dtype} are two names of one setting; give one of them, such as "
+            "dtype=torch.bfloat16."
+        )
+    return dtype if torch_dtype is None else torch_dtype
+
+
 def check_placement(dtype: Any, device: Any) -> None:
     """Raises ValueError unless the network can have this dtype and stand on this device; None stands for the default."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):

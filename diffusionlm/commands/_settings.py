@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from diffusionlm.commands._compose import compose_config, split_overrides
 
 
 def read_settings(
-    argv: list[str], command: str, text: str, besides: str = "", opened: Callable[[str], str] = str
+    argv: list[str], command: str, text: str, besides: str = "", opened: tuple[str, ...] = ()
 ) -> dict[str, Any] | None:
     """The configuration of a command; None where it was asked to show that, or its help, which it then has printed.
 
@@ -18,7 +17,7 @@ def read_settings(
         command: its name; ``configs/`` has a file of that name.
         text: its help, in front of the settings.
         besides: in the message on what is no setting: what else may be given.
-        opened: changes an override before it is read.
+        opened: keys of the top level below which anything may be set.
 
     Raises:
         ValueError: for an argument that is no setting.
@@ -36,7 +35,7 @@ def read_settings(
         raise ValueError(
             f"Settings are written key=value, got {unknown[0]!r}; {besides}see 'diffusionlm {command} --help'."
         )
-    config = compose_config(config_name, [opened(override) for override in overrides])
+    config = compose_config(config_name, overrides, opened)
     if options:
         import yaml
 

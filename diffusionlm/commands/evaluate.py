@@ -36,15 +36,12 @@ def main(argv: list[str]) -> int:
         return {"compare": _compare, "report": _report, "tasks": _tasks}[argv[0]](argv[1:])
     from diffusionlm.commands._settings import read_settings
 
-    config = read_settings(argv, "evaluate", HELP, "besides there are compare, report and tasks; ", _opened)
+    config = read_settings(
+        argv, "evaluate", HELP, "besides there are compare, report and tasks; ", ("task", "guidance")
+    )
     if config is None:
         return 0
     return _evaluate(config)
-
-
-def _opened(override: str) -> str:
-    """Settings of tasks and plugins are open: ``task.x.y=1`` and ``guidance={...}`` add what ``configs/`` does not hold."""
-    return f"++{override}" if override.startswith(("task.", "guidance={", "guidance.")) else override
 
 
 def _evaluate(config: dict[str, Any]) -> int:

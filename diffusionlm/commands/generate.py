@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
+NUMBERS = SETTINGS[1:]
 OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format")
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
@@ -17,7 +18,9 @@ HELP = """usage: diffusionlm generate [key=value ...] [TEXT ...] [-- TEXT ...]
 
 Writes whole texts, or fills the spans of each TEXT: [SPAN] ends itself, [SPAN:5] has five tokens. What stands
 behind -- is a TEXT even where it looks like a setting. guidance takes names of plugins ('diffusionlm guidance list'),
-or your own Python files with plugins, which are run.
+your own Python files with plugins, which are run, or a
+JSON file that format=json wrote, which is steered by again. A text is taken as it stands; between double quotes it may be what
+would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
 
   diffusionlm generate
   diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
@@ -55,17 +58,23 @@ def main(argv: list[str]) -> int:
     if misplaced:
         raise ValueError(f"{misplaced[0]!r} stands behind --, so it is a TEXT; settings stand in front of it.")
     texts += plain
+    for override in overrides:
+        if SPAN.search(override) and _key(override) in NUMBERS:
+            raise ValueError(
+                f"{_key(override)} is no text. A TEXT that looks like a setting goes behind --: ... -- {override!r}"
+            )
     try:
-        config = compose_config("generate", _as_hydra(overrides))
+        guided = any(override.startswith(("guidance=", "+guidance=")) for override in overrides)
+        config = compose_config("generate", _as_choices(overrides), ("guidance",) if guided else ())
     except ValueError as error:
-        marked = [override for override in overrides if SPAN.search(override)]
-        if not marked and "There is no key" not in str(error):
+        if "There is no key" not in str(error):
             raise
-        text = marked[0] if marked else "..."
-        raise ValueError(f"{error} A TEXT that looks like a setting goes behind --: ... -- {text!r}") from error
-    if several := _several(overrides):
+        raise ValueError(f"{error} A TEXT that looks like a setting goes behind --: ... -- '...'") from error
+    if saved := _saved(overrides):
+        config["guidance"] = saved
+    elif several := _several(overrides):
         config["guidance"] = [{"name": name} for name in several]
-    _check(config)
+    _check(config, {override.partition("=")[0].lstrip("+") for override in overrides})
 
     from diffusionlm.checkpoints.folders import find_folder
 
@@ -79,7 +88,10 @@ def main(argv: list[str]) -> int:
     settings = {name: config[name] for name in SETTINGS}
     settings["sampler"] = config.get("sampler")
     if config.get("guidance"):
-        settings["guidance"] = plugins_with_files(config["guidance"])
+        try:
+            settings["guidance"] = saved or plugins_with_files(config["guidance"])
+        except TypeError as error:  # a setting of the wrong kind
+            raise ValueError(str(error)) from error
     device = config["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
     pipe = DiffusionLMPipeline.from_pretrained(
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
@@ -105,8 +117,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _check(config: dict[str, Any]) -> None:
-    """Raises ValueError for a setting that nothing reads, is missing, or of the wrong kind."""
+def _check(config: dict[str, Any], given: set[str]) -> None:
+    """Raises ValueError for a setting that nothing reads, is missing, or of the wrong kind; loads nothing."""
     from diffusionlm.errors import suggestion
 
     for key in config:
@@ -121,8 +133,29 @@ def _check(config: dict[str, Any]) -> None:
             raise ValueError(f"{key} must be one of {', '.join(allowed)}, got {config[key]!r}.")
     if isinstance(config.get("guidance"), dict):
         for key, value in config["guidance"].items():
-            if value == "???":
+            if value == "???" and f"guidance.{key}" not in given:
                 raise ValueError(f"guidance.{key} is not set; give guidance.{key}=...")
+    _check_plugins(config.get("guidance"))
+
+
+def _check_plugins(given: Any) -> None:
+    """Raises ValueError for plugins and settings that do not exist, as far as sources tell: PyTorch is not loaded for it."""
+    from diffusionlm.guidance.registry.signatures import check_name, check_setting
+
+    if isinstance(given, dict) and isinstance(given.get("plugins"), list):  # of a file
+        given = given["plugins"]
+    if isinstance(given, list):
+        for item in given:
+            _check_plugins(item)
+    elif isinstance(given, dict):
+        named = "name" in given or "_target_" in given
+        plugins = {str(given.get("_target_") or given["name"]): given} if named else given
+        for name, settings in plugins.items():
+            if "_target_" not in given and not name.endswith(".py"):
+                check_name(name)
+            for key in settings if isinstance(settings, dict) else ():
+                if key not in ("name", "_target_", "api_version"):
+                    check_setting(name, key)
 
 
 def _key(argument: str) -> str:
@@ -135,33 +168,26 @@ def _is_text(argument: str) -> bool:
     return bool(SPAN.search(argument)) and _key(argument) not in (*SETTINGS, *OTHERS)
 
 
-def _as_hydra(overrides: list[str]) -> list[str]:
-    """Overrides as Hydra wants them.
+def _as_choices(overrides: list[str]) -> list[str]:
+    """Overrides, with ``sampler`` and ``guidance`` as mappings where they name what ``configs/`` has no file for.
 
-    ``sampler`` and ``guidance`` may name what ``configs/`` has no file for: schedulers, plugins, files with plugins, several of
-    them; a plugin's settings (where there is a plugin) may be others than its file lists. A prompt is a text, not a value to
-    parse.
+    These are schedulers, plugins, files with plugins, several of them.
 
     Raises:
         ValueError: if several plugins are one too few or too many for what is set.
     """
     several, out = _several(overrides), []
-    guided = any(override.startswith("guidance=") for override in overrides)
     for override in overrides:
         key, _, value = override.partition("=")
-        if key == "prompt" and value not in ("", "null") and value[0] not in "'\"[":
-            out.append(f"prompt={_quoted(value)}")
-        elif key.startswith("guidance.") and several:
+        if key.startswith("guidance.") and several:
             raise ValueError(
                 f'{key} does not show which of {", ".join(several)} is meant; write guidance="{{{several[0]}: '
                 f'{{{key.partition(".")[2]}: {value}}}, {several[1]}: {{}}}}".'
             )
-        elif key.startswith("guidance.") and guided:
-            out.append(f"++{override}")
-        elif key in ("sampler", "guidance") and value not in ("", "null", "[]"):
-            if not (key == "guidance" and several):
+        if key in ("sampler", "guidance"):
+            if value not in ("", "null", "[]") and not (key == "guidance" and (several or value.endswith(".json"))):
                 out.append(_choice(key, value))
-        elif not (key == "guidance" and value == "[]"):  # none, which is the default
+        else:
             out.append(override)
     return out
 
@@ -173,8 +199,41 @@ def _several(overrides: list[str]) -> list[str]:
     return names if len(names) > 1 else []
 
 
+def _saved(overrides: list[str]) -> dict[str, Any]:
+    """What ``guidance=FILE.json`` holds: what a result says of its guidance, or the whole of ``format=json``; else nothing.
+
+    Raises:
+        ValueError: if the file holds neither, or settings are given beside it.
+        OSError: if it cannot be read.
+    """
+    given = [override.partition("=")[2] for override in overrides if override.startswith("guidance=")]
+    if not given or not given[-1].endswith(".json"):
+        return {}
+    more = [override for override in overrides if override.startswith("guidance.")]
+    if more:
+        raise ValueError(
+            f"{more[0]} cannot stand beside guidance={given[-1]}, which holds all settings; change them there."
+        )
+    import json
+
+    try:
+        data = json.loads(Path(given[-1]).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{given[-1]} is no JSON ({error}).") from error
+    for key in ("settings", "guidance"):
+        data = data.get(key, data) if isinstance(data, dict) else data
+    if not isinstance(data, dict) or "plugins" not in data:
+        raise ValueError(
+            f"{given[-1]} holds no guidance; give a file that 'diffusionlm generate ... format=json' wrote, or "
+            "result.settings['guidance'] as JSON."
+        )
+    return data
+
+
 def _choice(key: str, value: str) -> str:
     """``sampler`` or ``guidance`` by a name, by names in [], or as a mapping."""
+    from diffusionlm.commands._values import quoted
+
     if value.startswith("{"):
         return f"+{key}={value}"
     if "{" in value:
@@ -185,15 +244,10 @@ def _choice(key: str, value: str) -> str:
     names = _names(value)
     if len(names) == 1 and (CONFIGS / key / f"{names[0]}.yaml").is_file():
         return f"{key}={names[0]}"
-    return f"+{key}={{name: {_quoted(names[0] if len(names) == 1 else value)}}}"
+    return f"+{key}={{name: {quoted(names[0] if len(names) == 1 else value)}}}"
 
 
 def _names(value: str) -> list[str]:
     if "{" in value:
         return []
     return [name.strip().strip("'\"") for name in value.strip("[]").split(",") if name.strip()]
-
-
-def _quoted(text: str) -> str:
-    """A text between single quotes for Hydra, which reads a backslash as one but before a quote and at the end."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text) + "'"

@@ -70,8 +70,8 @@ def _show(target: str) -> int:
 
 def _describe(kind: type[Guidance], target: str) -> None:
     from diffusionlm.guidance.guidance import COMMON
-    from diffusionlm.guidance.registry.origin import origin_of
     from diffusionlm.guidance.registry.plugins import available
+    from diffusionlm.registry import origin_of
 
     entry = available().get(target)
     origin = origin_of(kind) if entry is None else entry.origin

@@ -1,11 +1,13 @@
 """Corpora as pairs (prompt, text): local files, the Hugging Face hub, several sources at once.
 
-Plain text and E2E files are read here; JSON lines, CSV, Parquet and the hub go through the `datasets` library, which is
-imported when such a source is first read. Nothing is loaded whole: every source is an iterator.
+Plain text, CSV and E2E files are read here; JSON lines, Parquet and the hub go through the `datasets` library, which is
+imported when such a source is first read. Nothing is loaded whole: every source is an iterator. A byte-order mark at the
+beginning of a file is no part of its text, and a field of CSV is text whatever it looks like ("NA", "007").
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
 import glob
 import hashlib
@@ -31,8 +33,10 @@ ENDINGS = {
     ".tsv": "csv",
     ".parquet": "parquet",
 }
-_LOADERS = {"jsonl": "json", "csv": "csv", "parquet": "parquet"}  # our name of a format -> that of `datasets`
-_READER_VERSION = 1  # part of every fingerprint; raise it when a reader changes what it returns
+_LOADERS = {"jsonl": "json", "parquet": "parquet"}  # our name of a format -> that of `datasets`
+_READER_VERSIONS = {
+    "csv": 2
+}  # part of every fingerprint, else 1; raise it when the reader of a format changes what it returns
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,9 @@ class TextSource:
     def fingerprint(self) -> str:
         """SHA-256 of the content and of all settings that change what is read; the place does not count."""
         settings = {k: v for k, v in asdict(self).items() if k not in ("path", "format", "weight", "where")}
-        digest = hashlib.sha256(json.dumps([_READER_VERSION, self.kind, settings], sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps([_READER_VERSIONS.get(self.kind, 1), self.kind, settings], sort_keys=True).encode()
+        )
         for file in self.files:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -187,6 +193,10 @@ class TextSource:
                 yield (row[self.prompt_field] or "").strip() if self.prompt_field else "", text
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
+        if self.kind == "csv":
+            for file in self.files:
+                yield from _table(file)
+            return
         import datasets
 
         try:
@@ -195,11 +205,8 @@ class TextSource:
                     self.path, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
                 )
                 return
-            options = {"sep": "\t"} if self.files[0].suffix.lower() == ".tsv" else {}
             names = [str(file) for file in self.files]
-            yield from datasets.load_dataset(
-                _LOADERS[self.kind], data_files=names, split="train", streaming=True, **options
-            )
+            yield from datasets.load_dataset(_LOADERS[self.kind], data_files=names, split="train", streaming=True)
         except Exception as error:  # dozens of types, those of Arrow and of network clients among them
             reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
             what = "loaded from the hub" if self.kind == "hub" else f"read as {self.kind}"
@@ -240,9 +247,29 @@ def parse_sources(value: Any, defaults: Mapping[str, Any] | None = None) -> list
 
 def _lines(file: Path) -> Iterator[str]:
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:
             for line in stream:
                 if line.strip():
                     yield line.strip()
     except UnicodeDecodeError as error:
         raise ValueError(f"{str(file)!r} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+
+
+def _table(file: Path) -> Iterator[Mapping[str, str]]:
+    """Rows of a CSV or TSV file with a header; every field is the text that stands there."""
+    number = 1
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
+            if not rows.fieldnames:
+                raise ValueError("it has no header")
+            rows.fieldnames = [name.strip() for name in rows.fieldnames]
+            for number, row in enumerate(rows, start=2):
+                if None in row:
+                    raise ValueError(
+                        f"row {number} has more fields than the header; put texts with commas in double quotes"
+                    )
+                yield row
+    except (UnicodeDecodeError, ValueError, csv.Error) as error:
+        place = f"row {number + 1}: " if isinstance(error, csv.Error) else ""
+        raise ValueError(f"{str(file)!r} cannot be read as csv: {place}{error}.") from error

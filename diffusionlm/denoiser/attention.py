@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from diffusionlm.denoiser.attention_check import check_result
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.positions import Rotation, rotate
 
@@ -165,10 +166,18 @@ class JointAttention(nn.Module):
         backend = self.config._attn_implementation
         self._check_runnable(backend, query)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(backend, eager_attention)
-        extra = {}
+        given, extra = mask, {}
         if backend == "flex_attention" and isinstance(mask, Tensor):  # flex reads a bias of each head from here only
             mask, extra = None, {"position_bias": mask}
         mixed, _ = attend(self, query, key, value, mask, dropout=0.0, scaling=self.scaling, is_causal=False, **extra)
+        check_result(
+            backend,
+            lambda dense: eager_attention(self, query.detach(), key.detach(), value.detach(), dense, self.scaling)[0],
+            mixed,
+            given,
+            query,
+            key,
+        )
         return self.o_proj(mixed.flatten(2)), own
 
     @staticmethod

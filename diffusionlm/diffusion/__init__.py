@@ -1,6 +1,7 @@
 """The mathematics of diffusion over token embeddings; no network lives here.
 
 * :mod:`~diffusionlm.diffusion.process`: the Gaussian process and the token likelihood it implies.
+* :mod:`~diffusionlm.diffusion.masked`: the masked process, its loss and its bound.
 * :mod:`~diffusionlm.diffusion.noisy_text`: the state of a text under noise, Gaussian or masked.
 * :mod:`~diffusionlm.diffusion.posterior`: token distributions, and drawing from them.
 * :mod:`~diffusionlm.diffusion.draws`: random numbers of a batch, row by row.
@@ -13,6 +14,7 @@
 from diffusionlm.diffusion.draws import Draws
 from diffusionlm.diffusion.information import InformationRegression
 from diffusionlm.diffusion.likelihood import LikelihoodBound, likelihood_bound
+from diffusionlm.diffusion.masked import hide, masked_bound, masked_cross_entropy
 from diffusionlm.diffusion.noisy_text import NoisyEmbeddings, NoisyText, NoisyTokens
 from diffusionlm.diffusion.objective import cross_entropy, diffusion_loss, draw_progress
 from diffusionlm.diffusion.posterior import Posterior
@@ -44,7 +46,10 @@ __all__ = [
     "diffuse",
     "diffusion_loss",
     "draw_progress",
+    "hide",
     "likelihood_bound",
+    "masked_bound",
+    "masked_cross_entropy",
     "noise_estimate",
     "schedule_from_dict",
     "token_log_likelihood",

@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from diffusionlm.registry import Registry
+
+SCHEDULES = Registry("noise schedule", "diffusionlm.diffusion", "SCHEDULES.register")
 DEFAULT_GAMMA_MIN = -8.0
 DEFAULT_GAMMA_MAX = 10.0
 
@@ -40,7 +43,7 @@ class NoiseSchedule(ABC):
     @property
     def kind(self) -> str:
         """The name under which `schedule_from_dict` finds this class."""
-        name = next((name for name, cls in SCHEDULES.items() if cls is type(self)), None)
+        name = SCHEDULES.name_of(type(self))
         if name is None:
             raise ValueError(
                 f"{type(self).__name__} is not among the schedules that a checkpoint can name, {sorted(SCHEDULES)}; "
@@ -99,6 +102,7 @@ class NoiseSchedule(ABC):
         return {"kind": self.kind, **asdict(self)}
 
 
+@SCHEDULES.register("information")
 @dataclass(frozen=True)
 class InformationSchedule(NoiseSchedule):
     """Equal steps of u cost equal information: the fitted cross-entropy curve H exp(-exp(-(gamma - mu) / beta)) is
@@ -127,6 +131,7 @@ class InformationSchedule(NoiseSchedule):
         return self.mu - self.beta * torch.log(-torch.log(u))
 
 
+@SCHEDULES.register("square_root")
 @dataclass(frozen=True)
 class SquareRootSchedule(NoiseSchedule):
     """alpha² = 1 - sqrt(u + offset) (Li et al. 2022, "Diffusion-LM", section 4.2 and appendix A)."""
@@ -146,6 +151,7 @@ class SquareRootSchedule(NoiseSchedule):
         return torch.log(sigma2) - torch.log1p(-sigma2)
 
 
+@SCHEDULES.register("cosine")
 @dataclass(frozen=True)
 class CosineSchedule(NoiseSchedule):
     """alpha = cos(pi u / 2), hence gamma = 2 log tan(pi u / 2) (Nichol and Dhariwal 2021, without their offset)."""
@@ -157,6 +163,7 @@ class CosineSchedule(NoiseSchedule):
         return 2 * torch.log(torch.tan(math.pi / 2 * u.clamp(0.0, 1.0)).clamp(min=0.0))
 
 
+@SCHEDULES.register("masking")
 @dataclass(frozen=True)
 class MaskingSchedule(NoiseSchedule):
     """gamma = logit(u): of a masked process the share u of the tokens is hidden (Sahoo et al. 2024, section 3, linear)."""
@@ -166,14 +173,6 @@ class MaskingSchedule(NoiseSchedule):
     def raw_gamma(self, u: Tensor) -> Tensor:
         """See class."""
         return torch.logit(u)
-
-
-SCHEDULES: dict[str, type[NoiseSchedule]] = {
-    "information": InformationSchedule,
-    "square_root": SquareRootSchedule,
-    "cosine": CosineSchedule,
-    "masking": MaskingSchedule,
-}
 
 
 def schedule_from_dict(data: dict[str, Any]) -> NoiseSchedule:

@@ -101,7 +101,7 @@ def read_prompts(path: str | Path, field_name: str = "prompt") -> list[str]:
         raise FileNotFoundError(f"There is no file of prompts {path}.")
     prompts: list[str] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
             continue
         prompt = _json_prompt(line, f"{path}, line {number}", field_name) if path.suffix == ".jsonl" else line.strip()
@@ -132,7 +132,7 @@ def _json_prompt(line: str, where: str, field_name: str) -> str:
 def _format(path: Path, given: str) -> str:
     if given != "auto" or path.suffix.lower() not in (".txt", ".text"):
         return given
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
         first = next((line for line in stream if line.strip()), "")
     return "e2e" if "||" in first and ":" in first.partition("||")[0] else "text"
 

@@ -60,16 +60,31 @@ class CallSettings:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        check_count("steps", self.steps, "; 16 to 64 are usual")
+        counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
+        counts["num_samples"] = check_count("num_samples", self.num_samples)
+        counts["batch_size"] = check_count("batch_size", self.batch_size)
+        for name in ("max_length", "max_span_length"):
+            if isinstance(getattr(self, name), np.integer):  # what fits the model is checked where that is known
+                counts[name] = int(getattr(self, name))
         if self.temperature is not None:
-            check_temperature(self.temperature)
-        check_count("batch_size", self.batch_size)
+            object.__setattr__(self, "temperature", check_temperature(self.temperature))
+        for name, value in counts.items():  # as Python's own numbers
+            object.__setattr__(self, name, value)
 
 
-def check_count(name: str, value: Any, hint: str = "") -> None:
-    """Raises ValueError unless ``value`` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def check_count(name: str, value: Any, hint: str = "") -> int:
+    """A whole number of at least 1 as Python's own, whoever made it (NumPy, PyTorch).
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        number = 0 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{hint}.")
+    return number
 
 
 def read_rows(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.citations import bibtex
+from diffusionlm.diffusion import NoisyEmbeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from diffusionlm.diffusion import NoisyText
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import TextTokenizer
 
@@ -25,7 +27,7 @@ class StepState:
         u: progress of the schedule before the step, 1 is noise.
         gamma: noise level before the step.
         log_probs: log of the (guided) token posterior (B, L, V).
-        latents: noisy embeddings before the step (B, L, D).
+        noisy: the noisy text before the step.
         layouts: the canvas of each row.
         tokenizer: to read the texts.
         samples: number of each sample of the batch, over all inputs; where there are particles, those of a sample are
@@ -37,10 +39,21 @@ class StepState:
     u: float
     gamma: float
     log_probs: Tensor
-    latents: Tensor
+    noisy: NoisyText = field(repr=False)
     layouts: list[CanvasLayout] = field(repr=False)
     tokenizer: TextTokenizer = field(repr=False)
     samples: list[int] = field(default_factory=list)
+
+    @property
+    def latents(self) -> Tensor:
+        """Noisy embeddings before the step (B, L, D).
+
+        Raises:
+            AttributeError: where the model has none.
+        """
+        if not isinstance(self.noisy, NoisyEmbeddings):
+            raise AttributeError("A masked model has no noisy embeddings: look at state.noisy and state.log_probs.")
+        return self.noisy.z
 
     def best_tokens(self) -> tuple[list[list[str]], list[list[float]]]:
         """The likeliest token of each position as text, and its probability; one list a row."""
@@ -56,7 +69,7 @@ class StepState:
         """The text of each row if the step were the last."""
         ids = self.log_probs.argmax(-1).tolist()
         return [
-            layout.assemble(row[: layout.length], self.tokenizer)[0]
+            layout.assemble(row[: layout.length], self.tokenizer.vocabulary)[0]
             for row, layout in zip(ids, self.layouts, strict=True)
         ]
 

@@ -24,19 +24,19 @@ class Finished:
 
     Attributes:
         samples: one for each row.
-        clean: their last clean estimates (L, D).
+        clean: their last clean estimates (L, D), None where the model has no embeddings.
         trace: of guidance, or None without guidance.
     """
 
     samples: list[Sample]
-    clean: list[Tensor]
+    clean: list[Tensor | None]
     trace: Any
 
 
 @dataclass(frozen=True)
 class _Attempt:
     sample: Sample
-    clean: Tensor
+    clean: Tensor | None
     batch: int
     place: int
     missed: dict[str, float]
@@ -98,7 +98,7 @@ class Attempts:
         for number, row in enumerate(self.rows):
             yield replace(self._best[number].sample, seed=row.seed, attempts=self.tries[number])
 
-    def clean(self) -> list[Tensor]:
+    def clean(self) -> list[Tensor | None]:
         """Their last clean estimates."""
         return [self._best[number].clean for number in range(len(self.rows))]
 

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 
-def check_temperature(value: Any) -> None:
-    """Raises ValueError unless ``value`` is positive and finite."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+def check_temperature(value: Any) -> float:
+    """A positive, finite number as Python's own.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not (number and 0 < value < math.inf):
         raise ValueError(f"temperature must be positive and finite, got {value!r}; 1 samples the model as it is.")
+    return float(value)
 
 
 def read_temperatures(value: Any) -> dict[int, float]:

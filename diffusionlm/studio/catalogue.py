@@ -1,4 +1,4 @@
-"""Every registered plugin, with the controls that the page makes for it. Nothing here knows any plugin by name."""
+"""Every registered plugin, with the controls that the page makes for it. Plugins are known by name for their order alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from diffusionlm.studio.control import Control
 from diffusionlm.studio.limits import LIMITS, Limits, Refused
 from diffusionlm.studio.parameters import Parameters, parameters_of
 
+# What people look for first, and what only some of them need; other plugins stand between, rules before wishes.
+FIRST = ("toxicity", "pii", "personal-names", "phrases", "length", "regex")
+LAST = ("part-of-speech", "constituents", "dependencies", "digit-runs")
 MODES = ("weight", "below", "above")
 
 
@@ -87,9 +90,13 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def cards() -> list[PluginCard]:
-    """A card for every known plugin, rules that always hold first, those that cannot be used here last."""
+    """A card for every known plugin in the order in which people look for them; those that cannot be used here last."""
     found = [_card(name, entry.kind, entry.origin) for name, entry in available().items()]
-    return sorted(found, key=lambda card: (bool(card.trouble), bool(card.steering), card.name))
+    return sorted(found, key=lambda card: (bool(card.trouble), _place(card.name), bool(card.steering), card.name))
+
+
+def _place(name: str) -> int:
+    return FIRST.index(name) if name in FIRST else LAST.index(name) + 1000 if name in LAST else len(FIRST)
 
 
 def _card(name: str, kind: str, origin: str) -> PluginCard:

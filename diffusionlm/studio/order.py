@@ -212,7 +212,7 @@ def _shell(word: str) -> str:
 
 
 def _hydra(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides."""
+    """A value as the command line reads it."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_hydra(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -223,13 +223,12 @@ def _hydra(value: Any) -> str:
 
 
 def _hydra_string(text: str) -> str:
-    # Backslashes count only before a quote or at the end in Hydra, and before ${ in OmegaConf.
+    # Backslashes count only before a quote or at the end.
     out, run = [], 0
-    for place, char in enumerate(text):
+    for char in text:
         if char == "\\":
             run += 1
             continue
-        opens = char == "$" and text[place + 1 : place + 2] == "{"
-        out.append("\\" * (2 * run + 1 if char == "'" or opens else run) + char)
+        out.append("\\" * (2 * run + 1 if char == "'" else run) + char)
         run = 0
     return "'" + "".join(out) + "\\" * (2 * run) + "'"

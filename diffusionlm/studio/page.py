@@ -90,11 +90,12 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
         gr.HTML(INTRO, apply_default_css=False)
         with gr.Row(elem_id="dl-columns", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_id="dl-orders"):
+                checkpoint = gr.Dropdown(weights, value=weights[0], label="Model", elem_id="dl-model")
                 _heading(1, "Write", "Put [SPAN] where the model shall write, or leave the text empty for a whole one.")
                 chosen = examples_for(usable, weights)
                 with gr.Row(elem_classes="dl-chips"):
                     chips = [gr.Button(example.title, size="sm", min_width=0, scale=0) for example in chosen]
-                basics = _write(weights, limits)
+                basics, write, stop = _write(checkpoint, weights, limits)
                 _heading(
                     2, "Steer", "Each plugin pulls at every step. A rule always holds; a wish has a weight or a goal."
                 )
@@ -103,9 +104,6 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
                 )
                 switches = [_switch(card) for card in usable]
                 _unusable([card for card in catalogue.values() if card.trouble])
-                with gr.Row(elem_id="dl-actions"):
-                    write = gr.Button("Write", variant="primary", elem_id="dl-write", scale=3)
-                    stop = gr.Button("Stop", elem_id="dl-stop", scale=1, min_width=80)
             with gr.Column(scale=7, min_width=320, elem_id="dl-results"):
                 viewer = _component("viewer", '{"state": "idle"}')
                 _heading(3, "Understand", "Where the choice of words was still open, and what every plugin spent.")
@@ -165,8 +163,8 @@ def _component(name: str, value: str) -> gr.HTML:
     )
 
 
-def _write(weights: list[str], limits: Limits) -> list[Any]:
-    """Components of the section Write, in the order of `Order.read`."""
+def _write(checkpoint: gr.Dropdown, weights: list[str], limits: Limits) -> tuple[list[Any], gr.Button, gr.Button]:
+    """Components of the section Write, in the order of `Order.read`, and the buttons Write and Stop."""
     first = pipeline(weights[0])
     text = gr.Textbox(
         OPENING,
@@ -180,8 +178,10 @@ def _write(weights: list[str], limits: Limits) -> list[Any]:
         gap = gr.Button("Make the selected words a gap", size="sm", min_width=0, scale=0, elem_id="dl-gap")
     gap.click(None, inputs=text, outputs=text, js=GAP, queue=False, api_visibility="private")
     prompt = gr.Textbox(label="Facts, if there are any", placeholder="name[The Mill], food[Italian], area[riverside]")
+    with gr.Row(elem_id="dl-actions"):
+        write = gr.Button("Write", variant="primary", elem_id="dl-write", scale=3)
+        stop = gr.Button("Stop", elem_id="dl-stop", scale=1, min_width=80)
     with gr.Accordion("Settings", open=False):
-        checkpoint = gr.Dropdown(weights, value=weights[0], label="Model", visible=len(weights) > 1)
         with gr.Row():
             samples = gr.Slider(1, limits.samples, value=2, step=1, label="Texts", min_width=140)
             steps = gr.Slider(4, limits.steps, value=STEPS, step=1, label="Steps", min_width=140)
@@ -207,7 +207,7 @@ def _write(weights: list[str], limits: Limits) -> list[Any]:
             show_progress="hidden",
             api_visibility="private",
         )
-    return [checkpoint, text, prompt, samples, steps, temperature, seed, sampler]
+    return [checkpoint, text, prompt, samples, steps, temperature, seed, sampler], write, stop
 
 
 def _switch(card: PluginCard) -> Switch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from diffusionlm.studio.limits import LIMITS, Limits
 from diffusionlm.studio.page import asset, build
-from diffusionlm.studio.writing import checkpoints, pipeline
+from diffusionlm.studio.writing import checkpoints, offer, pipeline
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -145,7 +145,13 @@ def application(limits: Limits = LIMITS) -> Any:
     return Gate(app, limits.body)
 
 
-def serve(host: str = "127.0.0.1", port: int = 7860, threads: int = 1, limits: Limits = LIMITS) -> None:
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    threads: int = 1,
+    limits: Limits = LIMITS,
+    weights: Sequence[str] = (),
+) -> None:
     """Serves the page until it is interrupted.
 
     Args:
@@ -153,7 +159,12 @@ def serve(host: str = "127.0.0.1", port: int = 7860, threads: int = 1, limits: L
         port: of the server.
         threads: of PyTorch. One is best for models of a few million parameters where anything else runs beside them.
         limits: the largest order.
+        weights: checkpoints that the page offers, the first as it opens; none: the bundled ones.
+
+    Raises:
+        FileNotFoundError: if one of them is not there.
     """
+    offer(weights)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     torch.set_num_threads(threads)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from diffusionlm.checkpoints.folders import bundled_names
+from diffusionlm.checkpoints.folders import bundled_names, find_folder
 from diffusionlm.generation.results import GenerationResult, StepState
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.studio.electricity import Meter
@@ -19,20 +19,38 @@ from diffusionlm.studio.order import Order
 PREFERRED = "guestbook"
 
 
-def checkpoints() -> list[str]:
-    """Names of the bundled weights, the one that the page opens with first."""
-    return sorted(bundled_names(), key=lambda name: (name != PREFERRED, name))
+_offered: list[str] = []
 
 
-@lru_cache(maxsize=4)
-def pipeline(checkpoint: str) -> DiffusionLMPipeline:
-    """The pipeline of bundled weights, loaded once.
+def offer(names: Sequence[str]) -> None:
+    """Says which weights the page has; none: the bundled ones.
+
+    Args:
+        names: bundled names, folders, or owner/name on the Hub; the first is the one that the page opens with.
 
     Raises:
         FileNotFoundError: if there are none of that name.
     """
-    if checkpoint not in bundled_names():
-        raise FileNotFoundError(f"There are no bundled weights {checkpoint!r}; there are {', '.join(bundled_names())}.")
+    for name in names:
+        find_folder(name)
+    _offered[:] = dict.fromkeys(names)
+    pipeline.cache_clear()
+
+
+def checkpoints() -> list[str]:
+    """Names of the weights that the page has, the one that it opens with first."""
+    return list(_offered) or sorted(bundled_names(), key=lambda name: (name != PREFERRED, name))
+
+
+@lru_cache(maxsize=8)
+def pipeline(checkpoint: str) -> DiffusionLMPipeline:
+    """The pipeline of weights that the page has, loaded once.
+
+    Raises:
+        FileNotFoundError: if there are none of that name.
+    """
+    if checkpoint not in checkpoints():
+        raise FileNotFoundError(f"There are no weights {checkpoint!r} here; there are {', '.join(checkpoints())}.")
     pipe = DiffusionLMPipeline.from_pretrained(checkpoint)
     pipe.set_progress_bar_config(disable=True)
     return pipe

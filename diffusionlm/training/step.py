@@ -8,14 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory
-from diffusionlm.diffusion import cross_entropy, diffuse
+from diffusionlm.diffusion import cross_entropy, diffuse, hide, masked_cross_entropy
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser import SpanDenoiser
 
 
 class TrainingStep(nn.Module):
-    """Cross-entropy of the spans, with an optional gradient-free first pass for self-conditioning.
+    """Loss of the spans: cross-entropy under noisy embeddings, or the weighted one of hidden tokens.
+
+    With an optional gradient-free first pass for self-conditioning.
 
     Args:
         denoiser: the network.
@@ -59,7 +61,7 @@ class TrainingStep(nn.Module):
         Args:
             span_ids, span_mask, span_positions, open_mask: (B, L), see ``SpanBatch``.
             gamma: (B,).
-            noise: (B, L, D) standard normal.
+            noise: (B, L, D) standard normal; a masked process hides tokens by its first entries.
             likelihood_weight: scalar in [0, 1].
             self_condition: whether to run the first pass.
             context: known and prompt tensors of the batch.
@@ -69,7 +71,13 @@ class TrainingStep(nn.Module):
             blocks, encoding of the context included (empty when dense).
         """
         memory = self.memory(**context)
-        latents = diffuse(self.denoiser.embed(span_ids), noise, gamma)
+        masked = self.denoiser.config.process == "masked"
+        if masked:
+            hidden = hide(noise[..., 0], gamma, span_mask)
+            latents = self.denoiser.embed(span_ids).masked_fill(hidden[..., None], 0.0)
+            likelihood_weight = torch.zeros_like(likelihood_weight)
+        else:
+            latents = diffuse(self.denoiser.embed(span_ids), noise, gamma)
         estimate = None
         if self_condition:
             with torch.no_grad():
@@ -84,4 +92,6 @@ class TrainingStep(nn.Module):
             figures["router_z_loss"] = torch.stack([r.z_loss for r in out.routers]).mean()
             figures["router_max_load"] = torch.stack([r.load.max() for r in out.routers]).max()
             figures["router_entropy"] = torch.stack([r.entropy for r in out.routers]).mean()
+        if masked:
+            return masked_cross_entropy(out.logits, span_ids, hidden, span_mask, gamma), figures
         return cross_entropy(out.logits, span_ids, span_mask), figures

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diffusionlm.diffusion import likelihood_bound
+from diffusionlm.diffusion import likelihood_bound, masked_bound
 from diffusionlm.training.step import TrainingStep
 
 if TYPE_CHECKING:
@@ -40,6 +40,21 @@ def bound_of_batch(
     """
     context = {name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt"))}
     memory = TrainingStep(denoiser).memory(**context)
+
+    if denoiser.config.process == "masked":
+        layout = (batch.span_mask, batch.span_positions, batch.open_mask)
+        clean = denoiser.embed(batch.span_ids)
+
+        def logits_of(hidden: Tensor, gamma: Tensor) -> Tensor:
+            seen, estimate = clean.masked_fill(hidden[..., None], 0.0), None
+            for _ in range(2):
+                logits = denoiser(seen, gamma, memory, estimate, *layout, likelihood_weight=0.0).logits
+                estimate = denoiser.clean_estimate(logits.softmax(-1))
+            return logits
+
+        generators = [torch.Generator().manual_seed(seed * 10_007 + row) for row in range(len(batch.span_ids))]
+        nats = masked_bound(logits_of, batch.span_ids, batch.span_mask, NUM_LEVELS, generators)
+        return float(nats.sum()), int(((batch.span_ids != pad_id) & batch.span_mask).sum())
 
     def denoise(latents: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
         estimate = None

@@ -110,12 +110,15 @@ class BoundAutomaton:
         self._possible(best)
         return self._engine.walk(log_p, after, None)
 
-    def sample(self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> Tensor:
+    def sample(
+        self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | Tensor | None = None
+    ) -> Tensor:
         """An exact sample of p(x | accepted): (B, L, V) -> token ids (B, L).
 
         Args:
             log_p: natural log-probabilities.
-            generator: one for the batch, or a list of one for each row, so that a row does not depend on its batch.
+            generator: one for the batch, or a list of one for each row, so that a row does not depend on its batch; or
+                uniform numbers (B, L) in [0, 1).
 
         Raises:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
@@ -123,7 +126,9 @@ class BoundAutomaton:
         self._check(log_p)
         log_z, after = self._engine.backward(self._labels(log_p))
         self._possible(log_z)
-        return self._engine.walk(log_p, after, uniforms(len(log_p), self.length, generator, log_p.device))
+        if not isinstance(generator, Tensor):
+            generator = uniforms(len(log_p), self.length, generator, log_p.device)
+        return self._engine.walk(log_p, after, generator)
 
     def accepts(self, ids: Tensor) -> Tensor:
         """Whether token ids (B, L) satisfy all constraints and the rules of the canvas -> (B,) bool."""

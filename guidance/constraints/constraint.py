@@ -27,7 +27,6 @@ from diffusionlm.guidance.automata import (
     token_count,
 )
 from diffusionlm.guidance.guidance import Guidance
-from diffusionlm.guidance.state import text_reader
 from diffusionlm.guidance.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def bind_to(
         AutomatonTooLarge: if the product is too large.
     """
     if allowed is None:
-        allowed = layout.allowed(text_reader(vocabulary))
+        allowed = layout.allowed(vocabulary)
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
     key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
@@ -194,17 +193,22 @@ class JointConstraint:
     Args:
         plugins: bound constraints.
         layouts: the canvas of each row.
-        allowed: (B, L, V) bool.
+        allowed: (L, V) bool of each row.
         vocabulary: of the plugins.
     """
 
     def __init__(
-        self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+        self,
+        plugins: Sequence[Constraint],
+        layouts: Sequence[CanvasLayout],
+        allowed: Sequence[Tensor],
+        vocabulary: Vocabulary,
     ) -> None:
         self.groups = []
         for rows, layout in by_canvas(layouts):
-            bound = bind_rules(plugins, layout, vocabulary, allowed[rows[0], : layout.length], allowed.device)
-            self.groups.append((torch.tensor(rows, device=allowed.device), layout.length, bound))
+            mask = allowed[rows[0]][: layout.length]
+            bound = bind_rules(plugins, layout, vocabulary, mask, mask.device)
+            self.groups.append((torch.tensor(rows, device=mask.device), layout.length, bound))
 
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
@@ -224,6 +228,13 @@ class JointConstraint:
             else:
                 out[rows, :length] = found.marginals
         return Conditioned(out, log_z, divergence)
+
+    def sample(self, log_probs: Tensor, uniforms: Tensor) -> Tensor:
+        """One text of each row that obeys all rules, drawn jointly: (B, L, V), (B, L) in [0, 1) -> token ids (B, L)."""
+        out = log_probs.argmax(-1)
+        for rows, length, bound in self.groups:
+            out[rows, :length] = bound.sample(log_probs[rows, :length], uniforms[rows, :length])
+        return out
 
     def best(self, log_probs: Tensor) -> Tensor:
         """The most probable token ids that obey: (B, L, V) -> (B, L); pad behind a canvas that is shorter."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from diffusionlm.diffusion import Posterior
 from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance.automata import BoundAutomaton, Conditioned, TokenAutomaton
 from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
-from diffusionlm.guidance.state import text_reader
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.weighted.bound import BoundChain
@@ -60,24 +60,39 @@ class LazyConstraint(Constraint):
 
 
 def joint_constraint(
-    plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+    plugins: Sequence[Constraint],
+    layouts: Sequence[CanvasLayout],
+    allowed: Sequence[Tensor],
+    vocabulary: Vocabulary,
+    committing: bool = False,
 ) -> JointConstraint:
-    """All constraints of a call, lazy ones or not; arguments as of `JointConstraint`."""
-    kind = LazyJointConstraint if any(plugin.lazy for plugin in plugins) else JointConstraint
-    return kind(plugins, layouts, allowed, vocabulary)
+    """All constraints of a call, lazy ones or not; arguments as of `LazyJointConstraint`."""
+    if any(plugin.lazy for plugin in plugins):
+        return LazyJointConstraint(plugins, layouts, allowed, vocabulary, committing)
+    return JointConstraint(plugins, layouts, allowed, vocabulary)
 
 
 class LazyJointConstraint(JointConstraint):
-    """All constraints of a call where some are lazy; arguments as of `JointConstraint`."""
+    """All constraints of a call where some are lazy; arguments as of `JointConstraint`, and
+
+    Args:
+        committing: whether tokens are decided on the way, as in a masked process. What was decided obeys the rules themselves
+            and perhaps not the wider form that a part may have before the end, so parts are whole from the start.
+    """
 
     def __init__(
-        self, plugins: Sequence[Constraint], layouts: Sequence[CanvasLayout], allowed: Tensor, vocabulary: Vocabulary
+        self,
+        plugins: Sequence[Constraint],
+        layouts: Sequence[CanvasLayout],
+        allowed: Sequence[Tensor],
+        vocabulary: Vocabulary,
+        committing: bool = False,
     ) -> None:
-        self.layouts, self.allowed, self.vocabulary = list(layouts), allowed, vocabulary
+        self.layouts, self.allowed, self.vocabulary = list(layouts), list(allowed), vocabulary
+        self.committing = committing
         self.lazy = [plugin for plugin in plugins if isinstance(plugin, LazyConstraint)]
         self.firm = [plugin for plugin in plugins if not isinstance(plugin, LazyConstraint)]
         self.joined: list[frozenset[tuple[int, str]]] = [frozenset() for _ in layouts]
-        self._reader = text_reader(vocabulary)
         for rows, _ in self._groups(range(len(self.layouts))):
             self._bound(rows[0], finished=False)  # an error about rules that cannot be met comes before any work
 
@@ -86,7 +101,7 @@ class LazyJointConstraint(JointConstraint):
         chosen = rows.tolist()
         self.layouts = [self.layouts[n] for n in chosen]
         self.joined = [self.joined[n] for n in chosen]
-        self.allowed = self.allowed[rows]
+        self.allowed = [self.allowed[n] for n in chosen]
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
@@ -95,7 +110,7 @@ class LazyJointConstraint(JointConstraint):
         log_z = log_probs.new_zeros(len(log_probs))
         divergence = log_probs.new_zeros(log_probs.shape[:2])
         for rows, length in self._groups(range(len(self.layouts))):
-            bound = self._bound(rows[0], finished=False)
+            bound = self._bound(rows[0], finished=self.committing)
             if bound is None:
                 continue
             if out is log_probs:
@@ -107,17 +122,33 @@ class LazyJointConstraint(JointConstraint):
             divergence[index, :length] = found.divergence.to(divergence.dtype)
         return Conditioned(out, log_z, divergence)
 
+    def sample(self, log_probs: Tensor, uniforms: Tensor) -> Tensor:
+        """One text of each row that obeys all parts, drawn jointly from those that joined: (B, L, V), (B, L) -> (B, L).
+
+        A draw that breaks another part lets it join and is drawn again with the same numbers.
+        """
+        ids = Posterior(log_probs).draw(uniforms)
+        return self._until_unbroken(ids, range(len(self.layouts)), log_probs, uniforms)
+
     def best(self, log_probs: Tensor) -> Tensor:
         """The most probable token ids that obey all parts: (B, L, V) -> (B, L)."""
-        ids = log_probs.argmax(-1)
-        waiting = list(range(len(self.layouts)))
         self.joined = [frozenset() for _ in self.layouts]  # what joined on the way need not bind the finished text
+        return self._until_unbroken(log_probs.argmax(-1), range(len(self.layouts)), log_probs, None)
+
+    def _until_unbroken(self, ids: Tensor, rows: Sequence[int], log_probs: Tensor, uniforms: Tensor | None) -> Tensor:
+        """Token ids (B, L) under the parts that joined, whole (`part` with ``finished``), until none is broken."""
+        waiting = list(rows)
         while waiting:
-            for rows, length in self._groups(waiting):
-                bound = self._bound(rows[0], finished=True)
-                if bound is not None:
-                    index = torch.tensor(rows, device=log_probs.device)
-                    ids[index, :length] = bound.viterbi(log_probs[index, :length])
+            for own, length in self._groups(waiting):
+                bound = self._bound(own[0], finished=True)
+                if bound is None:
+                    continue
+                index = torch.tensor(own, device=log_probs.device)
+                scores = log_probs[index, :length]
+                if uniforms is None:
+                    ids[index, :length] = bound.viterbi(scores)
+                else:
+                    ids[index, :length] = bound.sample(scores, uniforms[index, :length])
             waiting = self._join(ids, waiting, strict=True)
         return ids
 
@@ -126,7 +157,7 @@ class LazyJointConstraint(JointConstraint):
         changed = []
         for row in rows:
             layout = self.layouts[row]
-            text, written = layout.assemble(ids[row, : layout.length].tolist(), self._reader)
+            text, written = layout.assemble(ids[row, : layout.length].tolist(), self.vocabulary)
             places = written_ranges(layout, written)
             found = {(k, name) for k, plugin in enumerate(self.lazy) for name in plugin.broken(text, places)}
             new = found - self.joined[row]
@@ -160,8 +191,8 @@ class LazyJointConstraint(JointConstraint):
         plugins = [*self.firm, *([_Rules(rules)] if rules else [])]
         if not plugins:
             return None
-        allowed = self.allowed[row, : layout.length]
-        return bind_rules(plugins, layout, self.vocabulary, allowed, self.allowed.device)
+        allowed = self.allowed[row][: layout.length]
+        return bind_rules(plugins, layout, self.vocabulary, allowed, allowed.device)
 
 
 class _Rules(Constraint):

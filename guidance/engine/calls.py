@@ -30,12 +30,10 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
     Raises:
         GuidanceError: if the plugin raises, changes what it was given, or returns anything but B finite numbers.
     """
-    watched = {
-        "probs": state.probs,
-        "latents": state.latents,
-        "span_mask": state.span_mask,
-        "embeddings": state.embeddings,
-    }
+    watched = {"probs": state.probs, "span_mask": state.span_mask}
+    watched |= {"latents" if name == "z" else name: value for name, value in vars(state.noisy).items()}
+    if state._embeddings is not None:
+        watched["embeddings"] = state._embeddings
     before = {name: tensor._version for name, tensor in watched.items()}
     # a version does not tell of what goes through .data or numpy(): the first call of each plugin is compared by value
     kept = {} if plugin in _compared else {name: tensor.detach().clone() for name, tensor in watched.items()}
@@ -47,6 +45,8 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
         hint = ""
         if "in-place" in str(error) or "inplace" in str(error):
             hint = " A plugin may not change the state; work on a clone."
+        elif _expected_text(plugin, error):
+            hint = f" If it is a function of the text, give TextScorer({plugin.title})."
         raise GuidanceError(f"{place(plugin, state)}, raised {type(error).__name__}: {error}{hint}") from error
     changed = [name for name, tensor in watched.items() if tensor._version != before[name]]
     changed += [name for name, value in kept.items() if not torch.equal(watched[name].detach(), value)]
@@ -56,6 +56,14 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
             f"{place(plugin, state)}, changed state.{changed[0]} in place; the state belongs to all plugins: work on a clone."
         )
     return check_numbers(plugin, state, energy, "energy")
+
+
+def _expected_text(plugin: Guidance, error: Exception) -> bool:
+    """Whether a bare function failed because it was given a state where it expected a text."""
+    from diffusionlm.guidance.registry.function_plugin import FunctionGuidance
+
+    of_text = isinstance(error, AttributeError | TypeError) and "GuidanceState" in str(error)
+    return of_text and isinstance(plugin, FunctionGuidance)
 
 
 def check_numbers(plugin: Guidance, state: GuidanceState, value: Any, what: str) -> Tensor:

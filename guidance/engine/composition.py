@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,7 @@ from diffusionlm.guidance.goals import has_goal
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.configuration import plugins_from
 from diffusionlm.guidance.registry.plugins import validate
-from diffusionlm.guidance.settings import check_settings, describe
+from diffusionlm.guidance.settings import DESCRIBED, check_settings, describe, encode, plain_numbers
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
@@ -51,6 +51,7 @@ class Composition:
     """
 
     def __init__(self, plugins: Any, budget: float | str | None = OWN, total: float | None = TOTAL) -> None:
+        budget, total = plain_numbers(budget), plain_numbers(total)
         for name, value in {"budget": budget, "total": total}.items():
             if (
                 value is not None
@@ -63,15 +64,18 @@ class Composition:
         self.total = math.inf if total is None else float(total)
 
 
-def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
+def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> Steering:
     """Makes plugins ready for a tokenizer.
 
     Args:
-        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, or a list.
+        guidance: a name, a `Guidance`, a class of one, a function of the state, a mapping, a `Composition`, a list of these, or
+            what ``result.settings["guidance"]`` says.
         vocabulary: surfaces of the tokens.
+        offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
 
     Raises:
-        ValueError: if a name or setting is unknown, a strategy does not fit its plugin, or a pattern is too large.
+        ValueError: if a name or setting is unknown, a plugin needs what the model does not offer, a strategy does not fit its
+            plugin, or a pattern is too large.
         TypeError: if something is no plugin, or off the contract.
 
     Example:
@@ -81,7 +85,9 @@ def compose(guidance: Any, vocabulary: Vocabulary) -> Steering:
     """
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance
-    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary)
+    if is_record(guidance):
+        guidance = Composition(**guidance)
+    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary, offers)
 
 
 class Steering:
@@ -93,7 +99,7 @@ class Steering:
         particles: candidates for each sample.
     """
 
-    def __init__(self, composition: Composition, vocabulary: Vocabulary) -> None:
+    def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
         self.vocabulary, self.total = vocabulary, composition.total
         self._given = composition.plugins
         self.plugins: list[Guidance] = []
@@ -103,6 +109,7 @@ class Steering:
             check_settings(plugin)
             if plugin.weight == 0:
                 continue
+            _check_offers(plugin, offers)
             spaces = vocabulary.starts_with_space.clone()
             try:
                 plugin.bind(vocabulary)
@@ -165,23 +172,25 @@ class Steering:
     def begin(
         self,
         layouts: Sequence[CanvasLayout],
-        allowed: Tensor,
+        allowed: Sequence[Tensor],
         span_mask: Tensor,
-        embeddings: Tensor,
+        embeddings: Tensor | None,
         seeds: Sequence[int],
         num_steps: int,
+        process: str = "gaussian",
     ) -> GuidanceSession:
         """A session for a batch of rows, particles of a sample side by side.
 
         Args:
             layouts: the canvas of each row.
-            allowed: (B, L, V) bool.
+            allowed: (L, V) bool of each row.
             span_mask: (B, L) bool.
-            embeddings: unit embeddings (V, D).
+            embeddings: of all tokens (V, D), or None where the model offers none.
             seeds: of each row.
             num_steps: denoising steps.
+            process: of the model; where tokens are decided on the way every rule is held whole from the first step on.
         """
-        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps)
+        return GuidanceSession(self, layouts, allowed, span_mask, embeddings, seeds, num_steps, process)
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -205,14 +214,17 @@ class Steering:
         return Trace.join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was asked for, for the record; settings that have no plain form are described in words."""
+        """What was asked for, ready for JSON; given as guidance it steers alike.
+
+        Settings that have no plain form are described in words, and refused where they are given back.
+        """
         plugins = []
         for plugin in self._given:
             try:
                 plugins.append(plugin.to_dict())
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
-                plugins.append({"name": plugin.title, **settings})
+                plugins.append({**plugin.head(), **settings})
         limits = {"budget": self.budget, "total": self.total}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
 
@@ -225,6 +237,8 @@ def _opened(given: Any) -> Any:
     """
     if isinstance(given, list | tuple):
         return [_opened(item) for item in given]
+    if is_record(given):
+        given = Composition(**given)
     if not isinstance(given, Composition):
         return given
     if (given.budget, given.total) != (OWN, TOTAL):
@@ -236,13 +250,42 @@ def _opened(given: Any) -> Any:
     return given.plugins
 
 
+def _check_offers(plugin: Guidance, offers: Collection[str] | None) -> None:
+    """Raises ValueError if a plugin reads, or its strategy moves, what a model does not offer."""
+    if offers is None:
+        return
+    for what in (*plugin.how.needs, *plugin.reads):
+        if what not in offers:
+            needs = f"its strategy {plugin.how.name!r} moves" if what in plugin.how.needs else "it reads"
+            raise ValueError(
+                f"The plugin {plugin.title!r} cannot be used with this model: {needs} {_WORDS[what]}, and the model offers "
+                f"{', '.join(_WORDS[item] for item in sorted(offers))}. Use another strategy ('tilt', 'particles'), another "
+                "plugin, or a Gaussian model such as 'restaurant'."
+            )
+
+
+_WORDS = {
+    "probs": "the token posterior",
+    "text": "the decoded text",
+    "clean": "the clean estimate",
+    "latents": "noisy embeddings",
+    "unconditional": "the posterior without the prompt",
+}
+
+
+def is_record(given: Any) -> bool:
+    """Whether it is what `Steering.to_dict` wrote: plugins and the limits of all together."""
+    return isinstance(given, Mapping) and "plugins" in given and set(given) <= {"plugins", "budget", "total"}
+
+
 def _with_companions(plugin: Guidance) -> list[Guidance]:
     return [plugin, *plugin.companions()] if plugin.weight else [plugin]
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.to_dict() if hasattr(value, "to_dict") and not isinstance(value, torch.nn.Module) else describe(value)
+    try:
+        return encode(value, "")
+    except TypeError:
+        return {DESCRIBED: describe(value)}

@@ -1,8 +1,8 @@
-"""`GuidanceSession`: guidance of one batch, from the first step to the finished text.
+"""`GuidanceSession`: guidance of one batch, from the first step to the report on the finished texts.
 
-Order within a step: latent gradients move z; tilts move the posterior within the trust region; constraints come last, so
-that they hold whatever the others did; particles are weighted by what results. All state that lives between steps (what
-the trust region has spent, goal controllers, particle weights) is here: plugins have none.
+At each step the strategies act in their order: latent gradients move the noisy embeddings; tilts move the posterior within the
+trust region; constraints come last, so that they hold whatever the others did; particles are weighted by what results. All
+state that lives between steps (what the trust region has spent, goal controllers, particle weights) is here: plugins have none.
 
 Shape letters: B rows, L span positions, V vocabulary, D embedding size.
 """
@@ -10,312 +10,207 @@ Shape letters: B rows, L span positions, V vocabulary, D embedding size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diffusionlm.diffusion import NoisyText
 from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance.constraints.lazy import joint_constraint, written_ranges
 from diffusionlm.guidance.engine.calls import check_numbers, energy_of
-from diffusionlm.guidance.engine.conflicts import Conflicts
+from diffusionlm.guidance.engine.step import Ask, Guided, Step
 from diffusionlm.guidance.engine.trace import BatchTrace, GoalReport, Trace
 from diffusionlm.guidance.engine.trust_region import LOWEST, entropy_of, mean_over_spans
 from diffusionlm.guidance.goals import GoalController, goal_text, has_goal, reached, shortfall
 from diffusionlm.guidance.settings import strength
-from diffusionlm.guidance.state import GuidanceState, text_reader
-from diffusionlm.guidance.strategies.latent import latent_step
-from diffusionlm.guidance.strategies.particles import ParticleFilter
-from diffusionlm.guidance.strategies.tilt import tilt
+from diffusionlm.guidance.state import GuidanceState
+from diffusionlm.guidance.strategies.particles import ParticleFilter, Particles
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.engine.composition import Steering
+    from diffusionlm.guidance.engine.conflicts import Conflicts
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.spans import CanvasLayout
 
-UNDONE = 20.0  # nats; log ratios of a constraint are clipped to it where directions are compared
-
-
-@dataclass(frozen=True)
-class Guided:
-    """What guidance made of a step.
-
-    Attributes:
-        log_probs: guided log posterior (B, L, V).
-        probs: guided posterior (B, L, V).
-        latents: noisy embeddings (B, L, D).
-        rows: where particles were resampled, the rows (B,) that go on; the tensors above are re-indexed already.
-    """
-
-    log_probs: Tensor
-    probs: Tensor
-    latents: Tensor
-    rows: Tensor | None = None
+_RULES = 80  # strategies from this order on act on what the soft ones made
 
 
 class GuidanceSession:
-    """Guidance of one batch. Made by `Steering.begin`; see there for the arguments."""
+    """Guidance of one batch. Made by `Steering.begin`; see there for the arguments.
+
+    Attributes:
+        joint: the rules that always hold, or None.
+        particles: weights of the candidates, or None.
+        num_steps: denoising steps.
+    """
 
     def __init__(
         self,
         steering: Steering,
         layouts: Sequence[CanvasLayout],
-        allowed: Tensor,
+        allowed: Sequence[Tensor],
         span_mask: Tensor,
-        embeddings: Tensor,
+        embeddings: Tensor | None,
         seeds: Sequence[int],
         num_steps: int,
+        process: str = "gaussian",
     ) -> None:
         self.steering, self.layouts, self.num_steps = steering, list(layouts), num_steps
         self.span_mask, self.embeddings = span_mask, embeddings
         rows, device = len(self.layouts), span_mask.device
         self.named = list(zip(steering.names, steering.plugins, strict=True))
-        self._by_strategy = {
-            kind: [(name, p) for name, p in self.named if p.how.name == kind]
-            for kind in ("latent", "tilt", "particles")
-        }
-        self._exact = [(name, p) for name, p in self.named if p.how.name == "constraint"]
-        self._joint = (
-            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary) if self._exact else None
+        kinds = sorted({type(p.how) for _, p in self.named}, key=lambda kind: (kind.order, kind.name))
+        self._by_strategy = {kind: [(name, p) for name, p in self.named if type(p.how) is kind] for kind in kinds}
+        self.joint = (
+            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary, process != "gaussian")
+            if steering.constraints
+            else None
         )
         self._controllers = {name: GoalController(p, rows, device) for name, p in self.named if has_goal(p)}
         self._spent = torch.zeros(rows, device=device)
-        self._filter: ParticleFilter | None = None
-        if self._by_strategy["particles"]:
-            threshold = max(p.how.threshold for _, p in self._by_strategy["particles"])  # type: ignore[attr-defined]
-            self._filter = ParticleFilter(steering.particles, threshold, seeds, device)
-        self._potentials: dict[str, Tensor] = {}
-        self._soft: Tensor | None = None
-        self._last: dict[str, Any] = {}
+        self.particles: ParticleFilter | None = None
+        scored = [p.how for _, p in self._by_strategy.get(Particles, ()) if isinstance(p.how, Particles)]
+        if scored:
+            threshold = max(how.threshold for how in scored)
+            self.particles = ParticleFilter(steering.particles, threshold, seeds, device)
+        self._last: Step | None = None
         self._batch = BatchTrace(self.layouts, steering.vocabulary, steering.particles)
 
     @property
     def trace(self) -> Trace:
-        """What was done so far."""
+        """The record so far."""
         return Trace([self._batch])
 
     # ---- one step ---------------------------------------------------------------------------------------------------
 
     def guide(
-        self,
-        log_probs: Tensor,
-        latents: Tensor,
-        gamma: Tensor | float,
-        u: float,
-        step: int,
-        denoise: Callable[..., Tensor],
+        self, log_probs: Tensor, noisy: NoisyText, gamma: Tensor | float, u: float, step: int, ask: Ask
     ) -> Guided:
         """Applies all plugins that are active at u.
 
         Args:
             log_probs: log posterior (B, L, V), -inf at forbidden tokens.
-            latents: noisy embeddings (B, L, D).
+            noisy: the noisy text.
             gamma: noise level.
             u: progress, 1 is noise.
             step: index of the step.
-            denoise: ``(z, without_prompt=False) -> log posterior``, differentiable where gradients are enabled.
+            ask: ``(noisy, unconditional=False) -> log posterior``, differentiable where gradients are enabled.
 
         Raises:
             GuidanceError: if a plugin does not do what the contract asks.
         """
-        gamma = float(gamma)
-        self._last = {"gamma": gamma, "u": u, "step": step, "latents": latents}
-        unguided, q = log_probs, log_probs
-        active = {name: s for name, p in self.named if (s := strength(p, u)) > 0}
-        unprompted: list[Tensor] = []
-
-        def without_prompt() -> Tensor:
-            if not unprompted:
-                unprompted.append(denoise(latents, True))
-            return unprompted[0]
-
-        self._last["unprompted"] = without_prompt
-
-        def state(probs: Tensor, z: Tensor | None = None, log_probs: Tensor | None = None) -> GuidanceState:
-            seen = latents if z is None else z
-            return self._state(probs, seen, gamma, u, step, without_prompt, log_probs)
-
-        chosen = {kind: [(n, p) for n, p in own if n in active] for kind, own in self._by_strategy.items()}
-        budget = (self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget)
-        cost = torch.zeros_like(self._spent)
-        if chosen["latent"]:
-            moved = latent_step(
-                latents,
-                q,
-                gamma,
-                [p for _, p in chosen["latent"]],
-                self._weigher(chosen["latent"], active, q, state),
-                state,
-                denoise,
-                budget,
-                self.span_mask,
-            )
-            latents, q, cost = moved.latents, moved.log_probs, moved.cost
-            unprompted.clear()
-            self._last["latents"] = latents
-            for k, (name, plugin) in enumerate(chosen["latent"]):
-                self._record(step, name, plugin, moved.energies[k], moved.weights[k], moved.cost)
-        directions: list[tuple[str, Tensor]] = []
-        if chosen["tilt"]:
-            done = tilt(
-                q,
-                [p for _, p in chosen["tilt"]],
-                self._weigher(chosen["tilt"], active, q, state),
-                state,
-                (budget - cost).clamp_min(0.0),
-                self.span_mask,
-            )
-            q, cost = done.log_probs, cost + done.cost
-            for k, (name, plugin) in enumerate(chosen["tilt"]):
-                self._record(step, name, plugin, done.energies[k], done.weights[k], done.costs[k])
-                directions.append((name, done.tilts[k]))
-            names = [name for name, _ in chosen["tilt"]]
-            self._note(Conflicts(dict(zip(_pairs(names), done.conflicts.cosines.values(), strict=True))))
-        self._spent = self._spent + cost
-        self._soft = q
-        exact = [(name, p) for name, p in self._exact if name in active]
-        if exact:
-            assert self._joint is not None
-            marginals, log_z, divergence = self._joint.marginals(q)
-            energy, own = -log_z, mean_over_spans(divergence, self.span_mask)
-            for name, plugin in exact:
-                self._record(step, name, plugin, energy, torch.ones_like(energy), own)
-            if directions:
-                ratio = (marginals - q).nan_to_num(0.0, UNDONE, -UNDONE).clamp(-UNDONE, UNDONE)
-                ratio = torch.where(torch.isfinite(q), ratio, 0.0)
-                for name, direction in directions:
-                    self._note(Conflicts.between([direction, ratio], q.exp(), [name, "constraints"]))
-            q, cost = marginals, cost + own
-        rows = self._weigh_particles(q, chosen["particles"], active, state, step)
+        now = Step(
+            step,
+            u,
+            float(gamma),
+            log_probs,
+            noisy,
+            unguided=log_probs,
+            active={name: s for name, p in self.named if (s := strength(p, u)) > 0},
+            mask=self.span_mask & noisy.undecided,
+            budget=(self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget),
+            ask=ask,
+            cost=torch.zeros_like(self._spent),
+        )
+        self._last = now
+        soft, changed = log_probs, False
+        for kind, plugins in self._by_strategy.items():
+            if kind.order >= _RULES and not changed:
+                soft, changed = now.log_probs, True
+            active = [(name, plugin) for name, plugin in plugins if name in now.active]
+            if active:
+                kind.act(self, now, active)
+        soft = soft if changed else now.log_probs
+        self._spent = self._spent + now.cost
+        cost = now.cost if now.exact_cost is None else now.cost + now.exact_cost
+        rows, unguided = now.rows, now.unguided
         if rows is not None:
-            q, latents, unguided, cost = q[rows], latents[rows], unguided[rows], cost[rows]
-            self._soft, self._spent = self._soft[rows], self._spent[rows]
-            self._last["latents"] = latents
+            now.move(now.noisy.select(rows), now.log_probs[rows])
+            soft, unguided, cost, self._spent = soft[rows], unguided[rows], cost[rows], self._spent[rows]
+            now.mask = now.mask[rows]
             for controller in self._controllers.values():
                 controller.select(rows)
-            if self._joint is not None:
-                self._joint.select(rows)
-        ids = q.argmax(-1)
-        floored = q.clamp_min(LOWEST)
+            if self.joint is not None:
+                self.joint.select(rows)
+        floored = now.log_probs.clamp_min(LOWEST)
         probs = floored.exp()
-        if active:
-            self._finish_step(step, u, gamma, entropy_of(probs, floored), unguided, ids, cost)
+        ids = now.log_probs.argmax(-1)
+        if now.active:
+            entropy = mean_over_spans(entropy_of(probs, floored), now.mask)
+            changes = ((ids != unguided.argmax(-1)) & self.span_mask).sum(-1)
+            ess = None if self.particles is None else self.particles.ess
+            self._batch.add_step(step, u, now.gamma, ids, kl_total=cost, entropy=entropy, changes=changes, ess=ess)
         else:
-            self._batch.add_step(step, u, gamma, ids, kl_total=None, entropy=None, changes=None, ess=None)
-        return Guided(q, probs, latents, rows)
+            self._batch.add_step(step, u, now.gamma, ids, kl_total=None, entropy=None, changes=None, ess=None)
+        return Guided(now.log_probs, probs, self.embeddings, now.noisy, rows, soft, self.joint)
 
-    def _state(
-        self,
-        probs: Tensor,
-        latents: Tensor,
-        gamma: float,
-        u: float,
-        step: int,
-        unprompted: Callable[[], Tensor] | None,
-        log_probs: Tensor | None = None,
-    ) -> GuidanceState:
-        return GuidanceState(
-            probs,
-            latents,
-            gamma,
-            u,
-            step,
-            self.num_steps,
-            self.layouts,
-            self.span_mask,
-            self.steering.vocabulary,
-            self.embeddings,
-            unprompted,
-            log_probs,
-        )
+    # ---- what strategies ask for ------------------------------------------------------------------------------------
 
-    def _weigher(
-        self,
-        plugins: list[tuple[str, Guidance]],
-        active: dict[str, float],
-        log_p: Tensor,
-        make_state: Callable[[Tensor], GuidanceState],
-    ) -> Callable[[int, Tensor], Tensor]:
-        """Weights by schedule, window and goal."""
+    def state_maker(self, step: Step) -> Callable[..., GuidanceState]:
+        """``(probs, noisy=None, log_probs=None) -> GuidanceState`` at a step; the step's own noisy text by default."""
+
+        def make(probs: Tensor, noisy: NoisyText | None = None, log_probs: Tensor | None = None) -> GuidanceState:
+            return GuidanceState(
+                probs,
+                step.noisy if noisy is None else noisy,
+                step.gamma,
+                step.u,
+                step.index,
+                self.num_steps,
+                self.layouts,
+                self.span_mask,
+                self.steering.vocabulary,
+                self.embeddings,
+                step.unconditional,
+                log_probs,
+            )
+
+        return make
+
+    def weigher(self, step: Step, plugins: Sequence[tuple[str, Guidance]]) -> Callable[[int, Tensor], Tensor]:
+        """``(number of the plugin, its energy (B,)) -> weight (B,)`` by schedule, window and goal at a step."""
+        log_p, make = step.log_probs, self.state_maker(step)
 
         def weigh(k: int, energy: Tensor) -> Tensor:
             name, plugin = plugins[k]
-            weight = torch.full_like(energy, active[name])
+            weight = torch.full_like(energy, step.active[name])
             if name in self._controllers:
-                measure = check_numbers(plugin, make_state(log_p), plugin.measure(energy), "measure")
+                measure = check_numbers(plugin, make(log_p), plugin.measure(energy), "measure")
                 weight = weight * self._controllers[name].update(measure).to(weight.dtype)
             return weight
 
         return weigh
 
-    def _weigh_particles(
-        self,
-        log_q: Tensor,
-        plugins: list[tuple[str, Guidance]],
-        active: dict[str, float],
-        make_state: Callable[[Tensor], GuidanceState],
-        step: int,
-    ) -> Tensor | None:
-        if self._filter is None or not plugins:
-            return None
-        state = make_state(log_q.exp())
-        for k, (name, plugin) in enumerate(plugins):
-            if step % plugin.how.every and step + 1 < self.num_steps and name in self._potentials:  # type: ignore[attr-defined]
-                continue
-            energy = energy_of(plugin, state)
-            weight = self._weigher(plugins, active, log_q, make_state)(k, energy)
-            self._potentials[name] = -weight * energy
-            self._record(step, name, plugin, energy, weight, torch.zeros_like(energy))
-        rows = self._filter.update(torch.stack(list(self._potentials.values())).sum(0))
-        if rows is not None:
-            self._potentials = {name: value[rows] for name, value in self._potentials.items()}
-        return rows
-
-    # ---- the record -------------------------------------------------------------------------------------------------
-
-    def _record(self, step: int, name: str, plugin: Guidance, energy: Tensor, weight: Tensor, kl: Tensor) -> None:
+    def record(self, step: Step, name: str, plugin: Guidance, energy: Tensor, weight: Tensor, kl: Tensor) -> None:
+        """Writes down what a plugin did at a step: energy, weight and cost (B,)."""
         measure = plugin.measure(energy.detach())
         if not isinstance(measure, Tensor) or measure.shape != energy.shape:
             shape = tuple(measure.shape) if isinstance(measure, Tensor) else type(measure).__name__
             raise GuidanceError(
-                f"The guidance plugin {plugin.title!r} ({plugin.origin}), at step {step} of {self.num_steps}, made of "
+                f"The guidance plugin {plugin.title!r} ({plugin.origin}), at step {step.index} of {self.num_steps}, made of "
                 f"energies {tuple(energy.shape)} the measure {shape}; measure(energy) must keep the shape."
             )
-        self._batch.add_plugin(step, name, energy=energy, measure=measure, weight=weight, kl=kl)
+        self._batch.add_plugin(step.index, name, energy=energy, measure=measure, weight=weight, kl=kl)
 
-    def _note(self, conflicts: Conflicts) -> None:
+    def note(self, conflicts: Conflicts) -> None:
+        """Writes down how the directions of plugins stand to each other."""
         self._batch.cosines += [(pair, cosine.cpu().numpy()) for pair, cosine in conflicts.cosines.items()]
-
-    def _finish_step(
-        self, step: int, u: float, gamma: float, entropies: Tensor, unguided: Tensor, ids: Tensor, cost: Tensor
-    ) -> None:
-        entropy = mean_over_spans(entropies, self.span_mask)
-        changes = ((ids != unguided.argmax(-1)) & self.span_mask).sum(-1)
-        ess = None if self._filter is None else self._filter.ess
-        self._batch.add_step(step, u, gamma, ids, kl_total=cost, entropy=entropy, changes=changes, ess=ess)
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
-    def finish(self, log_probs: Tensor) -> tuple[Tensor, list[int], list[dict[str, bool]]]:
-        """The finished texts.
+    def report(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> tuple[list[int], list[dict[str, bool]]]:
+        """Verification of finished texts: goals and energies go to the trace.
 
         Args:
-            log_probs: guided log posterior (B, L, V) of the last step.
+            ids: token ids (B, L).
+            dtype: of the energies.
 
         Returns:
-            Token ids (B, L); the row chosen for each sample; certificates of every row.
-
-        Raises:
-            UnsatisfiableConstraint: if a constraint needs a token that the network gives probability zero.
+            The row chosen for each sample; which rules hold for every row, read from its characters.
         """
-        if self._joint is not None:
-            assert self._soft is not None
-            ids = self._joint.best(self._soft)
-        else:
-            ids = log_probs.argmax(-1)
-        energies = self._final_energies(ids, log_probs.dtype)
+        energies = self._final_energies(ids, dtype)
         chosen = self._choose(energies)
         self._batch.chosen = chosen
         for name, plugin in self.named:
@@ -329,21 +224,23 @@ class GuidanceSession:
                 for sample, value in enumerate(measures.tolist()):
                     report = GoalReport(name, sample, goal_text(plugin), value, met[sample], short[sample])
                     self._batch.goals.append(report)
-        return ids, chosen, self._certificates(ids)
+        return chosen, self._certificates(ids)
 
     def _final_energies(self, ids: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
-        soft = [(name, p) for name, p in self.named if p.how.name != "constraint"]
-        if not soft:
+        soft = [(name, p) for name, p in self.named if p not in self.steering.constraints]
+        if not soft or self._last is None:
             return {}
-        last = self._last
         probs = F.one_hot(ids, len(self.steering.vocabulary)).to(dtype)
-        state = self._state(probs, last["latents"], last["gamma"], last["u"], self.num_steps, last["unprompted"])
+        last = self._last
+        last.index = self.num_steps
+        state = self.state_maker(last)(probs)
         return {name: energy_of(plugin, state).detach() for name, plugin in soft}
 
     def _choose(self, energies: dict[str, Tensor]) -> list[int]:
         """The candidate of lowest weighted energy, of each sample; the first where no particle plugin was ever active."""
         count, rows = self.steering.particles, len(self.layouts)
-        scorers = [(name, p) for name, p in self._by_strategy["particles"] if name in self._potentials]
+        potentials = {} if self.particles is None else self.particles.potentials
+        scorers = [(name, p) for name, p in self._by_strategy.get(Particles, ()) if name in potentials]
         if count == 1 or not scorers:
             return list(range(0, rows, count))
         total = torch.stack([plugin.weight * energies[name] for name, plugin in scorers]).sum(0)
@@ -351,20 +248,16 @@ class GuidanceSession:
         return [sample * count + k for sample, k in enumerate(best)]
 
     def _certificates(self, ids: Tensor) -> list[dict[str, bool]]:
-        if not self._exact:
+        if not self.steering.constraints:
             return [{} for _ in self.layouts]
-        reader, pad = text_reader(self.steering.vocabulary), self.steering.vocabulary.pad_id
+        vocabulary = self.steering.vocabulary
         certificates = []
         for tokens, layout in zip(ids.tolist(), self.layouts, strict=True):
             row = tokens[: layout.length]
-            text, texts = layout.assemble(row, reader)
-            spans, written = layout.span_ids(row, pad), written_ranges(layout, texts)
+            text, texts = layout.assemble(row, vocabulary)
+            spans, written = layout.span_ids(row, vocabulary.pad_id), written_ranges(layout, texts)
             held: dict[str, bool] = {}
             for plugin in self.steering.constraints:
                 held |= plugin.certify_written(text, spans, written)
             certificates.append(held)
         return certificates
-
-
-def _pairs(names: list[str]) -> list[tuple[str, str]]:
-    return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]

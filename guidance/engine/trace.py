@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from diffusionlm.guidance.state import text_reader
-
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
@@ -249,8 +247,11 @@ class Trace:
             if sample in numbers:
                 place = numbers.index(sample)
                 row = batch.chosen[place] if batch.chosen else place * batch.particles
-                layout, reader = batch.layouts[row], text_reader(batch.vocabulary)
-                return [layout.assemble(step["ids"][row, : layout.length].tolist(), reader)[0] for step in batch.steps]
+                layout = batch.layouts[row]
+                return [
+                    layout.assemble(step["ids"][row, : layout.length].tolist(), batch.vocabulary)[0]
+                    for step in batch.steps
+                ]
         raise IndexError(f"There is no sample {sample}; the trace has {self.num_samples}.")
 
     def plot(self) -> Any:

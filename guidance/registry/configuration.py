@@ -11,7 +11,7 @@ from typing import Any
 from diffusionlm.errors import suggestion
 from diffusionlm.guidance import settings as common
 from diffusionlm.guidance.guidance import API_VERSION, Guidance
-from diffusionlm.guidance.registry.function_plugin import FunctionGuidance, class_of, is_energy
+from diffusionlm.guidance.registry.function_plugin import FunctionGuidance, class_of, is_energy, is_score
 from diffusionlm.guidance.registry.plugins import get
 
 # Where configurations written earlier say that a class stands -> where it does.
@@ -28,7 +28,8 @@ def plugins_from(given: Any) -> list[Guidance]:
     """The plugins that ``given`` names, in order.
 
     Args:
-        given: a registered name; a `Guidance`, or a class of one; a function ``state -> (B,)``; a mapping
+        given: a registered name; a `Guidance`, or a class of one; a function ``state -> (B,)``, or of the
+            finished text (its argument is called ``text`` or annotated as str), which is a `TextScorer`; a mapping
             ``{"name": ..., settings}``, ``{"_target_": ..., settings}`` or ``{name: {settings}, ...}``; or a list of these.
 
     Raises:
@@ -50,6 +51,10 @@ def plugins_from(given: Any) -> list[Guidance]:
         if "name" in data or "_target_" in data:
             return [from_mapping(data)]
         return [from_mapping({"name": name, **_settings(name, given)}) for name, given in data.items()]
+    if is_score(given):  # a function of the finished text
+        from diffusionlm.guidance.text_scorer import TextScorer
+
+        return [TextScorer(given)]
     if callable(given) and not isinstance(given, type):
         return [FunctionGuidance(given)]
     raise TypeError(

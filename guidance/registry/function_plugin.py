@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffusionlm.guidance.guidance import Guidance
-from diffusionlm.guidance.registry.origin import origin_of
+from diffusionlm.registry import origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.state import GuidanceState
@@ -73,6 +73,18 @@ def class_of(function: Any) -> type[Guidance]:
 def is_energy(item: Any) -> bool:
     """Whether something is meant as a plugin by its form alone: a Python function whose one argument is called ``state``."""
     return inspect.isfunction(item) and list(inspect.signature(item).parameters) == ["state"]
+
+
+def is_score(item: Any) -> bool:
+    """Whether a function scores texts by its form: one argument, which is called ``text`` or is annotated as `str`."""
+    if isinstance(item, type) or not callable(item):
+        return False
+    try:
+        parameters = list(inspect.signature(item).parameters.values())
+    except (TypeError, ValueError):  # written in C
+        return False
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) == 1 and (needed[0].name in ("text", "texts") or needed[0].annotation in (str, "str"))
 
 
 def check_function(function: Any) -> None:

@@ -2,9 +2,15 @@
 
 from diffusionlm.guidance.registry.lazy_exports import lazy_exports
 
-_HOME_OF = dict.fromkeys(
-    ("Exact", "Latent", "Particles", "STRATEGIES", "Strategy", "Tilt", "make_strategy"), "strategy"
-)
+_HOME_OF = {
+    "STRATEGIES": "strategy",
+    "Exact": "exact",
+    "Latent": "latent",
+    "Particles": "particles",
+    "Strategy": "strategy",
+    "Tilt": "tilt",
+    "make_strategy": "strategy",
+}
 
 __all__ = sorted(_HOME_OF)
 

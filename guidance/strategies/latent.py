@@ -12,22 +12,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from diffusionlm.diffusion import NoisyEmbeddings
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
 from diffusionlm.guidance.engine.trust_region import divergence
+from diffusionlm.guidance.strategies.strategy import STRATEGIES, Strategy, check_count
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.engine.session import GuidanceSession
+    from diffusionlm.guidance.engine.step import Step
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.guidance.state import GuidanceState
 
 
+@STRATEGIES.register("latent")
+@dataclass(frozen=True)
+class Latent(Strategy):
+    """Gradient step on the noisy embeddings; see `diffusionlm.guidance.strategies.latent`.
+
+    Args:
+        through: "denoiser": the energy of the clean estimate or posterior, differentiated through the network; "latents":
+            the energy reads the noisy embeddings themselves; "auto": by what the plugin reads.
+        halvings: how often a step that leaves the trust region is halved before it is given up for this denoising step.
+    """
+
+    order: ClassVar[int] = 10
+    needs: ClassVar[tuple[str, ...]] = ("latents",)
+    reference: ClassVar[str] = (
+        "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis, algorithm 2; "
+        "Chung et al. 2023, Diffusion posterior sampling, eq. 16"
+    )
+    through: str = "auto"
+    halvings: int = 5
+
+    def __post_init__(self) -> None:
+        if self.through not in ("auto", "denoiser", "latents"):
+            raise ValueError(f"Latent.through must be 'auto', 'denoiser' or 'latents', got {self.through!r}.")
+        check_count("Latent", "halvings", self.halvings)
+
+    @classmethod
+    def act(cls, session: GuidanceSession, step: Step, plugins: Sequence[tuple[str, Guidance]]) -> None:
+        """All latent gradients together; the posterior is then that of the moved embeddings."""
+        assert isinstance(step.noisy, NoisyEmbeddings)
+        undecided = step.noisy.undecided
+        make = session.state_maker(step)
+
+        def state(probs: Tensor, z: Tensor, log_probs: Tensor) -> GuidanceState:
+            return make(probs, NoisyEmbeddings(z, undecided), log_probs)
+
+        moved = latent_step(
+            step.noisy.z,
+            step.log_probs,
+            step.gamma,
+            [plugin for _, plugin in plugins],
+            session.weigher(step, plugins),
+            state,
+            lambda z: step.ask(NoisyEmbeddings(z, undecided)),
+            step.left,
+            step.mask,
+        )
+        step.move(NoisyEmbeddings(moved.latents, undecided), moved.log_probs)
+        step.cost = step.cost + moved.cost
+        for k, (name, plugin) in enumerate(plugins):
+            session.record(step, name, plugin, moved.energies[k], moved.weights[k], moved.cost)
+
+
 @dataclass
 class LatentResult:
-    """What the step gave.
+    """Outcome of the gradient step.
 
     Attributes:
         latents: (B, L, D) after it.

@@ -1,24 +1,58 @@
-"""Strategies as plain settings, and the one place where a string becomes one. What they do is in the file of each."""
+"""`Strategy`: how an energy acts on a model. The base of all, and the one place where a string becomes one.
+
+A strategy is one file: its settings, and what it does at a step. All plugins of a step that have one kind of strategy act
+together, in the order that the kinds declare.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from diffusionlm.errors import suggestion
+from diffusionlm.registry import Registry
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.engine.session import GuidanceSession
+    from diffusionlm.guidance.engine.step import Step
     from diffusionlm.guidance.guidance import Guidance
+
+STRATEGIES = Registry("strategy", "diffusionlm.guidance.strategies", "STRATEGIES.register")
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a plugin's energy acts on the model. A subclass has settings and is frozen."""
+    """How a plugin's energy acts on the model. A subclass has settings, is frozen, and defines `act`.
+
+    Attributes:
+        name: given by the registry.
+        order: of its turn within a step: what moves the noisy text comes first, what must hold comes after what is wished.
+        needs: what a model must offer, of `diffusionlm.denoiser.contract.OFFERS`.
+        needs_gradient: whether the energy must be differentiable.
+        reference: as in `Guidance`.
+    """
 
     name: ClassVar[str] = ""
+    order: ClassVar[int] = 50
+    needs: ClassVar[tuple[str, ...]] = ()
     needs_gradient: ClassVar[bool] = True
-    reference: ClassVar[str] = ""  # as in `Guidance`
+    reference: ClassVar[str] = ""
+
+    @classmethod
+    def act(cls, session: GuidanceSession, step: Step, plugins: Sequence[tuple[str, Guidance]]) -> None:
+        """Changes a step for the active plugins of this kind.
+
+        Args:
+            session: of the batch; states, weights and the record are made by it.
+            step: posterior and noisy text as they stand; changed in place.
+            plugins: name in the trace, and plugin.
+
+        Raises:
+            TypeError: if a subclass does not define it.
+        """
+        raise TypeError(f"{cls.__name__} does nothing; define the classmethod act(session, step, plugins).")
 
     def check(self, plugin: Guidance) -> None:
         """Raises ValueError if the plugin cannot be used this way."""
@@ -34,112 +68,6 @@ class Strategy:
         return self.name if self == type(self)() else {"name": self.name, **own}
 
 
-@dataclass(frozen=True)
-class Tilt(Strategy):
-    """Posterior tilt by mirror descent; see `diffusionlm.guidance.strategies.tilt`.
-
-    Args:
-        inner_steps: gradient evaluations at each denoising step; 1 is exact for energies that are linear in the tokens.
-    """
-
-    name: ClassVar[str] = "tilt"
-    reference: ClassVar[str] = (
-        "Beck and Teboulle 2003, Mirror descent and nonlinear projected subgradient methods for convex optimization"
-    )
-    inner_steps: int = 1
-
-    def __post_init__(self) -> None:
-        _count("Tilt", "inner_steps", self.inner_steps)
-
-    def check(self, plugin: Guidance) -> None:
-        """Also refuses energies that do not depend on the posterior."""
-        super().check(plugin)
-        if not {"probs", "clean", "unprompted"} & set(plugin.reads):
-            raise ValueError(
-                f"{plugin.title!r} reads {list(plugin.reads)}, not the token posterior, so there is nothing to tilt; use "
-                f"strategy={'latent' if 'latents' in plugin.reads else 'particles'!r}."
-            )
-
-
-@dataclass(frozen=True)
-class Latent(Strategy):
-    """Gradient step on the noisy embeddings; see `diffusionlm.guidance.strategies.latent`.
-
-    Args:
-        through: "denoiser": the energy of the clean estimate or posterior, differentiated through the network; "latents":
-            the energy reads the noisy embeddings themselves; "auto": by what the plugin reads.
-        halvings: how often a step that leaves the trust region is halved before it is given up for this denoising step.
-    """
-
-    name: ClassVar[str] = "latent"
-    reference: ClassVar[str] = (
-        "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis, algorithm 2; "
-        "Chung et al. 2023, Diffusion posterior sampling, eq. 16"
-    )
-    through: str = "auto"
-    halvings: int = 5
-
-    def __post_init__(self) -> None:
-        if self.through not in ("auto", "denoiser", "latents"):
-            raise ValueError(f"Latent.through must be 'auto', 'denoiser' or 'latents', got {self.through!r}.")
-        _count("Latent", "halvings", self.halvings)
-
-
-@dataclass(frozen=True)
-class Particles(Strategy):
-    """Several candidates for each sample, weighted and resampled; see `diffusionlm.guidance.strategies.particles`.
-
-    Args:
-        count: candidates for each sample.
-        threshold: candidates are resampled when the effective sample size falls below this share of ``count``.
-        every: denoising steps between two scorings, for scorers that are slow.
-    """
-
-    name: ClassVar[str] = "particles"
-    needs_gradient: ClassVar[bool] = False
-    reference: ClassVar[str] = (
-        "Singhal et al. 2025, A general framework for inference-time scaling and steering of diffusion models"
-    )
-    count: int = 4
-    threshold: float = 0.5
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        _count("Particles", "count", self.count)
-        _count("Particles", "every", self.every)
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"Particles.threshold must lie in [0, 1], got {self.threshold!r}.")
-
-
-@dataclass(frozen=True)
-class Exact(Strategy):
-    """Automaton constraint that always holds; see `diffusionlm.guidance.constraints.constraint`.
-
-    Example:
-        >>> Phrases(include=["pub"]).how
-        Exact()
-    """
-
-    name: ClassVar[str] = "constraint"
-    reference: ClassVar[str] = (
-        "Rabin and Scott 1959, Finite automata and their decision problems; "
-        "Baum et al. 1970, A maximization technique; Viterbi 1967, Error bounds for convolutional codes"
-    )
-
-    def check(self, plugin: Guidance) -> None:
-        """Only constraints can be exact, and a constraint that always holds needs no goal."""
-        if not hasattr(plugin, "automata"):
-            raise ValueError(
-                f"{plugin.title!r} is an energy, and only constraints made of automata can hold exactly; use "
-                "strategy='tilt', or derive it from diffusionlm.guidance.Constraint."
-            )
-        if plugin.below is not None or plugin.above is not None:
-            raise ValueError(f"{plugin.title!r} always holds, so a goal has no meaning for it; drop below and above.")
-
-
-STRATEGIES: dict[str, type[Strategy]] = {kind.name: kind for kind in (Tilt, Latent, Particles, Exact)}
-
-
 def make_strategy(strategy: str | Strategy | Mapping[str, Any]) -> Strategy:
     """A strategy from its name, from ``{"name": ..., settings}``, or as it is.
 
@@ -150,7 +78,7 @@ def make_strategy(strategy: str | Strategy | Mapping[str, Any]) -> Strategy:
         return strategy
     if isinstance(strategy, Mapping) and "name" in strategy:
         settings = dict(strategy)
-        kind = _kind(settings.pop("name"))
+        kind = STRATEGIES.find(settings.pop("name"))
         unknown = set(settings) - set(kind.__dataclass_fields__)
         if unknown:
             name = sorted(unknown)[0]
@@ -158,16 +86,11 @@ def make_strategy(strategy: str | Strategy | Mapping[str, Any]) -> Strategy:
             raise ValueError(f"The strategy {kind.name!r} has no setting {name!r}; {hint}")
         return kind(**settings)
     if isinstance(strategy, str):
-        return _kind(strategy)()
+        return STRATEGIES.find(strategy)()
     raise ValueError(f"A strategy is a name ({', '.join(STRATEGIES)}) or one of their objects, not {strategy!r}.")
 
 
-def _kind(name: Any) -> type[Strategy]:
-    if name not in STRATEGIES:
-        raise ValueError(f"There is no strategy {name!r}; {suggestion(str(name), STRATEGIES)}")
-    return STRATEGIES[name]
-
-
-def _count(kind: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def check_count(kind: str, name: str, value: Any) -> None:
+    """Raises ValueError unless a setting is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{kind}.{name} must be a whole number of at least 1, got {value!r}.")

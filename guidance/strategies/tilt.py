@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,15 +19,59 @@ from torch import Tensor
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
 from diffusionlm.guidance.engine.conflicts import Conflicts
 from diffusionlm.guidance.engine.trust_region import largest_step, mean_kl, tilted
+from diffusionlm.guidance.strategies.strategy import STRATEGIES, Strategy, check_count
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.engine.session import GuidanceSession
+    from diffusionlm.guidance.engine.step import Step
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.guidance.state import GuidanceState
 
 
+@STRATEGIES.register("tilt")
+@dataclass(frozen=True)
+class Tilt(Strategy):
+    """Posterior tilt by mirror descent; see `diffusionlm.guidance.strategies.tilt`.
+
+    Args:
+        inner_steps: gradient evaluations at each denoising step; 1 is exact for energies that are linear in the tokens.
+    """
+
+    order: ClassVar[int] = 20
+    reference: ClassVar[str] = (
+        "Beck and Teboulle 2003, Mirror descent and nonlinear projected subgradient methods for convex optimization"
+    )
+    inner_steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("Tilt", "inner_steps", self.inner_steps)
+
+    def check(self, plugin: Guidance) -> None:
+        """Also refuses energies that do not depend on the posterior."""
+        super().check(plugin)
+        if not {"probs", "clean", "unconditional"} & set(plugin.reads):
+            raise ValueError(
+                f"{plugin.title!r} reads {list(plugin.reads)}, not the token posterior, so there is nothing to tilt; use "
+                f"strategy={'latent' if 'latents' in plugin.reads else 'particles'!r}."
+            )
+
+    @classmethod
+    def act(cls, session: GuidanceSession, step: Step, plugins: Sequence[tuple[str, Guidance]]) -> None:
+        """All tilts together, within what the step may spend."""
+        given = [plugin for _, plugin in plugins]
+        weigh, state = session.weigher(step, plugins), session.state_maker(step)
+        done = tilt(step.log_probs, given, weigh, state, step.left, step.mask)
+        step.log_probs, step.cost = done.log_probs, step.cost + done.cost
+        for k, (name, plugin) in enumerate(plugins):
+            session.record(step, name, plugin, done.energies[k], done.weights[k], done.costs[k])
+            step.directions.append((name, done.tilts[k]))
+        names = [name for name, _ in plugins]
+        session.note(Conflicts(dict(zip(combinations(names, 2), done.conflicts.cosines.values(), strict=True))))
+
+
 @dataclass
 class TiltResult:
-    """What tilting gave.
+    """Outcome of tilting.
 
     Attributes:
         log_probs: guided log posterior (B, L, V).

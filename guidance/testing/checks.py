@@ -6,10 +6,12 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from functools import wraps
 
 import torch
 from torch import Tensor
 
+from diffusionlm.diffusion import NoisyText
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
 from diffusionlm.guidance.guidance import COSTS, Guidance
 from diffusionlm.guidance.registry.plugins import validate
@@ -26,6 +28,18 @@ def _check(function: Check) -> Check:
     return function
 
 
+def _check_both(function: Callable[[Guidance, str], None]) -> Check:
+    """A check that is made over a Gaussian model, and over a masked one where the plugin needs no noisy embeddings."""
+
+    @wraps(function)
+    def check(plugin: Guidance) -> None:
+        function(plugin, "gaussian")
+        if "latents" not in (*plugin.reads, *plugin.how.needs):
+            function(plugin, "masked")
+
+    return _check(check)
+
+
 def _bound(plugin: Guidance, model: ToyModel) -> Guidance:
     bound = copy.copy(plugin)
     bound.bind(model.vocabulary)
@@ -34,6 +48,11 @@ def _bound(plugin: Guidance, model: ToyModel) -> Guidance:
 
 def _same(a: Tensor, b: Tensor, what: str) -> None:
     assert torch.equal(a, b), f"{what}: {a.flatten()[:6].tolist()} and {b.flatten()[:6].tolist()}."
+
+
+def _same_text(a: NoisyText, b: NoisyText) -> None:
+    for (name, value), other in zip(vars(a).items(), vars(b).values(), strict=True):
+        _same(value, other, f"{name} of the noisy texts differ")
 
 
 def _is_exact(plugin: Guidance) -> bool:
@@ -88,10 +107,10 @@ def check_bind_twice(plugin: Guidance) -> None:
     _same(again.energy(state), fresh, "energies after binding to another vocabulary in between differ")
 
 
-@_check
-def check_shape_and_dtype(plugin: Guidance) -> None:
+@_check_both
+def check_shape_and_dtype(plugin: Guidance, process: str) -> None:
     """The energy is one finite floating-point number for each sample, for any batch, on soft and on hard tokens."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     bound = _bound(plugin, model)
     for rows in (1, 3):
         state = model.state(rows)
@@ -100,7 +119,7 @@ def check_shape_and_dtype(plugin: Guidance) -> None:
         if not _is_exact(
             plugin
         ):  # the energy of a text that breaks a rule is infinite, and only p of positive mass is met
-            energy_of(bound, model.state_of(hard, state.latents))
+            energy_of(bound, model.state_of(hard, state.noisy))
 
 
 @_check
@@ -111,11 +130,11 @@ def check_gradient(plugin: Guidance) -> None:
     model = ToyModel(dtype=torch.float64)
     bound = _bound(plugin, model)
     state = model.state(2)
-    of_latents = not {"probs", "clean", "unprompted"} & set(plugin.reads)
+    of_latents = not {"probs", "clean", "unconditional"} & set(plugin.reads)
     source = (state.latents if of_latents else state.probs).detach()
 
     def make(value: Tensor) -> GuidanceState:
-        return model.state_of(state.probs, value) if of_latents else model.state_of(value, state.latents)
+        return model.state_of(state.probs, value) if of_latents else model.state_of(value, state.noisy)
 
     with torch.enable_grad():
         leaf = source.clone().requires_grad_()
@@ -140,48 +159,52 @@ def _keeps_precision(plugin: Guidance, make: Callable[[Tensor], GuidanceState], 
     return bool((nudged != plugin.energy(make(source)).detach()).any())
 
 
-@_check
-def check_weight_zero(plugin: Guidance) -> None:
+@_check_both
+def check_weight_zero(plugin: Guidance, process: str) -> None:
     """With weight 0 the output is bit for bit that without guidance."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     off = copy.copy(plugin)
     off.weight = 0.0
     plain, guided = model.sample(), model.sample([off])
     _same(guided.ids, plain.ids, "token ids differ")
-    _same(guided.latents, plain.latents, "latents differ")
+    _same_text(guided.noisy, plain.noisy)
 
 
-@_check
-def check_outside_window(plugin: Guidance) -> None:
+@_check_both
+def check_outside_window(plugin: Guidance, process: str) -> None:
     """Where its window is never met the output is bit for bit that without guidance; a constraint still holds."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     late = copy.copy(plugin)
     late.window = (0.0, 0.0)
     plain, guided = model.sample(), model.sample([late])
-    _same(guided.latents, plain.latents, "latents differ")
+    if not (_is_exact(plugin) and process == "masked"):  # what is decided on the way must obey from the first step on
+        _same_text(guided.noisy, plain.noisy)
     if _is_exact(plugin):
         assert all(all(held.values()) for held in guided.certificates), f"certificates {guided.certificates}"
     else:
         _same(guided.ids, plain.ids, "token ids differ")
 
 
-@_check
-def check_no_in_place(plugin: Guidance) -> None:
+@_check_both
+def check_no_in_place(plugin: Guidance, process: str) -> None:
     """Nothing in the state is changed."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     bound = _bound(plugin, model)
     state = model.state()
-    kept = {name: getattr(state, name).clone() for name in ("probs", "latents", "span_mask", "embeddings")}
+    kept = {name: getattr(state, name).clone() for name in ("probs", "span_mask", "embeddings")}
+    noisy = {name: value.clone() for name, value in vars(state.noisy).items()}
     energy_of(bound, state)
     for name, before in kept.items():
         _same(getattr(state, name), before, f"state.{name} was changed")
+    for name, before in noisy.items():
+        _same(getattr(state.noisy, name), before, f"the noisy text's {name} was changed")
     assert list(state.layouts) == [model.layout] * 3, "state.layouts was changed"
 
 
-@_check
-def check_batch_order(plugin: Guidance) -> None:
+@_check_both
+def check_batch_order(plugin: Guidance, process: str) -> None:
     """A sample's energy goes with it when the batch is reordered, and does not depend on the others."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     bound = _bound(plugin, model)
     state = model.state(4)
     whole = bound.energy(state).detach()
@@ -193,10 +216,10 @@ def check_batch_order(plugin: Guidance) -> None:
             torch.testing.assert_close(alone, whole[row : row + 1], rtol=1e-4, atol=1e-5)
 
 
-@_check
-def check_no_state_between_steps(plugin: Guidance) -> None:
+@_check_both
+def check_no_state_between_steps(plugin: Guidance, process: str) -> None:
     """What it says of a state does not depend on the states before."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     bound = _bound(plugin, model)
     first = bound.energy(model.state(seed=0)).detach()
     kept = set(vars(bound))
@@ -208,10 +231,10 @@ def check_no_state_between_steps(plugin: Guidance) -> None:
     )
 
 
-@_check
-def check_deterministic(plugin: Guidance) -> None:
+@_check_both
+def check_deterministic(plugin: Guidance, process: str) -> None:
     """Twice the same, and the caller's random numbers are left alone."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     before = torch.random.get_rng_state()
     first, second = model.sample([plugin], rows=3), model.sample([plugin], rows=3)
     _same(first.ids, second.ids, "two runs with one seed differ")
@@ -219,10 +242,10 @@ def check_deterministic(plugin: Guidance) -> None:
     _same(model.sample([plugin], rows=2, seed=1).ids, first.ids[1:], "a sample depends on the batch it is in")
 
 
-@_check
-def check_effect(plugin: Guidance) -> None:
+@_check_both
+def check_effect(plugin: Guidance, process: str) -> None:
     """Guided texts have lower energy than unguided ones from the same noise; constraints hold in every text."""
-    model = ToyModel()
+    model = ToyModel(process=process)
     guided = model.sample([plugin], rows=16)
     if _is_exact(plugin):
         assert all(held and all(held.values()) for held in guided.certificates), f"certificates {guided.certificates}"
@@ -258,7 +281,7 @@ def milliseconds_of(plugin: Guidance, rows: int = 4) -> float:
         began = time.perf_counter()
         with torch.enable_grad():
             leaf = base.probs.detach().clone().requires_grad_()
-            energy = bound.energy(model.state_of(leaf, base.latents))
+            energy = bound.energy(model.state_of(leaf, base.noisy))
             if energy.requires_grad:
                 energy.sum().backward()
         times.append(time.perf_counter() - began)

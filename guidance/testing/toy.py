@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diffusionlm.diffusion import Draws, NoisyEmbeddings, NoisyText, NoisyTokens, Posterior
 from diffusionlm.guidance.engine.composition import compose
 from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.state import GuidanceState
@@ -97,9 +98,8 @@ class ToyLayout:
         """(L,) the first position."""
         return torch.arange(self.length) == 0
 
-    def allowed(self, tokenizer: Any) -> Tensor:
+    def allowed(self, vocabulary: Vocabulary) -> Tensor:
         """(L, V): the first token opens a word, pad only behind it."""
-        vocabulary = tokenizer.vocabulary
         allowed = torch.ones(self.length, len(vocabulary), dtype=torch.bool)
         allowed[:, list(vocabulary.special_ids)] = False
         allowed[0] &= vocabulary.starts_with_space
@@ -111,9 +111,9 @@ class ToyLayout:
         ids = list(ids)
         return [ids[: ids.index(pad_id)] if pad_id in ids else ids]
 
-    def assemble(self, ids: Sequence[int], tokenizer: Any) -> tuple[str, list[str]]:
+    def assemble(self, ids: Sequence[int], vocabulary: Vocabulary) -> tuple[str, list[str]]:
         """The text and the span's part of it."""
-        written = tokenizer.vocabulary.decode(self.span_ids(ids, tokenizer.pad_id)[0]).removeprefix(" ")
+        written = vocabulary.decode(self.span_ids(ids, vocabulary.pad_id)[0]).removeprefix(" ")
         return self.before + written + self.after, [written]
 
 
@@ -124,18 +124,23 @@ class ToyResult:
     Attributes:
         ids: (B, L).
         texts: of each sample.
-        latents: the last ones (B, L, D).
+        noisy: the noisy texts after the last step.
         certificates: of each sample.
         trace: what guidance did, None without.
-        posteriors: (guided) posterior (B, L, V) and latents (B, L, D) of each step.
+        posteriors: (guided) posterior (B, L, V) and noisy text of each step.
     """
 
     ids: Tensor
     texts: list[str]
-    latents: Tensor
+    noisy: NoisyText
     certificates: list[dict[str, bool]]
     trace: Trace | None
-    posteriors: list[tuple[Tensor, Tensor]]
+    posteriors: list[tuple[Tensor, NoisyText]]
+
+    @property
+    def latents(self) -> Tensor:
+        """Noisy embeddings after the last step (B, L, D)."""
+        return self.noisy.z  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -147,12 +152,14 @@ class ToyModel:
         layout: its canvas.
         dtype: of all tensors.
         dim: D.
+        process: "gaussian", or "masked": hidden positions have the prior, decided ones their token.
     """
 
     vocabulary: Vocabulary = field(default_factory=toy_vocabulary)
     layout: ToyLayout = field(default_factory=ToyLayout)
     dtype: torch.dtype = torch.float32
     dim: int = 16
+    process: str = "gaussian"
 
     def __post_init__(self) -> None:
         generator = torch.Generator().manual_seed(7)
@@ -160,75 +167,117 @@ class ToyModel:
         draws = torch.randn(size, self.dim + 2, generator=generator, dtype=torch.float64)
         self.embeddings = (F.normalize(draws[:, : self.dim], dim=-1) * self.dim**0.5).to(self.dtype)
         self.prior, self.plain_prior = draws[:, -2].to(self.dtype), draws[:, -1].to(self.dtype)
-        self.allowed = self.layout.allowed(SimpleNamespace(vocabulary=self.vocabulary, pad_id=self.vocabulary.pad_id))
+        self.allowed = self.layout.allowed(self.vocabulary)
 
-    def log_posterior(self, z: Tensor, gamma: float, plain: bool = False) -> Tensor:
-        """(B, L, D) -> (B, L, V)."""
+    @property
+    def offers(self) -> frozenset[str]:
+        """What guidance may read, as a `diffusionlm.denoiser.DiffusionModel` says it."""
+        common = frozenset({"probs", "text", "clean", "unconditional"})
+        return common | {"latents"} if self.process == "gaussian" else common
+
+    def log_posterior(self, noisy: NoisyText | Tensor, gamma: float, plain: bool = False) -> Tensor:
+        """Noisy text, or noisy embeddings (B, L, D), -> log posterior (B, L, V)."""
+        prior = self.plain_prior if plain else self.prior
+        if isinstance(noisy, NoisyTokens):
+            logits = prior.expand(*noisy.ids.shape, -1).masked_fill(~self.allowed, -torch.inf)
+            decided = F.one_hot(noisy.ids, len(self.vocabulary)).bool() | noisy.undecided[..., None]
+            return logits.masked_fill(~decided, -torch.inf).log_softmax(-1)
+        z = noisy if isinstance(noisy, Tensor) else noisy.z  # type: ignore[attr-defined]
         level = torch.tensor(gamma, dtype=torch.float64)
         strength = float((-level).sigmoid().sqrt() / level.sigmoid())
-        logits = (self.plain_prior if plain else self.prior) + strength * z @ self.embeddings.T
+        logits = prior + strength * z @ self.embeddings.T
         return logits.masked_fill(~self.allowed, -torch.inf).log_softmax(-1)
+
+    def start(self, seeds: Sequence[int], copies: int) -> tuple[NoisyText, Draws]:
+        """Pure noise for rows of these seeds, candidates of a sample side by side; and their random numbers."""
+        draws = Draws(
+            seeds, [i % copies for i in range(len(seeds))], [self.layout.length] * len(seeds), torch.device("cpu")
+        )
+        mask = torch.ones(len(seeds), self.layout.length, dtype=torch.bool)
+        if self.process == "masked":
+            return NoisyTokens(torch.zeros(mask.shape, dtype=torch.long), mask, mask), draws
+        return NoisyEmbeddings(draws.normal(self.dim).to(self.dtype), mask), draws
 
     def state(self, rows: int = 3, gamma: float = 1.0, seed: int = 0) -> GuidanceState:
         """A state in the middle of sampling."""
         generator = torch.Generator().manual_seed(1000 + seed)
         z = torch.randn(rows, self.layout.length, self.dim, generator=generator, dtype=torch.float64).to(self.dtype)
-        return self.state_of(self.log_posterior(z, gamma).exp(), z, gamma)
+        if self.process == "gaussian":
+            return self.state_of(self.log_posterior(z, gamma).exp(), z, gamma)
+        mask = torch.ones(rows, self.layout.length, dtype=torch.bool)
+        ids = self.log_posterior(z, gamma).argmax(-1)
+        noisy = NoisyTokens(ids, mask & (z[..., 0] > 0), mask)
+        return self.state_of(self.log_posterior(noisy, gamma).exp(), noisy, gamma)
 
-    def state_of(self, probs: Tensor, z: Tensor, gamma: float = 1.0) -> GuidanceState:
-        """The state of a posterior (B, L, V)."""
+    def state_of(self, probs: Tensor, noisy: NoisyText | Tensor, gamma: float = 1.0) -> GuidanceState:
+        """The state of a posterior (B, L, V) and a noisy text, or noisy embeddings (B, L, D)."""
         mask = torch.ones(probs.shape[:2], dtype=torch.bool)
+        if isinstance(noisy, Tensor):
+            noisy = NoisyEmbeddings(noisy, mask)
         layouts: Any = [self.layout] * len(probs)
-        plain = self.log_posterior(z.detach(), gamma, True)
-        return GuidanceState(probs, z, gamma, 0.5, 4, 8, layouts, mask, self.vocabulary, self.embeddings, lambda: plain)
+        with torch.no_grad():
+            plain = self.log_posterior(noisy, gamma, True)
+        return GuidanceState(
+            probs, noisy, gamma, 0.5, 4, 8, layouts, mask, self.vocabulary, self.embeddings, lambda: plain
+        )
 
     def sample(self, guidance: Any = None, rows: int = 6, steps: int = 8, seed: int = 0) -> ToyResult:
-        """Writes ``rows`` texts by ancestral steps, as the pipeline does; row j has the seed ``seed + j``."""
+        """Writes ``rows`` texts as the pipeline does, by ancestral steps or by unmasking in random order; row j has the seed
+        ``seed + j``."""
         layout: Any = self.layout
-        steering = compose(guidance, self.vocabulary) if guidance is not None else None
+        steering = compose(guidance, self.vocabulary, self.offers) if guidance is not None else None
         copies = 1 if steering is None else steering.particles
         seeds = [seed + row for row in range(rows) for _ in range(copies)]
-        draws = [torch.Generator().manual_seed(1_000_003 * s + i % copies) for i, s in enumerate(seeds)]
-
-        def draw() -> Tensor:
-            shape = (layout.length, self.dim)
-            return torch.stack([torch.randn(shape, generator=g, dtype=torch.float64) for g in draws]).to(self.dtype)
-
+        noisy, draws = self.start(seeds, copies)
         session = None
         if steering is not None:
             steering.check([layout], [self.allowed])
-            allowed = self.allowed.expand(len(seeds), -1, -1)
-            mask = torch.ones(allowed.shape[:2], dtype=torch.bool)
-            session = steering.begin([layout] * len(seeds), allowed, mask, self.embeddings, seeds, steps)
-        z, posteriors = draw(), []
+            mask = torch.ones(len(seeds), layout.length, dtype=torch.bool)
+            allowed = [self.allowed] * len(seeds)
+            session = steering.begin([layout] * len(seeds), allowed, mask, self.embeddings, seeds, steps, self.process)
+        posteriors = []
         with torch.no_grad():
             for i in range(steps):
                 u, following = 1 - i / steps, 1 - (i + 1) / steps
                 gamma, below = (12.0 * progress - 6.0 for progress in (u, following))
-                log_probs = self.log_posterior(z, gamma)
+                posterior = Posterior(self.log_posterior(noisy, gamma), self.embeddings)
                 if session is not None:
-                    guided = session.guide(
-                        log_probs, z, gamma, u, i, lambda x, plain=False, g=gamma: self.log_posterior(x, g, plain)
+                    posterior = guided = session.guide(
+                        posterior.log_probs,
+                        noisy,
+                        gamma,
+                        u,
+                        i,
+                        lambda text, plain=False, g=gamma: self.log_posterior(text, g, plain),
                     )
-                    log_probs, z = guided.log_probs, guided.latents
-                posteriors.append((log_probs.exp(), z))
-                level = torch.tensor(below, dtype=torch.float64)
-                alpha, sigma = float((-level).sigmoid().sqrt()), float(level.sigmoid().sqrt())
-                z = alpha * (log_probs.exp() @ self.embeddings) + sigma * draw()
-        ids, chosen = log_probs.argmax(-1), list(range(len(seeds)))
+                    noisy = guided.noisy
+                posteriors.append((posterior.log_probs.exp(), noisy))
+                noisy = self._move(posterior, noisy, draws, below, last=i + 1 == steps)
+        ids = noisy.ids if isinstance(noisy, NoisyTokens) else posterior.best()
+        chosen = list(range(len(seeds)))
         certificates: list[dict[str, bool]] = [{} for _ in seeds]
         if session is not None:
-            ids, chosen, certificates = session.finish(log_probs)
-        reader = SimpleNamespace(vocabulary=self.vocabulary, pad_id=self.vocabulary.pad_id)
-        texts = [layout.assemble(ids[row].tolist(), reader)[0] for row in chosen]
+            chosen, certificates = session.report(ids, self.dtype)
+        texts = [layout.assemble(ids[row].tolist(), self.vocabulary)[0] for row in chosen]
         held = [certificates[row] for row in chosen]
-        return ToyResult(ids[chosen], texts, z[chosen], held, None if session is None else session.trace, posteriors)
+        trace = None if session is None else session.trace
+        return ToyResult(ids[chosen], texts, noisy.select(torch.tensor(chosen)), held, trace, posteriors)
+
+    def _move(self, posterior: Posterior, noisy: NoisyText, draws: Draws, gamma: float, last: bool) -> NoisyText:
+        level = torch.tensor(gamma, dtype=torch.float64)
+        if isinstance(noisy, NoisyTokens):
+            ids = torch.where(noisy.undecided, posterior.draw(draws.uniform()), noisy.ids)
+            stay = noisy.undecided & (draws.uniform() < (0.0 if last else float(level.sigmoid())))
+            return NoisyTokens(ids, stay, noisy.used)
+        alpha, sigma = float((-level).sigmoid().sqrt()), float(level.sigmoid().sqrt())
+        z = alpha * (posterior.log_probs.exp() @ self.embeddings) + sigma * draws.normal(self.dim).to(self.dtype)
+        return NoisyEmbeddings(z, noisy.undecided)
 
     def soft_energies(self, plugin: Any, result: ToyResult) -> Tensor:
         """The energy of the posteriors of all steps (steps, B) under a bound plugin."""
-        return torch.stack([plugin.energy(self.state_of(probs, z)).detach() for probs, z in result.posteriors])
+        return torch.stack([plugin.energy(self.state_of(probs, noisy)).detach() for probs, noisy in result.posteriors])
 
     def energies(self, plugin: Any, result: ToyResult) -> Tensor:
         """The energy of finished texts (B,) under a bound plugin."""
         probs = F.one_hot(result.ids, len(self.vocabulary)).to(self.dtype)
-        return plugin.energy(self.state_of(probs, result.latents, 12.0)).detach()
+        return plugin.energy(self.state_of(probs, result.noisy, 12.0)).detach()

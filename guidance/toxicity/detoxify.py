@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from diffusionlm.errors import suggestion
+from diffusionlm.guidance.classifier import UntrainedHead, load_trained
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 VARIANTS = {
@@ -179,11 +180,13 @@ def _fill(path: Path, network: Any, state: Mapping[str, torch.Tensor]) -> tuple[
 
 
 def _from_folder(folder: Path) -> Detoxify:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     try:
-        network = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+        network = load_trained(folder, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+    except UntrainedHead:
+        raise
     except Exception as error:
         raise ValueError(f"The classifier in {folder} cannot be read: {str(error).splitlines()[0]}") from error
     names = network.config.id2label

@@ -162,7 +162,7 @@ def read_phrases(given: str | Path | Sequence[str]) -> list[str]:
                 f"exclude names the file {str(given)!r}, which does not exist; give a file with one phrase a line, or a list."
             )
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"The word list {path} is not UTF-8 text: {error.reason} at byte {error.start}."

@@ -125,6 +125,19 @@ class BoundChain:
         self._possible(log_z)
         return self._walk(rows, masses, after)
 
+    def sample(self, log_p: Tensor, uniforms: Tensor) -> Tensor:
+        """Token ids (B, L) of one text of each row, drawn jointly with weights and automata (backward filtering, forward
+        sampling): (B, L, V), uniforms (B, L) in [0, 1). Inside known text, which has no choice of tokens, the likeliest tags.
+
+        Raises:
+            UnsatisfiableConstraint: a row has no text of positive weight.
+        """
+        rows = self._rows(log_p).double()
+        masses = self._masses(rows)
+        after, log_z = self._backward(masses, total)
+        self._possible(log_z)
+        return self._walk(rows, masses, after, uniforms)
+
     # ---- masses -----------------------------------------------------------------------------------------------------
 
     def _rows(self, log_p: Tensor) -> Tensor:
@@ -282,36 +295,40 @@ class BoundChain:
             pad = (before + pulled(after, self.target[:, self.pad_class])).flatten(2).logsumexp(-1)
         return parts, pad
 
-    def _walk(self, weighed: Tensor, masses: Masses, after: Tensor) -> Tensor:
+    def _walk(self, weighed: Tensor, masses: Masses, after: Tensor, uniforms: Tensor | None = None) -> Tensor:
+        """Token ids (B, L) from left to right: the best where ``after`` holds maxima, or drawn with uniforms (B, L)."""
         engine = self.bound._engine
         ids = torch.empty(weighed.shape[:2], dtype=torch.long, device=weighed.device)
-        opening, inside = log_of(self.chain.opening), log_of(self.chain.inside)
+        tables = log_of(self.chain.opening), log_of(self.chain.inside)
         for row in range(len(weighed)):
             state, other = self._walk_known(0, self.known[0]), engine.start
             for i in range(self.length):
-                best, step = -torch.inf, (self.pad, state, other)
+                ways: list[
+                    tuple[float, int | None, int, int, Tensor | None]
+                ] = []  # weight, class, states, token weights
                 following, same = self._following(state)
                 for c in self.members:
                     target = int(self.target[other, c])
                     if target == engine.num_states:
                         continue
-                    options = [(k, opening, masses.opening[c]) for k in following] + [
-                        (k, inside, masses.inside[c]) for k in same
-                    ]
-                    for k, table, mass in options:
-                        score = float(mass[row, i, k] + after[row, i, k, target])
-                        if score > best:
-                            tokens = self.tokens[c]
-                            token = int(tokens[(weighed[row, i, tokens] + table[tokens, k]).argmax()])
-                            best, step = score, (token, k, target)
+                    for states, table, mass in zip(
+                        (following, same), tables, (masses.opening[c], masses.inside[c]), strict=True
+                    ):
+                        ways += [
+                            (float(mass[row, i, k] + after[row, i, k, target]), c, k, target, table) for k in states
+                        ]
                 if masses.pad is not None:
                     target = int(self.target[other, self.pad_class])
-                    score = (
-                        float(masses.pad[row, i] + after[row, i, state, target]) if target < engine.num_states else best
-                    )
-                    if score > best:
-                        best, step = score, (self.pad, state, target)
-                ids[row, i], state, other = step
+                    if target < engine.num_states:
+                        weight = float(masses.pad[row, i] + after[row, i, state, target])
+                        ways.append((weight, None, state, target, None))
+                draw = None if uniforms is None else float(uniforms[row, i])
+                chosen, draw = _pick(torch.tensor([way[0] for way in ways], dtype=torch.float64), draw)
+                _, own, state, other, used = ways[chosen]
+                ids[row, i] = self.pad
+                if own is not None and used is not None:
+                    tokens = self.tokens[own]
+                    ids[row, i] = tokens[_pick(weighed[row, i, tokens] + used[tokens, state], draw)[0]]
                 if i in engine.bridge_maps:
                     other = int(engine.bridge_maps[i][other])
                 state = self._walk_known(state, self.known[i + 1])
@@ -341,3 +358,14 @@ class BoundChain:
             f"No text on this canvas of {self.length} positions has the parts of speech of {self.chain.name}{beside} "
             f"(samples {rows[:8]}). Check how many words there is room for, the known text, and the other constraints."
         )
+
+
+def _pick(weights: Tensor, draw: float | None) -> tuple[int, float | None]:
+    """Index of the largest of log weights (N,), or one drawn with a number in [0, 1); and what is left of the number."""
+    if draw is None:
+        return int(weights.argmax()), None
+    shares = weights.softmax(0).cumsum(0)
+    at = min(int(torch.searchsorted(shares, draw * float(shares[-1]), right=True)), len(weights) - 1)
+    low = float(shares[at - 1]) if at else 0.0
+    width = float(shares[at]) - low
+    return at, min(max((draw * float(shares[-1]) - low) / width, 0.0), 1 - 1e-12) if width > 0 else 0.5

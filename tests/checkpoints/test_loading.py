@@ -158,6 +158,18 @@ def test_arguments_that_nothing_reads_are_refused(folder) -> None:
     assert loaded.denoiser.config.max_position_embeddings == 80
 
 
+def test_the_dtype_has_the_name_that_transformers_gives_it_too(folder) -> None:
+    for name in ("dtype", "torch_dtype"):
+        assert DiffusionLMPipeline.from_pretrained(folder, **{name: torch.bfloat16}).denoiser.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="are two names of one setting"):
+        DiffusionLMPipeline.from_pretrained(folder, dtype=torch.bfloat16, torch_dtype=torch.float32)
+    for name, meant in {"dtypes": "dtype", "map_location": "device"}.items():
+        with pytest.raises(TypeError, match=f"no argument '{name}'; did you mean '{meant}'"):
+            DiffusionLMPipeline.from_pretrained(folder, **{name: None})
+    with pytest.raises(TypeError, match="there are: .*device, dtype, .*torch_dtype"):
+        DiffusionLMPipeline.from_pretrained(folder, xyz=1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -211,3 +211,37 @@ def test_a_source_that_needs_the_library_says_which(tmp_path, monkeypatch):
 def test_a_folder_in_place_of_a_file_is_called_one(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"is a folder, not a file; name a file, or files as in '.*/\*\.txt'"):
         list(TextSource(str(tmp_path)).pairs())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "The pub.\nNA\n007\n"),
+        ("a.csv", "text,prompt\nThe pub.,x\nNA,y\n007,z\n"),
+        ("a.csv", " text , prompt\nThe pub.,x\n\n NA ,y\n007\n"),
+        ("a.tsv", "text\tprompt\nThe pub.\tx\nNA\ty\n007\tz\n"),
+        ("a.jsonl", '{"text": "The pub."}\n{"text": "NA"}\n{"text": "007"}\n'),
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_looks_like_nothing_or_a_number_is_text_and_a_byte_order_mark_is_none(tmp_path, name, content, mark):
+    (tmp_path / name).write_text(mark + content, encoding="utf-8")
+    assert [text for _, text in parse_sources(str(tmp_path / name))[0].pairs()] == ["The pub.", "NA", "007"]
+
+
+def test_e2e_files_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.txt").write_text("\ufeffname : The Mill||The Mill .\n", encoding="utf-8")
+    assert list(TextSource(str(tmp_path / "a.txt"), "e2e").pairs()) == [("name[The Mill]", "The Mill.")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text\nOne, two.\n", "row 2 has more fields than the header; put texts with commas in double quotes"),
+        ('text\n"One\n', "cannot be read as csv: row 2: unexpected end of data"),
+    ],
+)
+def test_a_table_that_is_broken_is_named(tmp_path, content, message):
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        list(TextSource(str(tmp_path / "a.csv")).pairs())

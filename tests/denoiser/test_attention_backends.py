@@ -5,8 +5,9 @@ import importlib.util
 import pytest
 import torch
 from transformers import modeling_flash_attention_utils as flash_utils
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser, attention_check
 from diffusionlm.denoiser.attention import BACKENDS, JointAttention, check_backend, prepare_mask
 
 GAMMA = torch.tensor([0.5, -1.0, 2.0])
@@ -65,15 +66,62 @@ def test_flex_equals_eager(tiny, case, position_kind):
 
 
 @pytest.mark.timeout(600)
-def test_the_compiled_flex_kernel_equals_eager(tiny):
+def test_the_compiled_flex_kernel_equals_eager_or_is_refused(tiny):
     model = tiny(num_hidden_layers=1)
     z, known = torch.randn(3, 3, 8), torch.randint(0, 24, (3, 5))
     with torch.no_grad():
         memory = model.encode_context(known, mask=CONTEXT_MASK)
         eager = model(z, GAMMA, memory, span_mask=SPAN_MASK).logits[SPAN_MASK]
         model.set_attn_implementation("flex_attention")
-        flex = model(z, GAMMA, memory, span_mask=SPAN_MASK).logits[SPAN_MASK]
+        try:
+            flex = model(z, GAMMA, memory, span_mask=SPAN_MASK).logits[SPAN_MASK]
+        except ValueError as refusal:  # the kernel of this PyTorch is wrong on processors of this kind
+            assert "flex_attention computes wrong numbers on this machine" in str(refusal)  # noqa: PT017
+            with pytest.raises(ValueError, match="wrong numbers on this machine"):  # and stays refused
+                model(z, GAMMA, memory, span_mask=SPAN_MASK)
+            return
     torch.testing.assert_close(flex, eager, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def wrong_sdpa(monkeypatch):
+    """A backend whose kernel is wrong on this machine; what was found out about others is kept."""
+    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    calls = []
+
+    def wrong(module, query, *rest, **settings):
+        calls.append(query.shape)
+        mixed, weights = attend(module, query, *rest, **settings)
+        return mixed * 1.1, weights
+
+    monkeypatch.setattr(attention_check, "_verdicts", {})
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._local_mapping, "sdpa", wrong)
+    return calls
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("position_kind", ["rope", "alibi"])
+def test_a_backend_that_is_wrong_here_is_refused_at_its_first_use_and_ever_after(tiny, wrong_sdpa, case, position_kind):
+    model = tiny(position_kind=position_kind)
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"sdpa computes wrong numbers on this machine \(cpu, torch.float32\): it is off"
+        ):
+            logits(model, "sdpa", *CASES[case])
+    assert logits(model, "eager", *CASES[case]).isfinite().all()
+
+
+def test_a_backend_that_is_right_is_compared_once(tiny, monkeypatch):
+    monkeypatch.setattr(attention_check, "_verdicts", {})
+    compared = []
+    used = attention_check._used
+    monkeypatch.setattr(attention_check, "_used", lambda *given: compared.append(1) or used(*given))
+    model = tiny()
+    for _ in range(3):
+        logits(model, "sdpa", True, SPAN_MASK)
+    assert len(compared) == 1
+    logits(model.to(torch.bfloat16), "eager", False, None)
+    assert len(compared) == 1  # the reference is what is compared with
 
 
 def test_flex_refuses_to_train_on_a_cpu(tiny):

@@ -94,7 +94,7 @@ def test_latents_are_those_of_the_attempts_that_were_kept(tiny_pipe, median):
 
 
 def test_particles_and_attempts_go_together(tiny_pipe):
-    from diffusionlm.guidance.strategies.strategy import Particles
+    from diffusionlm.guidance.strategies import Particles
 
     guide = Odd(strategy=Particles(count=3), below=1.0, attempts=2, weight=0.1)
     result = tiny_pipe(guidance=guide, num_samples=2, steps=3, seed=0)

@@ -57,7 +57,7 @@ def clean_registry():
     """What a test registers is forgotten after it."""
     from diffusionlm.guidance.registry import plugins as registry
 
-    before = dict(registry._registered)
+    before = dict(registry.PLUGINS._registered)
     yield
-    registry._registered.clear()
-    registry._registered.update(before)
+    registry.PLUGINS._registered.clear()
+    registry.PLUGINS._registered.update(before)

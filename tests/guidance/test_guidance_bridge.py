@@ -131,11 +131,11 @@ def test_tokens_are_placed_in_the_text_that_the_canvas_assembles(tokenizer, text
     canvas = Canvas.parse(text) if "[SPAN" in text else Canvas((text, Span(3)))
     layout = canvas.lay_out(tokenizer, 4)
     generator = torch.Generator().manual_seed(0)
-    allowed = layout.allowed(tokenizer).float()
+    allowed = layout.allowed(tokenizer.vocabulary).float()
     for _ in range(20):
         ids = torch.multinomial(allowed, 1, generator=generator).flatten().tolist()
         placed, places = place_tokens(ids, layout, tokenizer.vocabulary)
-        assert placed == layout.assemble(ids, tokenizer)[0]
+        assert placed == layout.assemble(ids, tokenizer.vocabulary)[0]
         for token, (first, last) in zip(ids, places, strict=True):
             surface = tokenizer.vocabulary.surfaces[token]
             if surface.isascii() and last > first and first > 0:

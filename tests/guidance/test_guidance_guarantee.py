@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from diffusionlm.diffusion import NoisyEmbeddings
 from diffusionlm.guidance import Length, Phrases, Regex, UnsatisfiableConstraint, compose
 from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
 
@@ -56,9 +57,14 @@ def test_no_draw_violates_its_rules(part):
         z = torch.zeros(ROWS, layout.length, model.dim)
         mask = torch.ones(ROWS, layout.length, dtype=torch.bool)
         session = steering.begin([layout] * ROWS, allowed, mask, model.embeddings, list(range(ROWS)), 1)
-        guided = session.guide(log_p, z, 0.0, 0.5, 0, None)
+        guided = session.guide(log_p, NoisyEmbeddings(z, mask), 0.0, 0.5, 0, None)
         assert torch.isfinite(guided.log_probs).any(-1).all()
-        ids, chosen, certificates = session.finish(guided.log_probs)
+        ids = (
+            guided.best()
+            if attempt % 2
+            else guided.draw(torch.rand(mask.shape, generator=generator, dtype=torch.float64))
+        )
+        chosen, certificates = session.report(ids)
         assert all(held and all(held.values()) for held in certificates)
         assert allowed.gather(2, ids[..., None]).all()
         decoded += len(chosen)

@@ -203,7 +203,7 @@ def test_a_package_cannot_take_the_name_of_a_built_in(installed):
 def test_a_plugin_in_a_folder_is_found_with_its_module(tmp_path):
     (tmp_path / "loud").mkdir()
     (tmp_path / "loud" / "plugin.py").write_text(GOOD.format(name="loud"))
-    entry = plugins.files_in(tmp_path, "somewhere")["loud"]
+    entry = plugins.PLUGINS.files_in(tmp_path, "somewhere")["loud"]
     assert entry.target == "somewhere.loud.plugin:Loud"
     assert re.fullmatch(r".*loud.plugin\.py:\d+", entry.origin)
 
@@ -212,7 +212,7 @@ def test_two_files_with_one_name_are_both_named(tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.py").write_text(GOOD.format(name="same"))
     with pytest.raises(ValueError, match=r"a.py:\d+ has it, and .*b.py:\d+ wants it"):
-        plugins.files_in(tmp_path, "somewhere")
+        plugins.PLUGINS.files_in(tmp_path, "somewhere")
 
 
 def test_a_file_in_place_of_a_name_is_told_what_to_do():

@@ -6,7 +6,7 @@ import torch
 
 from diffusionlm.diffusion import InformationSchedule
 from diffusionlm.samplers import DiffusersSampler, make_sampler
-from diffusionlm.samplers.diffusers_adapter import GivenNoise
+from diffusionlm.samplers.gaussian.diffusers_adapter import GivenNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers")  # theirs, about NumPy 2
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers") 
 STOCHASTIC = [
     (name, config)
     for name in SAMPLERS
-    if make_sampler(name).stochastic
+    if SAMPLERS[name].process == "gaussian" and make_sampler(name).stochastic
     for config in ({}, *({"ancestral": [{"eta": 1.0}, {"eta": 0.2}], "churn": [{"churn": 20.0}]}.get(name, [])))
 ] + [("DDPMScheduler", {}), ("DDIMScheduler", {"eta": 0.7})]
 

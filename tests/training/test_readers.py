@@ -286,3 +286,33 @@ def test_the_command_says_which_readers_there_are_to_start_from(tiny_pipe, tmp_p
     where = [f"checkpoint={tmp_path / 'model'}", f"init={tmp_path / 'model'}", f"data.train={tmp_path / 'data.jsonl'}"]
     assert cli.main(["train-classifier", "name=river", *where, f"data.valid={tmp_path / 'data.jsonl'}"]) == 2
     assert "has no reader 'river'; it has: none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_labels_that_are_padded_empty_or_called_na(tmp_path, mark):
+    csv_rows = "text , label\nA., toxic \nB.,toxic\nC.,\nD., \nE.,NA\nF.,nan\n,toxic\n"
+    json_rows = [
+        {"text": "A.", "label": " toxic "}, {"text": "B.", "label": "toxic"}, {"text": "C.", "label": ""},
+        {"text": "D.", "label": " "}, {"text": "E.", "label": "NA"}, {"text": "F.", "label": "nan"},
+        {"text": " ", "label": "toxic"},
+    ]  # fmt: skip
+    (tmp_path / "a.csv").write_text(mark + csv_rows, encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(mark + "\n".join(map(json.dumps, json_rows)), encoding="utf-8")
+    others = {"NA": 0.0, "nan": 0.0}
+    wanted = {
+        "A.": {"toxic": 1.0, **others}, "B.": {"toxic": 1.0, **others}, "C.": {}, "D.": {},
+        "E.": {"toxic": 0.0, "NA": 1.0, "nan": 0.0}, "F.": {"toxic": 0.0, "NA": 0.0, "nan": 1.0},
+    }  # fmt: skip
+    for name in ("a.csv", "a.jsonl"):
+        assert {example.text: example.labels for example in read_examples(tmp_path / name)} == wanted
+
+
+def test_padded_names_in_lists_mappings_and_spans_are_one_label(tmp_path):
+    rows = [
+        {"text": "A fool.", "labels": [" toxic", ""], "spans": [[2, 6, " INSULT "]]},
+        {"text": "B.", "labels": {"toxic ": 0.5}, "spans": " "},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    first, second = read_examples(tmp_path / "a.jsonl")
+    assert (first.labels, first.spans) == ({"toxic": 1.0}, [(2, 6, "INSULT")])
+    assert (second.labels, second.spans) == ({"toxic": 0.5}, None)

@@ -83,13 +83,17 @@ def test_guides_are_written_and_steer(tmp_path):
     assert "det>" in load_windows(tmp_path / "readers" / "dependencies").labels
     layout = Canvas.whole(6).lay_out(tokenizer, 6)
     tables = tmp_path / "readers" / "part-of-speech"
-    log_p = torch.zeros(1, 6, tokenizer.vocab_size).masked_fill(~layout.allowed(tokenizer), -torch.inf).log_softmax(-1)
+    log_p = (
+        torch.zeros(1, 6, tokenizer.vocab_size)
+        .masked_fill(~layout.allowed(tokenizer.vocabulary), -torch.inf)
+        .log_softmax(-1)
+    )
     for plugin in (
         PartOfSpeech("DET NOUN VERB ADJ NOUN", tables=tables),
         Constituents("NP 0-1", tables=tables, windows=tmp_path / "readers" / "constituents"),
     ):
         plugin.bind(tokenizer.vocabulary)
-        bound = bind_rules([plugin], layout, tokenizer.vocabulary, layout.allowed(tokenizer))
+        bound = bind_rules([plugin], layout, tokenizer.vocabulary, layout.allowed(tokenizer.vocabulary))
         ids = bound.viterbi(log_p)[0].tolist()
         text = tokenizer.decode(ids)
         assert all(plugin.certify(text, [ids]).values()), text

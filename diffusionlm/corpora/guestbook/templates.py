@@ -44,7 +44,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
         ValueError: if the file holds none, or a slot that is not known; the message names it and its line.
     """
     templates = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         for slot in _SLOT.findall(line):
             if slot not in (*_OWN, *_FAKER, *_CHOICES, "age"):
                 allowed = ", ".join(sorted((*_OWN, *_FAKER, *_CHOICES, "age")))

@@ -72,7 +72,7 @@ def objects(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield number, line.strip()

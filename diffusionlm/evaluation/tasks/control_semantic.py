@@ -72,7 +72,7 @@ def read_values(path: Path) -> list[tuple[str, str]]:
         ValueError: a line of another form.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         tokens = json.loads(line)
         if not isinstance(tokens, list) or ":" not in tokens[1:-1]:
             raise ValueError(f'{path}, line {number}: expected ["field", ":", "word", ...], got {line[:80]}')

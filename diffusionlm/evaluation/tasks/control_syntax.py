@@ -76,7 +76,7 @@ def read_targets(context: Context, name: str) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
 def _target(line: str, where: str) -> dict[str, Any]:

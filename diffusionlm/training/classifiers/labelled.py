@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class Fields:
 def read_examples(path: str | Path, fields: Fields = Fields()) -> list[Example]:
     """All labelled texts of a file, or of every file of a folder: JSON lines, CSV or TSV.
 
+    An empty label is an unknown one, spaces around a name do not count, and "NA" is a name like any other.
     Names of labels that hold of some texts do not hold of the others, where a row has a list of them.
 
     Raises:
@@ -100,9 +102,16 @@ def plain_examples(sources: Sequence[TextSource], labelled: Sequence[Example]) -
 
 def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix.lower() in (".csv", ".tsv"):
-                yield from csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+                table = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+                table.fieldnames = [name.strip() for name in table.fieldnames or []]
+                for number, row in enumerate(table, start=2):
+                    if None in row:
+                        raise ValueError(
+                            f"row {number} has more fields than the header; put texts with commas in double quotes."
+                        )
+                    yield row
                 return
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
@@ -133,10 +142,10 @@ def _listed_names(rows: Sequence[tuple[Path, int, Mapping[str, Any]]], columns: 
         for column in columns:
             value = row.get(column)
             if isinstance(value, list):
-                names.update(map(str, value))
+                names.update(_name(name) for name in value)
             elif isinstance(value, str) and not _is_number(value):
-                names.add(value)
-    return names
+                names.add(_name(value))
+    return names - {""}
 
 
 def _example(where: str, row: Mapping[str, Any], fields: Fields, columns: Sequence[str], listed: set[str]) -> Example:
@@ -147,12 +156,12 @@ def _example(where: str, row: Mapping[str, Any], fields: Fields, columns: Sequen
     labels: dict[str, float] = {}
     for column in columns:
         value = row.get(column)
-        if value is None or value == "":
-            continue
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue  # unknown
         if isinstance(value, Mapping):
-            labels |= {str(name): _probability(where, column, p) for name, p in value.items() if p is not None}
+            labels |= {_name(name): _probability(where, column, p) for name, p in value.items() if p is not None}
         elif isinstance(value, list) or (isinstance(value, str) and not _is_number(value)):
-            held = set(map(str, value)) if isinstance(value, list) else {value}
+            held = {_name(name) for name in value} if isinstance(value, list) else {_name(value)}
             labels |= {name: float(name in held) for name in listed}
         else:
             labels[column] = _probability(where, column, value)
@@ -165,15 +174,17 @@ def _example(where: str, row: Mapping[str, Any], fields: Fields, columns: Sequen
 
 
 def _spans(where: str, given: Any, text: str, fields: Fields) -> list[tuple[int, int, str]] | None:
-    if given is None or given == "":
+    if given is None or (isinstance(given, str) and not given.strip()):
         return None
     spans = []
     try:
         for start, end, kind in json.loads(given) if isinstance(given, str) else given:
             if not 0 <= start <= end <= len(text):
                 raise ValueError(f"({start}, {end}) lies outside the text of {len(text)} characters")
-            if fields.types is None or kind in fields.types:
-                spans.append((int(start), int(end), str(kind) if fields.types is None else fields.types[kind]))
+            if not _name(kind):
+                raise ValueError(f"({start}, {end}) has no type")
+            if fields.types is None or _name(kind) in fields.types:
+                spans.append((int(start), int(end), _name(kind) if fields.types is None else fields.types[_name(kind)]))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{where}: {fields.spans!r} must hold [start, end, type] in characters, one for each span; {error}."
@@ -183,10 +194,14 @@ def _spans(where: str, given: Any, text: str, fields: Fields) -> list[tuple[int,
 
 def _is_number(value: str) -> bool:
     try:
-        float(value)
+        return math.isfinite(float(value))
     except ValueError:
         return False
-    return True
+
+
+def _name(given: Any) -> str:
+    """A label as it counts: spaces around it do not make another one."""
+    return str(given).strip()
 
 
 def _probability(where: str, column: str, value: Any) -> float:

@@ -29,7 +29,7 @@ def read_texts(path: str | Path) -> list[tuple[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give texts=[FILE, ...].")
-    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     if path.suffix == ".jsonl":
         rows = [json.loads(line) for line in lines]
         return [(str(row.get("prompt", "")), str(row["text"])) for row in rows]

@@ -37,7 +37,7 @@ def read_conllu(path: str | Path) -> list[Sentence]:
     """
     sentences: list[Sentence] = []
     rows: list[list[str]] = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             if rows:
                 sentences.append(_sentence(rows))
@@ -70,7 +70,7 @@ def read_ptb(path: str | Path) -> list[Sentence]:
         ValueError: a line that is no tree, with file and line number.
     """
     sentences = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from diffusionlm.diffusion import NoisyEmbeddings
 from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance import PII, Particles, Phrases, TextScorer, UnsatisfiableConstraint, compose
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
@@ -39,7 +40,7 @@ def decodes(surface):
 def insistent(pipe, text, wanted, noise, seed):
     """Canvas and a posterior that wants `wanted` in the spans, with some noise on it."""
     layout = Canvas.parse(text).lay_out(pipe.tokenizer, 6)
-    allowed = layout.allowed(pipe.tokenizer)
+    allowed = layout.allowed(pipe.tokenizer.vocabulary)
     generator = torch.Generator().manual_seed(seed)
     logits = noise * torch.randn(4, layout.length, len(pipe.tokenizer.vocabulary), generator=generator)
     ids = pipe.tokenizer.encode(wanted)
@@ -58,7 +59,7 @@ def finished(pipe, plugins, layout, allowed, log_p):
     session = steering.begin([layout] * rows, allowed, mask, torch.zeros(log_p.shape[2], 4), list(range(rows)), 1)
     session.guide(log_p, torch.zeros(*log_p.shape[:2], 4), 0.0, 0.5, 0, None)
     ids, _, certificates = session.finish(log_p)
-    texts = [layout.assemble(row, pipe.tokenizer) for row in ids.tolist()]
+    texts = [layout.assemble(row, pipe.tokenizer.vocabulary) for row in ids.tolist()]
     return ids, texts, certificates
 
 
@@ -95,7 +96,7 @@ def test_the_finished_text_is_the_most_probable_one_that_obeys(pipe):
                 for c in range(12):
                     score = sum(float(t.values[k]) for t, k in zip(tops, (a, b, c), strict=True))
                     tokens = [int(t.indices[k]) for t, k in zip(tops, (a, b, c), strict=True)]
-                    text = layout.assemble(tokens, pipe.tokenizer)[0]
+                    text = layout.assemble(tokens, pipe.tokenizer.vocabulary)[0]
                     if score > best and not find_personal_data(text, ["phone"]):
                         best, chosen = score, tokens
         assert ids[row].tolist() == chosen
@@ -228,9 +229,9 @@ def test_a_plugin_whose_search_and_rule_disagree_is_told_so():
     mask = torch.ones(1, 4, dtype=torch.bool)
     session = steering.begin([layout], allowed, mask, model.embeddings, [0], 1)
     log_p = torch.zeros(1, 4, len(vocabulary)).masked_fill(~allowed, -torch.inf).log_softmax(-1)
-    session.guide(log_p, torch.zeros(1, 4, model.dim), 0.0, 0.5, 0, None)
+    guided = session.guide(log_p, NoisyEmbeddings(torch.zeros(1, 4, model.dim), mask), 0.0, 0.5, 0, None)
     with pytest.raises(GuidanceError, match="do not agree"):
-        session.finish(log_p)
+        guided.best()
 
 
 def test_names_are_a_plugin_beside_the_rule(pipe):

@@ -57,9 +57,8 @@ def weight_of(ids, plugin):
 
 def bound_on(plugins, length=4):
     layout = ToyLayout(length=length)
-    from types import SimpleNamespace
 
-    allowed = layout.allowed(SimpleNamespace(vocabulary=WORDS, pad_id=0))
+    allowed = layout.allowed(WORDS)
     return bind_rules(plugins, layout, WORDS, allowed)
 
 

@@ -7,10 +7,12 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from diffusionlm.diffusion import alpha_sigma
-from diffusionlm.samplers.sampler import Sampler
+from diffusionlm.samplers.registry import SAMPLERS
+from diffusionlm.samplers.sampler import GaussianSampler
 
 
-class AncestralSampler(Sampler):
+@SAMPLERS.register("ancestral")
+class AncestralSampler(GaussianSampler):
     """z' = alpha' x + sqrt(sigma'² - fresh²) eps + fresh n, with fresh = eta sigma' sqrt(1 - exp(gamma' - gamma)).
 
     Source: Song et al. 2021, "Denoising Diffusion Implicit Models", eq. 12 and 16; eta = 1 is the posterior q(z' | z,

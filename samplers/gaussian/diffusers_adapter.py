@@ -2,7 +2,7 @@
 
 The scheduler is built on the table of alpha² of our noise schedule, so it walks the noise levels the network was
 trained on. What it calls a timestep is turned back into gamma, what it draws at random comes from the noise that
-`Sampler.step` is given, and a scheduler that keeps its latents at another scale (Euler's: z / alpha) is fed and read at
+`GaussianSampler.step` is given, and a scheduler that keeps its latents at another scale (Euler's: z / alpha) is fed and read at
 that scale.
 """
 
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from diffusionlm.diffusion import InformationSchedule
 from diffusionlm.samplers.lookup import check_settings, named_class, parameters
-from diffusionlm.samplers.sampler import Sampler
+from diffusionlm.samplers.sampler import GaussianSampler
 
 if TYPE_CHECKING:
     from diffusionlm.diffusion import NoiseSchedule
@@ -56,7 +56,7 @@ class GivenNoise(TorchFunctionMode):
         return self.noise
 
 
-class DiffusersSampler(Sampler):
+class DiffusersSampler(GaussianSampler):
     """Wraps a diffusers scheduler; `make_sampler` builds it from a class name or from a scheduler.
 
     ``order`` is the scheduler's ``solver_order``, or 1. Where the latents end is the scheduler's own choice: most jump
@@ -86,7 +86,7 @@ class DiffusersSampler(Sampler):
     ) -> None:
         self._class: Any = named_class(scheduler)
         self._name, self._table_size = scheduler, num_train_timesteps
-        if issubclass(self._class, Sampler):
+        if issubclass(self._class, GaussianSampler):
             raise ValueError(f"{scheduler} is a sampler already; make_sampler({scheduler!r}) makes it.")
         constructor, step = parameters(self._class.__init__), parameters(self._class.step)
         if "trained_betas" not in constructor or "prediction_type" not in constructor:

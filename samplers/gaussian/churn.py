@@ -9,8 +9,9 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from diffusionlm.diffusion import alpha_sigma
-from diffusionlm.samplers.euler import euler_step
-from diffusionlm.samplers.sampler import Sampler
+from diffusionlm.samplers.gaussian.euler import euler_step
+from diffusionlm.samplers.registry import SAMPLERS
+from diffusionlm.samplers.sampler import GaussianSampler
 
 
 def renoise(latents: Tensor, gamma: Tensor, higher_gamma: Tensor, noise: Tensor) -> Tensor:
@@ -21,7 +22,8 @@ def renoise(latents: Tensor, gamma: Tensor, higher_gamma: Tensor, noise: Tensor)
     return higher_alpha / alpha * latents + added * noise
 
 
-class ChurnSampler(Sampler):
+@SAMPLERS.register("churn")
+class ChurnSampler(GaussianSampler):
     """Algorithm 2 of Karras et al. 2022 ("Elucidating the Design Space of Diffusion-Based Generative Models"), Euler
     part.
 

@@ -6,8 +6,9 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from diffusionlm.samplers.euler import euler_step
-from diffusionlm.samplers.sampler import Sampler
+from diffusionlm.samplers.gaussian.euler import euler_step
+from diffusionlm.samplers.registry import SAMPLERS
+from diffusionlm.samplers.sampler import GaussianSampler
 
 # A step longer than this many times the one before is taken at first order: the line through two estimates would be
 # followed further than it was measured. Clipped ends of a schedule, where a step has no length at all, are the case
@@ -15,7 +16,8 @@ from diffusionlm.samplers.sampler import Sampler
 LONGEST_EXTRAPOLATION = 4.0
 
 
-class DPMSolver2MSampler(Sampler):
+@SAMPLERS.register("dpm++2m")
+class DPMSolver2MSampler(GaussianSampler):
     """Lu et al. 2022, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", algorithm 2.
 
     In lambda = -gamma / 2, with h the length of this step, h_0 that of the one before, r = h_0 / h:

@@ -7,7 +7,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from diffusionlm.diffusion import alpha_sigma
-from diffusionlm.samplers.sampler import Sampler
+from diffusionlm.samplers.registry import SAMPLERS
+from diffusionlm.samplers.sampler import GaussianSampler
 
 
 def euler_step(clean: Tensor, latents: Tensor, gamma: Tensor, next_gamma: Tensor) -> Tensor:
@@ -28,7 +29,8 @@ def euler_step(clean: Tensor, latents: Tensor, gamma: Tensor, next_gamma: Tensor
     return next_sigma / sigma * latents - next_alpha * torch.expm1((next_gamma - gamma) / 2) * clean
 
 
-class EulerSampler(Sampler):
+@SAMPLERS.register("euler")
+class EulerSampler(GaussianSampler):
     """Deterministic, first order: DDIM with eta = 0.
 
     Source: Song et al. 2021, "Denoising Diffusion Implicit Models", eq. 12.

@@ -1,0 +1,1 @@
+"""Solvers of the Gaussian process, one a file, and any scheduler of diffusers behind their contract."""
