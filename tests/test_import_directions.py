@@ -13,7 +13,7 @@ import diffusionlm
 
 GROUND = {"diffusion", "text", "errors", "registry"}
 PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
-CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
+CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations", "families"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "citations": set(),
@@ -25,14 +25,16 @@ ALLOWED: dict[str, set[str]] = {
     "samplers": {"diffusion", "errors", "registry"},
     "spans": {"errors", "text"},
     "guidance": GROUND,
-    "checkpoints": PARTS,
+    "families": GROUND | {"denoiser"},
+    "integrations": PARTS | {"families"},
+    "checkpoints": PARTS | {"families"},
     "generation": PARTS | {"citations"},
     "pipeline": CORE,
     "corpora": {"errors", "text"},
     "training": CORE | {"corpora"},
     "evaluation": CORE | {"corpora"},
     "studio": CORE,
-    "commands": CORE | {"training", "evaluation", "studio", "corpora", "configs", "cli"},
+    "commands": CORE | {"integrations", "training", "evaluation", "studio", "corpora", "configs", "cli"},
     "cli": {"commands", "errors"},
     "__main__": {"cli"},
     "__init__": CORE,

@@ -33,7 +33,7 @@ def find_folder(name: str | Path) -> Path:
         raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
     path = Path(name)
     if path.is_dir():
-        if not (path / INDEX).is_file():
+        if not (path / INDEX).is_file() and not (path / "config.json").is_file():
             raise FileNotFoundError(
                 f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
             )

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from diffusionlm.errors import refuse_unknown
-from diffusionlm.families import Checkpoint, Choices, Loaded, families
+from diffusionlm.families import FAMILIES, Checkpoint, Choices, Loaded
 from diffusionlm.families.decoders import PLAIN, from_decoder
 from diffusionlm.families.masked_lm import from_masked_lm
 from diffusionlm.families.networks import Decoder
+from diffusionlm.families.self_test import run_self_test
 
 CONFIG = "config.json"
 SWITCHES = tuple(item.name for item in fields(Choices) if item.name != "dtype")
 ELSEWHERE = {
-    "diffusion_gemma": "is a block-diffusion model with an encoder of its own: load it with transformers and steer its generate() "
-    "with diffusionlm.integrations.SteeringLogitsProcessor, or diffusers' DiffusionGemmaPipeline with SteeringScheduler",
-    "llada2_moe": "is a mixture of experts in remote code: load it yourself, put it into diffusers' LLaDA2Pipeline and steer that "
-    "with diffusionlm.integrations.SteeringScheduler",
+    "diffusion_gemma": "is a block-diffusion model with an encoder of its own: load it with transformers and steer its "
+    "generate() with diffusionlm.integrations.SteeringLogitsProcessor, or diffusers' DiffusionGemmaPipeline with "
+    "SteeringScheduler",
+    "llada2_moe": "is a mixture of experts in remote code: load it yourself, put it into diffusers' LLaDA2Pipeline and steer "
+    "that with diffusionlm.integrations.SteeringScheduler",
 }
 
 
@@ -30,7 +35,11 @@ def is_foreign(folder: Path) -> bool:
 
 
 def load_foreign(
-    folder: str | Path, torch_dtype: torch.dtype | None = None, device: Any = None, **switches: Any
+    folder: str | Path,
+    torch_dtype: torch.dtype | None = None,
+    device: Any = None,
+    self_test: bool = False,
+    **switches: Any,
 ) -> Loaded:
     """Loads somebody else's model: weights into classes of transformers or of ours, never remote code.
 
@@ -38,6 +47,7 @@ def load_foreign(
         folder: with config.json, safetensors and, most often, a tokenizer.
         torch_dtype: of the weights; None: as saved.
         device: where it is to stand; looked at for float16 only.
+        self_test: warn where clean text contradicts shift or attention; costs a few passes of the network.
         switches: fields of `Choices`: family, corruption, shift, attention, time, mask_token, end_token, tokenizer, chat.
 
     Raises:
@@ -48,19 +58,22 @@ def load_foreign(
     """
     if switches.pop("trust_remote_code", False):
         raise ValueError(
-            "trust_remote_code=True was asked for, but code from a checkpoint is never run here. Load the model yourself and pass "
-            "it: DiffusionLMPipeline.from_model(model, tokenizer, family='masked', shift=..., mask_token=...)."
+            "trust_remote_code=True was asked for, but code from a checkpoint is never run here. Load the model yourself and "
+            "pass it: DiffusionLMPipeline.from_model(model, tokenizer, family='masked', shift=..., mask_token=...)."
         )
     refuse_unknown("from_pretrained() of somebody else's model", switches, SWITCHES)
     choices = Choices(dtype=torch_dtype, **switches)
     _check_family(choices)
     checkpoint = Checkpoint.read(Path(folder))
-    known = families()
-    found = next((own for own in reversed(known.values()) if own.recognises(checkpoint, choices)), None)
+    found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, choices)), None)
     if found is None:
         raise ValueError(_what_it_is(checkpoint))
     loaded = found.load(checkpoint, choices)
     check_precision(loaded, device)
+    if self_test:
+        found_out = run_self_test(loaded.model, loaded.tokenizer)
+        for sentence in found_out.contradictions():
+            warnings.warn(sentence, stacklevel=3)
     return loaded
 
 
@@ -98,14 +111,32 @@ def foreign_parts(model: Any, tokenizer: Any, **switches: Any) -> Loaded:
     return loaded
 
 
+def describe_foreign(folder: Path) -> dict[str, Any]:
+    """Facts of somebody else's folder, from its configuration and the headers of its weights."""
+    checkpoint = Checkpoint.read(folder)
+    found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, Choices())), None)
+    size = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "numpy") as weights:
+            size += sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
+    return {
+        "folder": str(folder),
+        "parameters": size,
+        "model_type": checkpoint.model_type,
+        "architectures": list(checkpoint.architectures),
+        "family": found.name if found is not None else _what_it_is(checkpoint),
+        "card": {"summary": found.summary if found is not None else "not loaded by this library"},
+    }
+
+
 def check_precision(loaded: Loaded, device: Any) -> None:
     """Raises ValueError for float16 weights that are to compute on a CPU."""
     network: torch.nn.Module = loaded.model.network  # type: ignore[attr-defined]
     table = next(network.parameters())
     if table.dtype == torch.float16 and torch.device(device or table.device).type == "cpu":
         raise ValueError(
-            "The weights are float16, which a CPU computes slowly and with overflow; load them with torch_dtype=torch.float32 or "
-            "torch.bfloat16, or with device='cuda'."
+            "The weights are float16, which a CPU computes slowly and with overflow; load them with torch_dtype=torch.float32 "
+            "or torch.bfloat16, or with device='cuda'."
         )
 
 
@@ -131,12 +162,12 @@ def _what_it_is(checkpoint: Checkpoint) -> str:
         remote = " and asks for remote code, which is never run here" if "auto_map" in checkpoint.config else ""
         return (
             f"{name} is a causal language model ({kind or 'no model_type'}), which writes from left to right{remote}: it can "
-            "judge texts (diffusionlm evaluate), but not fill spans. If its weights were trained as a masked diffusion model, load "
-            "it with family='masked', shift=0 or 1, attention='full' or 'blocks:n' and mask_token=..."
+            "judge texts (diffusionlm evaluate), but not fill spans. If its weights were trained as a masked diffusion model, "
+            "load it with family='masked', shift=0 or 1, attention='full' or 'blocks:n' and mask_token=..."
             + ("" if kind in PLAIN else " through DiffusionLMPipeline.from_model(model, tokenizer, ...)")
             + "."
         )
-    known = sorted({model_type for own in families().values() for model_type in own.model_types})
+    known = sorted({model_type for own in FAMILIES.values() for model_type in own.model_types})
     remote = " It asks for remote code, which is never run here." if "auto_map" in checkpoint.config else ""
     return (
         f"{name} says model_type {kind!r}, which no family here loads.{remote} Known are {', '.join(known)}, and every masked "

@@ -6,7 +6,7 @@
 * family: the list of families, and what is known of a checkpoint.
 """
 
-from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded, families, family
+from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded
 from diffusionlm.families.switches import Switches
 from diffusionlm.families.token_model import TokenModel
 
@@ -18,6 +18,4 @@ __all__ = [
     "Loaded",
     "Switches",
     "TokenModel",
-    "families",
-    "family",
 ]

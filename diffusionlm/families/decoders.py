@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from diffusionlm.families.building import build, find_tokenizer
-from diffusionlm.families.family import Checkpoint, Choices, Loaded, family
+from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded
 from diffusionlm.families.masked_lm import longest
 from diffusionlm.families.networks import Decoder
 from diffusionlm.families.switches import Switches
@@ -24,7 +24,7 @@ MDLM = "Sahoo et al. 2024, Simple and effective masked diffusion language models
 LLADA = "Nie et al. 2025, Large language diffusion models"
 DREAM = "Ye et al. 2025, Dream 7B: diffusion large language models"
 BD3LM = "Arriola et al. 2025, Block diffusion: interpolating between autoregressive and diffusion language models"
-_KEPT = [
+_LEFT_OUT = [
     "_name_or_path",
     "auto_map",
     "architectures",
@@ -156,51 +156,68 @@ def _kind(checkpoint: Checkpoint) -> DecoderKind | None:
     return lower.get(checkpoint.model_type.lower())
 
 
-@family(
-    "diffusion decoders",
-    "A2D Qwen3 and Qwen2.5 (mdlm, bd3lm), SDAR, Dream, LLaDA-8B; weights only, in classes of transformers",
-    lambda checkpoint, choices: _kind(checkpoint) is not None,
-    tuple(KINDS),
-)
-def load_decoder(checkpoint: Checkpoint, choices: Choices) -> Loaded:
-    """Puts the weights of a published family into transformers' own class."""
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+@FAMILIES.register("diffusion-decoder")
+class DiffusionDecoder(Family):
+    """Published decoders whose weights fit a class of transformers."""
 
-    kind = _kind(checkpoint)
-    assert kind is not None
-    said = checkpoint.config
-    own = kind.config(said) if kind.config else {name: value for name, value in said.items() if name not in _KEPT}
-    config = CONFIG_MAPPING[kind.stock](**own)
-    config._attn_implementation = "sdpa"
-    dtype = choices.dtype or _dtype(said)
-    with torch.device("meta"):
-        module = AutoModelForCausalLM.from_config(config)
-    tied = ("lm_head.weight",) if config.tie_word_embeddings else ()
-    rename = kind.rename or (lambda name: None if name.endswith("rotary_emb.inv_freq") else name)
-    fill(module, read_weights(checkpoint.folder), rename, checkpoint.folder, dtype, tied)
-    _finish(module)
-    source = find_tokenizer(checkpoint, choices)
-    mask_id = said.get("mask_token_id", kind.mask_id)
-    return from_decoder(module, source, choices, kind.switches(said), mask_id, kind.end_ids, (kind.reference,))
+    summary = "A2D Qwen3 and Qwen2.5 (mdlm, bd3lm), SDAR, Dream, LLaDA-8B; weights only, in classes of transformers"
+    model_types = tuple(KINDS)
+
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """See `Family`."""
+        return _kind(checkpoint) is not None
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """Puts the weights of a published family into transformers' own class."""
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+        kind = _kind(checkpoint)
+        assert kind is not None
+        said = checkpoint.config
+        own = (
+            kind.config(said) if kind.config else {name: value for name, value in said.items() if name not in _LEFT_OUT}
+        )
+        config = CONFIG_MAPPING[kind.stock](**own)
+        config._attn_implementation = "sdpa"
+        dtype = choices.dtype or _dtype(said)
+        with torch.device("meta"):
+            module = AutoModelForCausalLM.from_config(config)
+        tied = ("lm_head.weight",) if config.tie_word_embeddings else ()
+        rename = kind.rename or (lambda name: None if name.endswith("rotary_emb.inv_freq") else name)
+        fill(module, read_weights(checkpoint.folder), rename, checkpoint.folder, dtype, tied)
+        _finish(module)
+        source = find_tokenizer(checkpoint, choices)
+        mask_id = said.get("mask_token_id", kind.mask_id)
+        return from_decoder(module, source, choices, kind.switches(said), mask_id, kind.end_ids, (kind.reference,))
 
 
-@family(
-    "plain decoders",
-    "Qwen3, Qwen2, Llama folders that hold a diffusion model, with family='masked' (and shift, attention, mask_token)",
-    lambda checkpoint, choices: choices.family is not None and checkpoint.model_type in PLAIN,
-)
-def load_plain_decoder(checkpoint: Checkpoint, choices: Choices) -> Loaded:
-    """A decoder that was trained as a diffusion model though its folder does not say so."""
-    from transformers import AutoModelForCausalLM
+@FAMILIES.register("plain-decoder")
+class PlainDecoder(Family):
+    """Decoders that were trained as diffusion models though their folder does not say so."""
 
-    module = AutoModelForCausalLM.from_pretrained(
-        checkpoint.folder,
-        trust_remote_code=False,
-        use_safetensors=True,
-        dtype=choices.dtype,
-        attn_implementation="sdpa",
-    ).eval()
-    return from_decoder(module, find_tokenizer(checkpoint, choices), choices)
+    summary = "Qwen3, Qwen2, Llama folders with family='masked' (and shift, attention, mask_token)"
+    model_types = ()
+
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """See `Family`."""
+        return choices.family is not None and checkpoint.model_type in PLAIN
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """A decoder that was trained as a diffusion model though its folder does not say so."""
+        from transformers import AutoModelForCausalLM
+
+        module = AutoModelForCausalLM.from_pretrained(
+            checkpoint.folder,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=choices.dtype,
+            attn_implementation="sdpa",
+        ).eval()
+        return from_decoder(module, find_tokenizer(checkpoint, choices), choices)
 
 
 def from_decoder(

@@ -13,7 +13,7 @@ import torch
 
 from diffusionlm.families.building import LONGEST_SPAN, LONGEST_TEXT, build, find_tokenizer, token_id
 from diffusionlm.families.dit import DiffusionTransformer, DiTConfig, TokenDiT
-from diffusionlm.families.family import Checkpoint, Choices, Loaded, family
+from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded
 from diffusionlm.families.langflow import LangFlowDenoiser, LangFlowModel
 from diffusionlm.families.sheet import Frame
 from diffusionlm.families.switches import Switches
@@ -56,83 +56,98 @@ def _network(
     return network.eval(), weights
 
 
-@family(
-    "MDLM",
-    "kuleshov-group/mdlm-no_flashattn-fp32-owt, mdlm-owt, mdlm-noeos-owt",
-    lambda checkpoint, choices: checkpoint.model_type == "mdlm",
-    ("mdlm",),
-)
-def load_mdlm(checkpoint: Checkpoint, choices: Choices) -> Loaded:
-    """A diffusion transformer over tokens; the last row of its vocabulary is the mask."""
-    config = sizes(checkpoint.config)
-    network, _ = _network(config, checkpoint, choices)
-    source = find_tokenizer(checkpoint, choices, TOKENIZERS.get(config.vocab_size, ""))
-    time = "sigma" if checkpoint.config.get("time_conditioning") else "none"
-    end = source.eos_token_id if source.eos_token_id is not None else source.sep_token_id
-    return build(
-        TokenDiT(network),
-        source,
-        choices,
-        vocab_size=config.vocab_size,
-        max_length=int(checkpoint.config.get("model_length", 1024)),
-        switches=Switches(time=time),
-        mask_id=config.vocab_size - 1,
-        ends=() if end is None else (int(end),),
-        framed=False,
-        references=(MDLM,),
-        card={"summary": "MDLM, a masked diffusion model of Sahoo et al. 2024"},
-    )
+@FAMILIES.register("mdlm")
+class Mdlm(Family):
+    """MDLM of Sahoo et al. 2024."""
 
+    summary = "kuleshov-group/mdlm-no_flashattn-fp32-owt, mdlm-owt, mdlm-noeos-owt"
+    model_types = ("mdlm",)
 
-@family(
-    "LangFlow",
-    "Continuous-Rivals-Discrete/langflow-owt, langflow-lm1b: every strategy applies",
-    lambda checkpoint, choices: checkpoint.model_type.lower() == "langflow",
-    ("LangFlow",),
-)
-def load_langflow(checkpoint: Checkpoint, choices: Choices) -> Loaded:
-    """A diffusion transformer over noisy embeddings, with the schedule that it learnt."""
-    said = checkpoint.config
-    given = {
-        "corruption": choices.corruption,
-        "shift": choices.shift,
-        "attention": choices.attention,
-        "time": choices.time,
-    }
-    fixed = {"corruption": "gaussian", "shift": 0, "attention": "full", "time": "gamma"}
-    for name, value in given.items():
-        if value not in (None, fixed[name]):
-            raise ValueError(f"{name} of LangFlow is {fixed[name]!r} and cannot be changed to {value!r}.")
-    unit, bias = said.get("use_normalized_embedding", True), said.get("use_bias", True)
-    config = sizes(said, self_conditioning=bool(said.get("self_conditioning", True)), unit_embeddings=bool(unit))
-    if not unit:
-        raise ValueError(
-            "This LangFlow has embeddings of any length; only normalised ones (all published) are supported."
-        )
-    network, weights = _network(config, checkpoint, choices)
-    source = find_tokenizer(checkpoint, choices, TOKENIZERS.get(config.vocab_size, ""))
-    end = token_id(source, choices.end_token, "end_token")
-    if end is None:
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """See `Family`."""
+        return checkpoint.model_type == "mdlm"
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """A diffusion transformer over tokens; the last row of its vocabulary is the mask."""
+        config = sizes(checkpoint.config)
+        network, _ = _network(config, checkpoint, choices)
+        source = find_tokenizer(checkpoint, choices, TOKENIZERS.get(config.vocab_size, ""))
+        time = "sigma" if checkpoint.config.get("time_conditioning") else "none"
         end = source.eos_token_id if source.eos_token_id is not None else source.sep_token_id
-    tokenizer = ForeignTokenizer(source, config.vocab_size, end, chat=False)
-    denoiser = LangFlowDenoiser(network, int(said.get("model_length", 1024)), tokenizer.pad_id, bool(bias)).eval()
-    model = LangFlowModel(denoiser, Frame(filler=tokenizer.pad_id), sorted(tokenizer.special_ids))
-    loc, scale = (
-        float(weights.get(f"proposal.{n}", said.get(f"gumbel_{n}", d))) for n, d in (("loc", 4.723), ("scale", 0.852))
-    )
-    cutoff = float(said.get("gumbel_cutoff", 1e-5))
-    schedule = {
-        "kind": "information",
-        "mu": loc,
-        "beta": scale,
-        "gamma_min": loc - math.log(-math.log(cutoff)) * scale,
-        "gamma_max": loc - math.log(cutoff) * scale,
-    }
-    defaults = {
-        "schedule": schedule,
-        "sampler": "euler",
-        "max_length": min(LONGEST_TEXT, model.max_length),
-        "max_span_length": min(LONGEST_SPAN, model.max_length),
-        "card": {"summary": "LangFlow, a continuous diffusion model over embeddings"},
-    }
-    return Loaded(model, tokenizer, defaults)
+        return build(
+            TokenDiT(network),
+            source,
+            choices,
+            vocab_size=config.vocab_size,
+            max_length=int(checkpoint.config.get("model_length", 1024)),
+            switches=Switches(time=time),
+            mask_id=config.vocab_size - 1,
+            ends=() if end is None else (int(end),),
+            framed=False,
+            references=(MDLM,),
+            card={"summary": "MDLM, a masked diffusion model of Sahoo et al. 2024"},
+        )
+
+
+@FAMILIES.register("langflow")
+class LangFlow(Family):
+    """LangFlow of Chen et al. 2026."""
+
+    summary = "Continuous-Rivals-Discrete/langflow-owt, langflow-lm1b: every strategy applies"
+    model_types = ("LangFlow",)
+
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """See `Family`."""
+        return checkpoint.model_type.lower() == "langflow"
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """A diffusion transformer over noisy embeddings, with the schedule that it learnt."""
+        said = checkpoint.config
+        given = {
+            "corruption": choices.corruption,
+            "shift": choices.shift,
+            "attention": choices.attention,
+            "time": choices.time,
+        }
+        fixed = {"corruption": "gaussian", "shift": 0, "attention": "full", "time": "gamma"}
+        for name, value in given.items():
+            if value not in (None, fixed[name]):
+                raise ValueError(f"{name} of LangFlow is {fixed[name]!r} and cannot be changed to {value!r}.")
+        unit, bias = said.get("use_normalized_embedding", True), said.get("use_bias", True)
+        config = sizes(said, self_conditioning=bool(said.get("self_conditioning", True)), unit_embeddings=bool(unit))
+        if not unit:
+            raise ValueError(
+                "This LangFlow has embeddings of any length; only normalised ones (all published) are supported."
+            )
+        network, weights = _network(config, checkpoint, choices)
+        source = find_tokenizer(checkpoint, choices, TOKENIZERS.get(config.vocab_size, ""))
+        end = token_id(source, choices.end_token, "end_token")
+        if end is None:
+            end = source.eos_token_id if source.eos_token_id is not None else source.sep_token_id
+        tokenizer = ForeignTokenizer(source, config.vocab_size, end, chat=False)
+        denoiser = LangFlowDenoiser(network, int(said.get("model_length", 1024)), tokenizer.pad_id, bool(bias)).eval()
+        model = LangFlowModel(denoiser, Frame(filler=tokenizer.pad_id), sorted(tokenizer.special_ids))
+        loc, scale = (
+            float(weights.get(f"proposal.{n}", said.get(f"gumbel_{n}", d)))
+            for n, d in (("loc", 4.723), ("scale", 0.852))
+        )
+        cutoff = float(said.get("gumbel_cutoff", 1e-5))
+        schedule = {
+            "kind": "information",
+            "mu": loc,
+            "beta": scale,
+            "gamma_min": loc - math.log(-math.log(cutoff)) * scale,
+            "gamma_max": loc - math.log(cutoff) * scale,
+        }
+        defaults = {
+            "schedule": schedule,
+            "sampler": "euler",
+            "max_length": min(LONGEST_TEXT, model.max_length),
+            "max_span_length": min(LONGEST_SPAN, model.max_length),
+            "card": {"summary": "LangFlow, a continuous diffusion model over embeddings"},
+        }
+        return Loaded(model, tokenizer, defaults)

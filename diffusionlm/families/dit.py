@@ -1,8 +1,8 @@
 """Diffusion transformer for text with adaptive layer norms: the network of MDLM and of LangFlow.
 
-Peebles and Xie 2023, "Scalable diffusion models with transformers", section 3.2 (adaLN-Zero); for text Lou et al. 2024, "Discrete
-diffusion modeling by estimating the ratios of the data distribution", appendix C. Rotary positions (Su et al. 2021), layer norms
-without bias. Parameters are named as in the published checkpoints, so that these load by name.
+Peebles and Xie 2023, "Scalable diffusion models with transformers", section 3.2 (adaLN-Zero); for text Lou et al. 2024,
+"Discrete diffusion modeling by estimating the ratios of the data distribution", appendix C. Rotary positions (Su et al. 2021),
+layer norms without bias. Parameters are named as in the published checkpoints, so that these load by name.
 
 Shape letters: B rows, N positions, V vocabulary, D width, C size of the condition, H heads.
 """

@@ -1,26 +1,20 @@
-"""`Family`: a kind of other people's models that this library loads, and the list of all of them.
-
-A family is one file in `diffusionlm.families`: a function that builds the model from a folder, registered by `family`. It is
-found by being there, or from outside by importing the file that registers it.
-"""
+"""`Family`: a kind of other people's models that this library loads; `FAMILIES`: all of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from diffusionlm.registry import Registry
 
 if TYPE_CHECKING:
     import torch
 
     from diffusionlm.denoiser.contract import DiffusionModel
     from diffusionlm.text.foreign import ForeignTokenizer
-
-BUILT_IN = ("masked_lm", "diffusion_transformers", "decoders")
-FAMILIES: dict[str, Family] = {}
 
 
 @dataclass(frozen=True)
@@ -101,46 +95,28 @@ class Loaded:
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Family:
-    """A kind of models.
+class Family(ABC):
+    """A kind of models. A subclass stands in a file of its own and is registered by ``@FAMILIES.register("name")``.
 
     Attributes:
-        name: what it is called.
+        name: what it is registered as.
         summary: examples and what is particular, in one line.
-        recognises: whether a checkpoint is of it.
-        load: builds its model.
         model_types: the ``model_type`` of its configurations, for lists; empty where there are many.
     """
 
-    name: str
-    summary: str
-    recognises: Callable[[Checkpoint, Choices], bool]
-    load: Callable[[Checkpoint, Choices], Loaded]
-    model_types: tuple[str, ...] = ()
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    model_types: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """Whether a checkpoint is of this family."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """Builds the model of a checkpoint."""
 
 
-def family(
-    name: str, summary: str, recognises: Callable[[Checkpoint, Choices], bool], model_types: tuple[str, ...] = ()
-) -> Callable[[Callable[[Checkpoint, Choices], Loaded]], Callable[[Checkpoint, Choices], Loaded]]:
-    """Registers the decorated function as the loader of a family.
-
-    Raises:
-        ValueError: if the name is taken by another function.
-    """
-
-    def register(load: Callable[[Checkpoint, Choices], Loaded]) -> Callable[[Checkpoint, Choices], Loaded]:
-        held = FAMILIES.get(name)
-        if held is not None and held.load.__qualname__ != load.__qualname__:
-            raise ValueError(f"The family {name!r} is there already ({held.load.__module__}); take another name.")
-        FAMILIES[name] = Family(name, summary, recognises, load, model_types)
-        return load
-
-    return register
-
-
-def families() -> dict[str, Family]:
-    """All families, the built-in ones imported; the newest is asked first."""
-    for module in BUILT_IN:
-        import_module(f"diffusionlm.families.{module}")
-    return dict(FAMILIES)
+FAMILIES = Registry("family", "diffusionlm.families", "FAMILIES.register")

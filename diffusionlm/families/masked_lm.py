@@ -11,50 +11,54 @@ import warnings
 from typing import Any
 
 from diffusionlm.families.building import build, find_tokenizer
-from diffusionlm.families.family import Checkpoint, Choices, Loaded, family
+from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded
 from diffusionlm.families.networks import Encoder
+from diffusionlm.families.weights import check_weights
 
 REFERENCE = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer", "mpnet")
 FEW_POSITIONS = 512
 
 
-def is_masked_lm(checkpoint: Checkpoint, choices: Choices) -> bool:
-    """Whether transformers has a masked language model of this kind, and the folder holds one."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+@FAMILIES.register("masked-lm")
+class MaskedLM(Family):
+    """Every ``AutoModelForMaskedLM``."""
 
-    if checkpoint.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return False
-    heads = checkpoint.architectures
-    return not heads or any(name.endswith(("ForMaskedLM", "LMHeadModel", "ForPreTraining")) for name in heads)
+    summary = "BERT, RoBERTa, ModernBERT, ModernBERT-chat and every other AutoModelForMaskedLM of transformers"
 
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
+        """Whether transformers has a masked language model of this kind, and the folder holds one."""
+        from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-@family(
-    "masked language models",
-    "BERT, RoBERTa, ModernBERT, ModernBERT-chat and every other AutoModelForMaskedLM",
-    is_masked_lm,
-)
-def load_masked_lm(checkpoint: Checkpoint, choices: Choices) -> Loaded:
-    """Loads weights into transformers' own class.
+        if checkpoint.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+            return False
+        heads = checkpoint.architectures
+        return not heads or any(name.endswith(("ForMaskedLM", "LMHeadModel", "ForPreTraining")) for name in heads)
 
-    Warns:
-        UserWarning: for a model without chat template and without ``family="masked"``: it was hardly trained to write from
-            nothing.
-    """
-    from transformers import AutoModelForMaskedLM
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, choices: Choices) -> Loaded:
+        """Loads weights into transformers' own class.
 
-    source = find_tokenizer(checkpoint, choices)
-    module = AutoModelForMaskedLM.from_pretrained(
-        checkpoint.folder, trust_remote_code=False, use_safetensors=True, dtype=choices.dtype
-    ).eval()
-    if choices.family is None and not getattr(source, "chat_template", None):
-        warnings.warn(
-            f"{checkpoint.folder.name} is a masked language model ({checkpoint.model_type}), trained to restore a few hidden "
-            "words and not to write from nothing: filling short gaps works, long texts come out poor. Train it on all shares of hidden "
-            "tokens first, or pass family='masked' if that was done.",
-            stacklevel=2,
-        )
-    return from_masked_lm(module, source, choices)
+        Warns:
+            UserWarning: for a model without chat template and without ``family="masked"``: it was hardly trained to write from
+                nothing.
+        """
+        from transformers import AutoModelForMaskedLM
+
+        source = find_tokenizer(checkpoint, choices)
+        check_weights(checkpoint.folder)
+        module = AutoModelForMaskedLM.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, use_safetensors=True, dtype=choices.dtype
+        ).eval()
+        if choices.family is None and not getattr(source, "chat_template", None):
+            warnings.warn(
+                f"{checkpoint.folder.name} is a masked language model ({checkpoint.model_type}), trained to restore a few "
+                "hidden words and not to write from nothing: filling short gaps works, long texts come out poor. Train it on "
+                "all shares of hidden tokens first, or pass family='masked' if that was done.",
+                stacklevel=2,
+            )
+        return from_masked_lm(module, source, choices)
 
 
 def from_masked_lm(module: Any, source: Any, choices: Choices) -> Loaded:

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
+def check_weights(folder: Path) -> None:
+    """Raises FileNotFoundError where a folder has no safetensors."""
+    if not (folder / ONE).is_file() and not (folder / INDEX).is_file():
+        pickles = [p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        hint = f" ({', '.join(pickles)} is a pickle and is never loaded; convert it to safetensors)" if pickles else ""
+        raise FileNotFoundError(f"{folder} has no {ONE}{hint}.")
+
+
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder, of one file or of several.
 
@@ -24,14 +32,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         FileNotFoundError: if there are none.
         ValueError: if a file is damaged.
     """
+    check_weights(folder)
     if (folder / ONE).is_file():
         files = [folder / ONE]
-    elif (folder / INDEX).is_file():
-        files = sorted({folder / name for name in json.loads((folder / INDEX).read_text())["weight_map"].values()})
     else:
-        pickles = [p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
-        hint = f" ({', '.join(pickles)} is a pickle and is never loaded; convert it to safetensors)" if pickles else ""
-        raise FileNotFoundError(f"{folder} has no {ONE}{hint}.")
+        files = sorted({folder / name for name in json.loads((folder / INDEX).read_text())["weight_map"].values()})
     weights: dict[str, Tensor] = {}
     for file in files:
         try:

@@ -14,15 +14,15 @@ from diffusionlm.integrations.canvas_guide import FLOOR, CanvasGuide, nudged
 class SteeringLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     """Steers every denoising step of every canvas.
 
-    The committed canvas is the argmax of the processed logits at whatever step the loop stops. So under hard rules the argmax of
-    what this returns is one text that obeys all of them (the most probable one), a little above the exact marginals, from which
-    the loop draws and which the network is told.
+    The committed canvas is the argmax of the processed logits at whatever step the loop stops. So under hard rules the argmax
+    of what this returns is one text that obeys all of them (the most probable one), a little above the exact marginals, from
+    which the loop draws and which the network is told.
 
     Args:
         guidance: plugins, as the pipeline takes them; the answer is the text, the prompt is no part of it.
         tokenizer: of the model, or its processor.
-        prompt_length: tokens of the prompt; None: what the first call has seen. Make a new processor for another prompt, or call
-            `reset`.
+        prompt_length: tokens of the prompt; None: what the first call has seen. Make a new processor for another prompt, or
+            call `reset`.
         max_denoising_steps: of the generation configuration.
         end_token: token or id after which the answer is over; None: what the tokenizer says.
 

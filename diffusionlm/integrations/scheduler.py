@@ -15,8 +15,8 @@ class SteeringScheduler:
     """Stands in the place of a scheduler: tilts the logits of each step, draws one text that obeys all rules, and lets the
     scheduler decide which of its tokens are kept.
 
-    Under hard rules tokens that are committed stay (an editing threshold has no effect), and the last step of a canvas leaves no
-    noise.
+    Under hard rules tokens that are committed stay (an editing threshold has no effect), and the last step of a canvas leaves
+    no noise.
 
     Args:
         scheduler: `BlockRefinementScheduler`, `EntropyBoundScheduler` or `DiscreteDDIMScheduler` of diffusers.

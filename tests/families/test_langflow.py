@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from diffusionlm.families.tiny import tiny_loaded
 from test_token_models import context_of, draws_of, places_of
 from torch.nn import functional as F
 
 from diffusionlm.diffusion import NoisyEmbeddings, Posterior
+from diffusionlm.families.tiny import tiny_loaded
 from diffusionlm.spans import Canvas
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+
+from diffusionlm.denoiser import CANVAS, PROMPT, Piece, Places
+from diffusionlm.diffusion import Draws, NoisyTokens, Posterior
 from diffusionlm.families import Switches
 from diffusionlm.families.networks import Decoder, Encoder
 from diffusionlm.families.sheet import Frame
 from diffusionlm.families.tiny import TINY, tiny_loaded, tiny_module
 from diffusionlm.families.token_model import TokenModel
-
-from diffusionlm.denoiser import CANVAS, PROMPT, Piece, Places
-from diffusionlm.diffusion import Draws, NoisyTokens, Posterior
 from diffusionlm.spans import Canvas
 
 KINDS = [name for name in TINY if name not in ("langflow",)]

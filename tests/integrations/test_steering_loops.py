@@ -12,12 +12,12 @@ from diffusers import (
     EntropyBoundScheduler,
     LLaDA2Pipeline,
 )
-from diffusionlm.families.tiny import tiny_diffusion_gemma, tiny_module
-from diffusionlm.families.tiny_tokenizers import byte_bpe_tokenizer
-from diffusionlm.integrations import SteeringLogitsProcessor, SteeringScheduler
 from transformers import LogitsProcessorList
 
+from diffusionlm.families.tiny import tiny_diffusion_gemma, tiny_module
+from diffusionlm.families.tiny_tokenizers import byte_bpe_tokenizer
 from diffusionlm.guidance import Guidance
+from diffusionlm.integrations import SteeringLogitsProcessor, SteeringScheduler
 
 
 class Likes(Guidance):
@@ -29,7 +29,10 @@ class Likes(Guidance):
 
 RULES = [
     ({"length": {"words": 4}}, lambda text: len(text.split()) == 4),
-    ({"phrases": {"include": ["river"], "exclude": ["pub"]}}, lambda text: re.search(r"\briver\b", text) and not re.search(r"\bpub\b", text)),
+    (
+        {"phrases": {"include": ["river"], "exclude": ["pub"]}},
+        lambda text: re.search(r"\briver\b", text) and not re.search(r"\bpub\b", text),
+    ),
     ({"regex": {"match": r"[a-z ]{3,20}"}}, lambda text: 3 <= len(text) <= 20 and text.replace(" ", "").islower()),
 ]
 
@@ -169,7 +172,10 @@ def test_llada2_pipeline_obeys_block_after_block(guidance, holds, gen_length):
             editing_threshold=0.5,
         ).sequences
         text = answer_of(out[0], source, source.eos_token_id).removeprefix(" ")
-        assert pipe.scheduler._guide.tokenizer.mask_id not in out[0][: len(out[0])].tolist() or source.eos_token_id in out[0]
+        assert (
+            pipe.scheduler._guide.tokenizer.mask_id not in out[0][: len(out[0])].tolist()
+            or source.eos_token_id in out[0]
+        )
         assert holds(text), (seed, text)
 
 
