@@ -105,7 +105,7 @@ def run_self_test(model: Any, tokenizer: Any, texts: Sequence[str] = TEXTS) -> S
 
 
 def _logits(model: TokenModel, ids: Tensor, hidden: Tensor, shown: Tensor | None = None) -> Tensor:
-    """Logits for shift 0 and 1 (2, B, V) with one of the positions (B,) hidden in each row; other tokens may be given (B, N)."""
+    """Logits for shift 0 and 1 (2, B, V), one of the positions (B,) hidden in each row; tokens may differ by row (B, N)."""
     rows, size, device = len(hidden), len(ids), model.device
     text = ids.expand(rows, -1) if shown is None else shown
     used = torch.ones(rows, 1, dtype=torch.bool, device=device)
@@ -129,7 +129,7 @@ def _logits(model: TokenModel, ids: Tensor, hidden: Tensor, shown: Tensor | None
 
 
 def _reaction(model: TokenModel, ids: Tensor, at: int) -> float:
-    """Largest change of the logits at a hidden position when the token after it becomes another, within a block of attention."""
+    """Largest change of a hidden position's logits when the token after it becomes another, within a block of attention."""
     block = model.switches.block
     if block is not None and (at + len(model.frame.prefix) + 1) % block == 0:
         at += 1

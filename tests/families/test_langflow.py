@@ -1,4 +1,4 @@
-"""LangFlow behind our mathematics: its logits recomputed by hand, its place in the contract, and gradients for every strategy."""
+"""LangFlow behind our mathematics: logits recomputed by hand, its place in the contract, gradients for every strategy."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Our plugins in the loops of transformers and diffusers: hard rules hold on every draw, whatever the seed and the scheduler."""
+"""Our plugins in the loops of transformers and diffusers: hard rules hold on every draw, whatever seed and scheduler."""
 
 import re
 from types import SimpleNamespace
