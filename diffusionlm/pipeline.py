@@ -158,9 +158,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """
         torch_dtype = one_dtype(torch_dtype, dtype)
         check_placement(torch_dtype, device)
-        known = isinstance(name, str | Path) and is_foreign(Path(name))
-        folder = Path(name) if known else find_folder(name)
-        if known or is_foreign(folder):
+        folder = find_folder(name)
+        if is_foreign(folder):
             return cls._of(load_foreign(folder, torch_dtype, device, **config_changes), device)
         refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))

@@ -30,7 +30,7 @@ ELSEWHERE = {
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether a folder holds somebody else's model: a config.json and no index of ours."""
+    """True for a folder of somebody else's model: a config.json and no index of ours."""
     return (folder / CONFIG).is_file() and not (folder / "model_index.json").is_file()
 
 

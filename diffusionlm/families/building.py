@@ -32,7 +32,7 @@ def find_tokenizer(checkpoint: Checkpoint, choices: Choices, default: str = "") 
     """
     if choices.tokenizer is not None and not isinstance(choices.tokenizer, str | Path):
         return choices.tokenizer
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     files = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
     own = any((checkpoint.folder / name).is_file() for name in files)
@@ -42,6 +42,8 @@ def find_tokenizer(checkpoint: Checkpoint, choices: Choices, default: str = "") 
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:
+        if (Path(name) / "tokenizer.json").is_file():  # of a class that only remote code knows; the file says all
+            return PreTrainedTokenizerFast.from_pretrained(name)
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
         hint = f" These weights were trained with that of {default!r}." if default and not own else ""
         raise FileNotFoundError(

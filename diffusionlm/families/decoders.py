@@ -78,7 +78,7 @@ def llada_config(said: dict[str, Any]) -> dict[str, Any]:
         "num_key_value_heads": said.get("n_kv_heads") or said["n_heads"],
         "max_position_embeddings": said.get("max_sequence_length", 4096),
         "rms_norm_eps": said.get("rms_norm_eps", 1e-5),
-        "rope_theta": said.get("rope_theta", 500_000.0),
+        "rope_parameters": {"rope_type": "default", "rope_theta": float(said.get("rope_theta", 500_000.0))},
         "attention_bias": bool(said.get("include_qkv_bias", False)),
         "tie_word_embeddings": bool(said.get("weight_tying", False)),
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user says of a checkpoint where its folder does not; None takes the family's own.
+    """Words of the user on a checkpoint where its folder does not say enough; None takes the family's own.
 
     Attributes:
         family: "masked" says that the weights are of a masked diffusion model whatever their folder says.
@@ -111,7 +111,7 @@ class Family(ABC):
     @classmethod
     @abstractmethod
     def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
-        """Whether a checkpoint is of this family."""
+        """True for a checkpoint of this family."""
 
     @classmethod
     @abstractmethod

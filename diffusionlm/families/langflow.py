@@ -79,7 +79,7 @@ class LangFlowDenoiser(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it stands."""
+        """Device of its weights."""
         return self.backbone.vocab_embed.embedding.device
 
     def unit_embeddings(self) -> Tensor:
@@ -186,7 +186,7 @@ class LangFlowModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the network stands."""
+        """Device of the network."""
         return self.denoiser.device
 
     def embeddings(self) -> Tensor:

@@ -28,7 +28,7 @@ class MaskedLM(Family):
 
     @classmethod
     def recognises(cls, checkpoint: Checkpoint, choices: Choices) -> bool:
-        """Whether transformers has a masked language model of this kind, and the folder holds one."""
+        """See `Family`: transformers has a masked language model of this kind, and the folder holds one."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
         if checkpoint.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:

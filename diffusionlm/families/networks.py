@@ -51,7 +51,7 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it stands."""
+        """Device of its weights."""
         return next(self.module.parameters()).device
 
     @property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a model wants around a text.
+    """Tokens that a model wants around a text.
 
     Attributes:
         prefix: ids before it, such as [CLS].

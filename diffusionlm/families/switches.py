@@ -12,7 +12,7 @@ _BLOCKS = re.compile(r"blocks:(\d+)")
 
 @dataclass(frozen=True)
 class Switches:
-    """How a network reads and writes.
+    """Four settings that say how a network reads and writes.
 
     Args:
         corruption: how text was made noisy: "mask" hides tokens, "uniform" replaces them by any, "gaussian" adds noise to

@@ -89,7 +89,7 @@ class TokenModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the network stands."""
+        """Device of the network."""
         return self.network.table().device
 
     def embeddings(self) -> Tensor | None:

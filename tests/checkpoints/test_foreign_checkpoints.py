@@ -35,7 +35,7 @@ def test_a_masked_language_model_loads_by_its_folder_with_a_warning(tmp_path, na
         loaded = load_foreign(tmp_path)
     for own, theirs in zip(loaded.model.network.module.parameters(), module.parameters(), strict=True):
         assert torch.equal(own, theirs)
-    assert loaded.model.max_length <= 128
+    assert 120 <= loaded.model.max_length <= 129
     assert is_foreign(tmp_path)
     assert describe_foreign(tmp_path)["family"] == "masked-lm"
 
@@ -102,6 +102,8 @@ def test_llada_loads_by_a_table_of_names(tmp_path):
     ids, full, at = torch.arange(300, 310)[None], torch.zeros(1, 1, 10, 10), torch.arange(10)[None]
     same = loaded.model.network.module(input_ids=ids, attention_mask=full, position_ids=at).logits
     torch.testing.assert_close(same, module(input_ids=ids, attention_mask=full, position_ids=at).logits)
+    change(tmp_path, rope_theta=500_000.0)
+    assert load_foreign(tmp_path).model.network.module.config.rope_parameters["rope_theta"] == 500_000.0
     change(tmp_path, num_experts=4)
     with pytest.raises(ValueError, match="no plain LLaDA-8B"):
         load_foreign(tmp_path)

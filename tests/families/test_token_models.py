@@ -100,7 +100,7 @@ def test_an_encoder_sees_what_its_own_class_sees():
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("backend", ["sdpa", "eager"])
 def test_a_decoder_sees_both_ways_and_its_logits_are_those_of_its_class_with_a_full_mask(shift, backend):
-    module, source = tiny_module("qwen3")
+    module, _ = tiny_module("qwen3")
     module.set_attn_implementation(backend)
     model = TokenModel(
         Decoder(module), Switches(shift=shift), vocab_size=module.config.vocab_size, max_length=64, mask_id=1

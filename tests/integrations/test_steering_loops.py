@@ -180,7 +180,7 @@ def test_llada2_pipeline_obeys_block_after_block(guidance, holds, gen_length):
 
 
 def test_without_rules_the_scheduler_works_as_before(gemma):
-    pipe, source = gemma_pipe(gemma, EntropyBoundScheduler(), Likes(weight=4.0, budget=2.0))
+    pipe, _ = gemma_pipe(gemma, EntropyBoundScheduler(), Likes(weight=4.0, budget=2.0))
     pipe.set_progress_bar_config(disable=True)
     out = pipe(prompt="Hello", gen_length=24, num_inference_steps=4, generator=torch.Generator().manual_seed(0))
     assert out.sequences.shape[0] == 1
@@ -190,7 +190,7 @@ def test_without_rules_the_scheduler_works_as_before(gemma):
 
 
 def test_what_cannot_be_steered_there_is_refused(gemma):
-    model, source = gemma
+    _, source = gemma
     with pytest.raises(ValueError, match="noisy embeddings"):
         SteeringLogitsProcessor({"length": {"words": 3, "strategy": "latent"}}, source)
     with pytest.raises(ValueError, match="particles"):
