@@ -30,8 +30,6 @@ def test_known_text_stays_and_hard_rules_hold_for_every_seed(pipe):
     guidance = [{"phrases": {"include": ["river"], "exclude": ["pub"]}}, {"length": {"words": (5, 9)}}]
     texts = ["the [SPAN:8] near [SPAN:4].", "the food was [SPAN:9]"]
     result = pipe(texts, num_samples=6, steps=4, seed=3, guidance=guidance)
-    for text, samples in zip(texts, result.samples if hasattr(result, "samples") else [], strict=False):
-        assert len(samples) == 6
     flat = [text for group in result.texts for text in ([group] if isinstance(group, str) else group)]
     assert len(flat) == 12
     for text in flat:
@@ -52,13 +50,8 @@ def test_a_soft_plugin_gets_more_of_what_it_wants(pipe):
     counts = []
     for guidance in (None, Likes(weight=30.0, budget=3.0)):
         result = pipe("the [SPAN:6] is near", num_samples=6, steps=3, seed=0, guidance=guidance)
-        counts.append(sum(ids.count(120) for sample in flat_samples(result) for ids in sample.span_ids))
+        counts.append(str(result.token_ids).count(" 120,") + str(result.token_ids).count("[120,"))
     assert counts[1] > counts[0]
-
-
-def flat_samples(result):
-    groups = result.groups if hasattr(result, "groups") else result.samples
-    return [sample for group in groups for sample in (group if isinstance(group, list) else [group])]
 
 
 def test_a_whole_text_and_a_prompt(pipe):
