@@ -151,7 +151,9 @@ class TokenModel:
                     logits[over] = FORBIDDEN
                     logits[..., self.pad_id].masked_fill_(over, 0.0)
             return logits
-        return logits / temperature
+        logits = logits / temperature
+        logits[..., self.pad_id].masked_fill_(~places.span_mask, 0.0)  # behind the canvas of a shorter row there is only pad
+        return logits
 
     def _to_vocabulary(self, logits: Tensor) -> Tensor:
         """Logits with one token for every way to end, and without special tokens."""
