@@ -45,7 +45,7 @@ def find_folder(name: str | Path) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            patterns = ["*.json", "*.safetensors", "*.md", "*.txt", "*.model", "*.jinja"]  # the last: tokenizers of others
+            patterns = [f"*.{ending}" for ending in ("json", "safetensors", "md", "txt", "model", "jinja")]
             return Path(snapshot_download(str(name), allow_patterns=patterns))
         except Exception as error:
             reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

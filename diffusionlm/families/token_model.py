@@ -152,7 +152,7 @@ class TokenModel:
                     logits[..., self.pad_id].masked_fill_(over, 0.0)
             return logits
         logits = logits / temperature
-        logits[..., self.pad_id].masked_fill_(~places.span_mask, 0.0)  # behind the canvas of a shorter row there is only pad
+        logits[..., self.pad_id].masked_fill_(~places.span_mask, 0.0)  # behind the canvas of a shorter row
         return logits
 
     def _to_vocabulary(self, logits: Tensor) -> Tensor:

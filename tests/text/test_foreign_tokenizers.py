@@ -1,10 +1,10 @@
 """Tokenizers of transformers give surfaces whose concatenation is the text, whatever their scheme."""
 
 import pytest
-from diffusionlm.families.tiny_tokenizers import byte_bpe_tokenizer, sentencepiece_tokenizer, wordpiece_tokenizer
-from diffusionlm.text.foreign import ForeignTokenizer, frame_of
 
+from diffusionlm.families.tiny_tokenizers import byte_bpe_tokenizer, sentencepiece_tokenizer, wordpiece_tokenizer
 from diffusionlm.spans import Canvas
+from diffusionlm.text.foreign import ForeignTokenizer, frame_of
 
 TEXT = "The Eagle is a cheap pub near The Mill."
 
@@ -36,7 +36,7 @@ def test_a_text_in_two_pieces_is_the_text(tokenizer):
         text = TEXT.lower() if tokenizer.scheme == "wordpiece" else TEXT
         got = tokenizer.decode(ids)
         # WordPiece has no token for a space alone, so a cut behind a space reads as one before
-        assert got == text or tokenizer.scheme == "wordpiece" and got.replace(" ", "") == text.replace(" ", "")
+        assert got == text or (tokenizer.scheme == "wordpiece" and got.replace(" ", "") == text.replace(" ", ""))
 
 
 def test_word_piece_goes_on_within_a_word():
