@@ -196,7 +196,7 @@ def test_what_cannot_be_steered_there_is_refused(gemma):
     with pytest.raises(ValueError, match="particles"):
         SteeringLogitsProcessor(Likes(strategy="particles"), source)
     with pytest.raises(ValueError, match="without the prompt"):
-        SteeringLogitsProcessor("classifier_free", source)
+        SteeringLogitsProcessor("classifier-free", source)
     with pytest.raises(ValueError, match="no scheduler of diffusers"):
         SteeringScheduler(SimpleNamespace(), guidance=Likes(), tokenizer=source)
     with pytest.raises(ValueError, match="corrector_steps"):
