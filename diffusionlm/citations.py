@@ -71,6 +71,12 @@ PAPERS = (
         arxiv="2208.04202",
     ),
     Paper(
+        "Chen et al. 2026",
+        "LangFlow: continuous diffusion rivals discrete in language modeling",
+        "Chen, Yuxin and Liang, Chumeng and Sui, Hangke and Guo, Ruihan and Cheng, Chaoran and You, Jiaxuan and Liu, Ge",
+        arxiv="2604.11748",
+    ),
+    Paper(
         "Chung et al. 2023",
         "Diffusion posterior sampling for general noisy inverse problems",
         "Chung, Hyungjin and Kim, Jeongsol and Mccann, Michael T. and Klasky, Marc L. and Ye, Jong Chul",

@@ -17,6 +17,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from diffusionlm.checkpoints.folders import find_folder
+from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
     from diffusionlm.diffusion import NoisyText
+    from diffusionlm.families import Loaded
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
     from diffusionlm.structured.choosing import Choices
@@ -155,24 +157,57 @@ class DiffusionLMPipeline(DiffusionPipeline):
             dtype: the same, as transformers calls it now.
             device: where to put it.
             config_changes: settings of the denoiser to replace, such as ``attn_implementation="eager"``,
-                ``rope_parameters={...}`` or ``max_position_embeddings=512``.
+                ``rope_parameters={...}`` or ``max_position_embeddings=512``; for somebody else's model ``family``, ``shift``,
+                ``attention``, ``mask_token`` and the other switches of `diffusionlm.checkpoints.foreign.load_foreign`.
 
         Raises:
             FileNotFoundError: if the checkpoint or one of its files is missing.
             ValueError: if a file is damaged, the weights do not fit, or this machine has no such device.
             TypeError: if the denoiser has no such setting.
         """
-        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
         torch_dtype = one_dtype(torch_dtype, dtype)
         check_placement(torch_dtype, device)
         folder = find_folder(name)
+        if is_foreign(folder):
+            return cls._of(load_foreign(folder, torch_dtype, device, **config_changes), device)
+        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
         if (folder / "readers").is_dir():
             pipe.resources.append(folder / "readers")
         return pipe if device is None else pipe.to(device)
 
+    @classmethod
+    def from_model(cls, model: torch.nn.Module, tokenizer: Any, **switches: Any) -> DiffusionLMPipeline:
+        """Takes a model object of transformers that somebody else made, wherever its code comes from.
+
+        Args:
+            model: a masked language model, or a decoder that was trained as a masked diffusion model.
+            tokenizer: a fast tokenizer of transformers.
+            switches: ``family="masked"``, ``shift``, ``attention``, ``mask_token``, ``end_token``, ``chat``; see
+                `diffusionlm.checkpoints.foreign.foreign_parts`.
+
+        Raises:
+            TypeError: for a switch that does not exist.
+            ValueError: if model, tokenizer and switches do not fit together.
+        """
+        return cls._of(foreign_parts(model, tokenizer, **switches), None)
+
+    @classmethod
+    def _of(cls, loaded: Loaded, device: str | torch.device | None) -> DiffusionLMPipeline:
+        pipe = cls(loaded.model, loaded.tokenizer, **loaded.defaults)  # type: ignore[arg-type]
+        return pipe if device is None else pipe.to(device)
+
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
+        """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``.
+
+        Raises:
+            ValueError: for somebody else's model, which has a format of its own.
+        """
+        if self._model is not None:
+            raise ValueError(
+                f"The model is somebody else's ({type(self.denoiser).__name__}) and keeps its own format: save it with "
+                "transformers, and load that folder with from_pretrained."
+            )
         settings = {
             "sampler": sampler_to_dict(self.sampler),
             "schedule": self.schedule.to_dict(),

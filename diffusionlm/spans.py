@@ -180,11 +180,11 @@ class Canvas:
                 position += len(ids)
             if has_span:
                 span = self.spans[number]
-                needs_space = literal.endswith(" ") or (starts_text and not literal)
+                needs_space = literal.endswith(" ") or (starts_text and not literal and tokenizer.prefix_space)
                 length = span.length or _length_of_options(span, tokenizer, needs_space) or default_length
                 span_at += range(position, position + length)
                 span_of += [number] * length
-                opened += [span.open] * length
+                opened += [span.open and tokenizer.ends_spans] * length
                 first += [True] + [False] * (length - 1)
                 spaced += [needs_space] + [False] * (length - 1)
                 position += length

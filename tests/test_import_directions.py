@@ -13,7 +13,7 @@ import diffusionlm
 
 GROUND = {"diffusion", "text", "errors", "registry"}
 PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
-CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
+CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations", "families"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "citations": set(),
@@ -25,7 +25,9 @@ ALLOWED: dict[str, set[str]] = {
     "samplers": {"diffusion", "errors", "registry"},
     "spans": {"errors", "text"},
     "guidance": GROUND,
-    "checkpoints": PARTS,
+    "families": GROUND | {"denoiser"},
+    "integrations": PARTS | {"families"},
+    "checkpoints": PARTS | {"families"},
     "generation": PARTS | {"citations"},
     "pipeline": CORE | {"structured"},
     "structured": CORE,
@@ -34,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": CORE | {"corpora"},
     "serving": CORE,
     "studio": CORE,
-    "commands": CORE | {"serving", "structured", "training", "evaluation", "studio", "corpora", "configs", "cli"},
+    "commands": CORE
+    | {"integrations", "serving", "structured", "training", "evaluation", "studio", "corpora", "configs", "cli"},
     "cli": {"commands", "errors"},
     "__main__": {"cli"},
     "__init__": CORE,

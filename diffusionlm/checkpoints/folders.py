@@ -33,7 +33,7 @@ def find_folder(name: str | Path) -> Path:
         raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
     path = Path(name)
     if path.is_dir():
-        if not (path / INDEX).is_file():
+        if not (path / INDEX).is_file() and not (path / "config.json").is_file():
             raise FileNotFoundError(
                 f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
             )
@@ -45,7 +45,7 @@ def find_folder(name: str | Path) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            patterns = ["*.json", "*.safetensors", "*.md"]
+            patterns = [f"*.{ending}" for ending in ("json", "safetensors", "md", "txt", "model", "jinja")]
             return Path(snapshot_download(str(name), allow_patterns=patterns))
         except Exception as error:
             reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

@@ -100,7 +100,7 @@ class CanvasBatch:
         prompts: dict[str, Piece] = {}
         limit = 2 * self.model.max_length
         for text in dict.fromkeys(row.prompt for row in self.rows if row.prompt):
-            ids = self.tokenizer.encode(text)
+            ids = self.tokenizer.encode_prompt(text)
             if len(ids) > limit:
                 raise ValueError(f"The prompt has {len(ids)} tokens, at most {limit} are allowed.")
             prompts[text] = Piece(PROMPT, text, torch.arange(-len(ids), 0), torch.tensor(ids, dtype=torch.long))
