@@ -38,7 +38,8 @@ def sizes(config: dict[str, Any], **more: Any) -> DiTConfig:
         raise ValueError(
             f"config.json lacks {', '.join(missing)}, so the sizes of the diffusion transformer are not known."
         )
-    return DiTConfig(**{own: int(config[given]) for own, given in names.items()}, **more)
+    sizes: dict[str, Any] = {own: int(config[given]) for own, given in names.items()}
+    return DiTConfig(**sizes, **more)
 
 
 def _backbone(name: str) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,8 @@ class NoiseLevel(nn.Module):
         steps = torch.arange(half, dtype=torch.float32, device=level.device) / half
         angles = level.float()[:, None] * torch.exp(-math.log(LONGEST_PERIOD) * steps)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        out: Tensor = self.mlp(waves.to(self.mlp[0].weight.dtype))
+        weight: Any = self.mlp[0].weight
+        out: Tensor = self.mlp(waves.to(weight.dtype))
         return out
 
 
@@ -211,7 +213,8 @@ class TokenDiT(Network):
 
     def table(self) -> Tensor:
         """See `TokenNetwork`."""
-        return self.module.vocab_embed.table()
+        module: Any = self.module
+        return module.vocab_embed.table()
 
 
 def _turned(heads: Tensor, rotation: Tensor) -> Tensor:

@@ -117,10 +117,11 @@ class Decoder(Network):
         dtype = next(self.module.parameters()).dtype
         mask = torch.zeros(seen.shape, dtype=dtype, device=ids.device).masked_fill(~seen, torch.finfo(dtype).min)
         position_ids = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
-        hidden = self.module.model(
+        module: Any = self.module
+        hidden = module.model(
             input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
-        out: Tensor = self.module.lm_head(_gather(hidden, at))
+        out: Tensor = module.lm_head(_gather(hidden, at))
         return out
 
     def table(self) -> Tensor:

@@ -105,9 +105,9 @@ def lay_sheet(context: Context, places: Places, frame: Frame, longest: int) -> S
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         used[i, : len(row)] = True
-    lead = torch.tensor(leads, device=device)
-    at = ((lead[:, None] + places.positions) * places.span_mask).clamp_min(0)
-    return Sheet(ids.to(device), used.to(device), at, lead)
+    begin = torch.tensor(leads, device=device)
+    at = ((begin[:, None] + places.positions) * places.span_mask).clamp_min(0)
+    return Sheet(ids.to(device), used.to(device), at, begin)
 
 
 def visible(sheet: Sheet, attention: str, block: int | None) -> Tensor:

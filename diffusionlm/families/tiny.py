@@ -18,7 +18,7 @@ from diffusionlm.families.switches import Switches
 from diffusionlm.families.tiny_tokenizers import byte_bpe_tokenizer, sentencepiece_tokenizer, wordpiece_tokenizer
 from diffusionlm.text.foreign import ForeignTokenizer
 
-_SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+_SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
 def tiny_module(name: str, seed: int = 0) -> tuple[Any, Any]:
@@ -32,8 +32,12 @@ def tiny_module(name: str, seed: int = 0) -> tuple[Any, Any]:
 
     source = {"bert": wordpiece_tokenizer, "llama": sentencepiece_tokenizer}.get(name, byte_bpe_tokenizer)()
     size = len(source) + 3  # as published models have, more rows than tokens
-    grouped = {"num_key_value_heads": 2, "max_position_embeddings": 128}
-    special = {"pad_token_id": source.pad_token_id, "bos_token_id": None, "eos_token_id": source.eos_token_id}
+    grouped: dict[str, Any] = {"num_key_value_heads": 2, "max_position_embeddings": 128}
+    special: dict[str, Any] = {
+        "pad_token_id": source.pad_token_id,
+        "bos_token_id": None,
+        "eos_token_id": source.eos_token_id,
+    }
     configs: dict[str, Callable[[], Any]] = {
         "bert": lambda: transformers.BertConfig(vocab_size=size, max_position_embeddings=128, **_SIZES),
         "roberta": lambda: transformers.RobertaConfig(
@@ -141,7 +145,8 @@ def tiny_diffusion_gemma(canvas_length: int = 12, seed: int = 0) -> tuple[Any, A
 
     source = byte_bpe_tokenizer(chat=True, mask=False)
     size = len(source)
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    wide: dict[str, Any] = {"global_head_dim": 16}
     text = DiffusionGemmaTextConfig(
         vocab_size=size,
         hidden_size=32,
@@ -156,13 +161,13 @@ def tiny_diffusion_gemma(canvas_length: int = 12, seed: int = 0) -> tuple[Any, A
         num_experts=2,
         top_k_experts=1,
         moe_intermediate_size=16,
-        global_head_dim=16,
         **heads,
+        **wide,
     )
     seeing = AutoConfig.for_model(
         "gemma4_vision", hidden_size=16, intermediate_size=16, num_hidden_layers=1, position_embedding_size=32, **heads
     )
-    unused = {"image_token_id": size + 1, "boi_token_id": size + 2, "eoi_token_id": size + 3}
+    unused: dict[str, Any] = {"image_token_id": size + 1, "boi_token_id": size + 2, "eoi_token_id": size + 3}
     config = DiffusionGemmaConfig(text_config=text, vision_config=seeing, canvas_length=canvas_length, **unused)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

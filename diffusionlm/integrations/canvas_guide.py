@@ -117,7 +117,7 @@ class CanvasGuide:
     def _layout(self, text: str, length: int) -> CanvasLayout:
         # known text that ends in a space keeps it: a canvas gives one space before a span to the span
         known = f"{text} " if text.endswith(" ") else text
-        layout = Canvas((known, *Canvas.whole(length).spans)).lay_out(self.tokenizer, length)
+        layout = Canvas((known, *Canvas.whole(length).spans)).lay_out(self.tokenizer, length)  # type: ignore[arg-type]
         return replace(layout, space_mask=layout.space_mask & (not text))
 
     def guide(self, logits: Tensor, ids: Tensor, decided: Tensor, step: int, temperature: float = 1.0) -> Any:

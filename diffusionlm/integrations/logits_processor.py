@@ -11,7 +11,7 @@ from transformers import LogitsProcessor
 from diffusionlm.integrations.canvas_guide import FLOOR, CanvasGuide, nudged
 
 
-class SteeringLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
+class SteeringLogitsProcessor(LogitsProcessor):
     """Steers every denoising step of every canvas.
 
     The committed canvas is the argmax of the processed logits at whatever step the loop stops. So under hard rules the argmax
