@@ -8,7 +8,7 @@ Sources: Jordan et al. 2024 (Muon, coefficients), Liu et al. 2025 ("Muon is scal
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -97,3 +97,12 @@ def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tens
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def operations_of_step(parameters: Iterable[Tensor]) -> int:
+    """Floating-point operations that the iteration costs for matrices of these shapes."""
+    total = 0
+    for parameter in parameters:
+        short, long = sorted(parameter.shape)
+        total += _ITERATIONS * (4 * short * short * long + 2 * short**3)
+    return total

@@ -13,7 +13,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PRECISIONS = ("no", "bf16")
+PRECISIONS = ("auto", "no", "bf16")
+FIRST = "first"  # among the figures of the first step of a run, or of its continuation: they are said, not recorded
 _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 
@@ -33,13 +34,15 @@ class TrainerSettings:
         accumulate: micro-batches in one step.
         ema_decay: of the weight average.
         optimizer: settings of ``build_optimizers``.
-        precision: "no" (float32) or "bf16" (autocast; weights, averages and optimisers stay in float32).
+        precision: "no" (float32), "bf16" (autocast; weights, averages and optimisers stay in float32), or "auto": the one that
+            the machine multiplies matrices faster in.
         compile: whether to compile the step.
         gradient_checkpointing: recompute the blocks in the backward pass: less memory, more time.
         schedule_every: steps between refits of an information-uniform schedule.
         log_every: steps between log lines.
         valid_every: steps between validations.
         valid_batches: batches in a validation.
+        sample_after: seconds of training until the first samples, then twice as many, and so on; 0: at validations only.
         save_every: steps between checkpoints.
         keep_checkpoints: how many stay.
         seed: of noise and noise levels.
@@ -66,6 +69,7 @@ class TrainerSettings:
     log_every: int = 20
     valid_every: int = 1000
     valid_batches: int = 4
+    sample_after: float = 60.0
     save_every: int = 500
     keep_checkpoints: int = 2
     seed: int = 0
@@ -85,6 +89,8 @@ class TrainerSettings:
         for name in ("decay_share", "self_condition_share", "clean_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"trainer.{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if not 0 <= self.sample_after < math.inf:
+            raise ValueError(f"trainer.sample_after must be 0 or a number of seconds, got {self.sample_after}.")
         if not (self.gradient_clip > 0 and math.isfinite(self.gradient_clip)):
             raise ValueError(f"trainer.gradient_clip must be positive and finite, got {self.gradient_clip}.")
         if self.precision not in PRECISIONS:

@@ -22,7 +22,9 @@ from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkp
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.noise import draw_noise
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
-from diffusionlm.training.settings import TrainerSettings, trains_on_cpu
+from diffusionlm.training.pace import Pace
+from diffusionlm.training.processes import agreed_precision, any_process
+from diffusionlm.training.settings import FIRST, TrainerSettings, trains_on_cpu
 from diffusionlm.training.step import TrainingStep
 from diffusionlm.training.validation import valid_bound
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.training.batches import BatchSource, SpanBatch
+    from diffusionlm.training.stopping import StopRequest
 
 _TRAIN = 0
 _RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
@@ -49,8 +52,8 @@ class Trainer:
         schedule: the noise schedule to start from; an information-uniform one is refitted as training goes on.
         settings: see `TrainerSettings`.
         on_log: called with a dictionary of figures on the main process.
-        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged
-            weights are in place; what it returns is logged with the bound. To write samples, say.
+        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, and from time to time
+            (``sample_after``), while the averaged weights are in place; what it returns is logged. To write samples, say.
 
     Raises:
         ValueError: if a batch has fewer rows than there are processes.
@@ -87,6 +90,7 @@ class Trainer:
         self.regression = InformationRegression(schedule) if isinstance(schedule, InformationSchedule) else None
         self.step, self.tokens_seen, self.seconds = 0, 0, 0.0
         self.figures: dict[str, float] = {}  # of the last validation
+        self.precision = agreed_precision(settings.precision, self.accelerator)
         module: torch.nn.Module = TrainingStep(denoiser)
         if settings.compile:
             module = torch.compile(module, dynamic=True)  # type: ignore[assignment]
@@ -97,8 +101,7 @@ class Trainer:
 
     def _forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         limit = torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT) if self.settings.compile else nullcontext()
-        half = self.settings.precision == "bf16"
-        with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
+        with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision.half):
             return self.module(**inputs)
 
     def _micro_step(
@@ -170,41 +173,59 @@ class Trainer:
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, resume: bool = True) -> None:
-        """Trains to ``max_steps``.
+    def run(self, resume: bool = True, stop: StopRequest | None = None) -> None:
+        """Trains to ``max_steps``, or until somebody asks for the end; a checkpoint is written in either case.
 
         Args:
             resume: first load the newest checkpoint in the folder, if there is one.
+            stop: looked at after every step; with several processes, one that is asked ends all.
         """
         if resume:
             self.resume()
-        tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
+        next_samples, trained = self.settings.sample_after, 0.0
+        pace, first = Pace(self.tokens_seen, self.step, self.seconds), True
         while self.step < self.settings.max_steps:
             began = time.monotonic()
             figures: dict[str, Any] = self._train_step()
             self.step += 1
-            self.seconds += time.monotonic() - began
-            if self.step % self.settings.log_every == 0 or self.step == self.settings.max_steps:
-                elapsed = max(self.seconds - seconds, 1e-9)
-                figures |= {
-                    "step": self.step,
-                    "tokens": self.tokens_seen,
-                    "tokens_per_second": (self.tokens_seen - tokens) / elapsed,
-                    "steps_per_second": (self.step - steps) / elapsed,
-                    "learning_rate": self.optimizers[0].param_groups[0]["lr"],
-                }
+            lasted = time.monotonic() - began
+            self.seconds, trained = self.seconds + lasted, trained + lasted
+            last = self.step == self.settings.max_steps
+            due = self.step % self.settings.log_every == 0 or last
+            if first or due:
+                figures |= pace.figures(self.tokens_seen, self.step, self.seconds)
+                figures["learning_rate"] = self.optimizers[0].param_groups[0]["lr"]
                 if self.regression is not None:
                     fitted = self.regression.schedule()
                     figures |= {"mu": fitted.mu, "beta": fitted.beta, "entropy": self.regression.entropy}
-                self._log(figures)
-                tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
+                self._log(figures if due else {**figures, FIRST: True})
+                first = False
             if self.valid_source is not None and self.step % self.settings.valid_every == 0:
                 self._log({"step": self.step, **self.validate()})
-            if self.step % self.settings.save_every == 0 or self.step == self.settings.max_steps:
+            elif any_process(0 < next_samples <= trained and not last, self.accelerator):
+                next_samples *= 2
+                self._log({"step": self.step, **self._look()})
+            stopping = any_process(bool(stop), self.accelerator)
+            if self.step % self.settings.save_every == 0 or last or stopping:
                 self.save()
+            if stopping:
+                break
+
+    def _look(self) -> dict[str, Any]:
+        """What ``on_validate`` finds, under the averaged weights."""
+        self.denoiser.eval()
+        found: dict[str, Any] = {}
+        try:
+            with self.average.applied(self.denoiser):
+                if self.on_validate is not None and self.accelerator.is_main_process:
+                    found = self.on_validate(self)
+        finally:
+            self.denoiser.train()
+        self.accelerator.wait_for_everyone()
+        return found
 
     def _log(self, figures: dict[str, Any]) -> None:
-        if self.on_log is not None and self.accelerator.is_main_process:
+        if self.on_log is not None and self.accelerator.is_main_process and len(figures) > 1:
             self.on_log(figures)
 
     def validate(self) -> dict[str, Any]:
@@ -219,27 +240,16 @@ class Trainer:
         if self.valid_source is None:
             raise ValueError("The trainer was made without validation batches; set data.valid.")
         accelerator, count = self.accelerator, self.settings.valid_batches
+        rank, world = accelerator.process_index, accelerator.num_processes
         self.denoiser.eval()
         try:
             with self.average.applied(self.denoiser):
-                share = valid_bound(
-                    self.denoiser,
-                    self.valid_source,
-                    self.schedule,
-                    count,
-                    accelerator.process_index,
-                    accelerator.num_processes,
-                )
-                sums = torch.tensor(share, dtype=torch.float64, device=accelerator.device)
-                nats, tokens = accelerator.reduce(sums, "sum")
-                self.figures = {"valid_bound": float(nats / tokens)}
-                found = {}
-                if self.on_validate is not None and accelerator.is_main_process:
-                    found = self.on_validate(self)
+                share = valid_bound(self.denoiser, self.valid_source, self.schedule, count, rank, world)
         finally:
             self.denoiser.train()
-        accelerator.wait_for_everyone()
-        return {**self.figures, **found}
+        nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
+        self.figures = {"valid_bound": float(nats / tokens)}
+        return {**self.figures, **self._look()}
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
