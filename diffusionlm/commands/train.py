@@ -79,7 +79,7 @@ def _train(config: dict[str, Any]) -> int:
     trainer.resume()
     stop = StopRequest()
     try:
-        if trainer.step >= max_steps:
+        if trainer.finished:
             console.print(f"The run in {config['folder']} is finished (step {trainer.step}); it is exported again.")
         else:
             operations = step_operations(trainer)
@@ -109,7 +109,7 @@ def _train(config: dict[str, Any]) -> int:
                     trainer.run(resume=False, stop=stop)
             if main_process and can_plot() and plot_run(folder / LOG_FILE, folder / PLOT_FILE):
                 console.print(f"Bound and samples: {folder / PLOT_FILE}", markup=False)
-        if trainer.step < max_steps:
+        if not trainer.finished:
             console.print(
                 f"Stopped at step {trainer.step}, which is saved; the same command continues from there. What it is worth "
                 f"now: add trainer.max_steps={trainer.step} to export it."

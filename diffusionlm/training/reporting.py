@@ -114,7 +114,7 @@ class RunLog:
         if self._bound and (self._bar is not None or "valid_bound" in figures):
             parts.append(self._bound)
         if "tokens_per_second" in figures:
-            left = (self.max_steps - step) / max(figures["steps_per_second"], 1e-9)
+            left = figures.get("seconds_left", (self.max_steps - step) / max(figures["steps_per_second"], 1e-9))
             parts += [f"{figures['tokens_per_second']:,.0f} tokens/s", f"{_clock(left)} left"]
         if self._bar is None:
             place = f"step {step:>{len(str(self.max_steps))}}/{self.max_steps}"

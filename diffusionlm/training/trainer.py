@@ -20,8 +20,9 @@ from diffusionlm.diffusion import (
 )
 from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
 from diffusionlm.training.ema import WeightAverage
-from diffusionlm.training.noise import draw_noise
+from diffusionlm.training.noise import NoiseDraws
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
+from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.pace import Pace
 from diffusionlm.training.processes import agreed_precision, any_process
 from diffusionlm.training.settings import FIRST, TrainerSettings, trains_on_cpu
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from diffusionlm.training.batches import BatchSource, SpanBatch
     from diffusionlm.training.stopping import StopRequest
 
-_TRAIN = 0
 _RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
 
 
@@ -105,14 +105,13 @@ class Trainer:
             return self.module(**inputs)
 
     def _micro_step(
-        self, batch: SpanBatch, micro: int, fade: Tensor, total_tokens: int
+        self, batch: SpanBatch, draws: NoiseDraws, micro: int, fade: Tensor, total_tokens: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Adds the gradient of a micro-batch; returns this process's summed loss, float64, and the routers' figures."""
         settings, accelerator = self.settings, self.accelerator
         world, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
-        rows, length = batch.span_ids.shape
-        shape = (rows, length, self.denoiser.config.embedding_size)
-        gamma, noise, self_condition = draw_noise(shape, self.schedule, settings, self.step, micro)
+        rows = batch.span_ids.shape[0]
+        gamma, noise, self_condition = draws.under(self.schedule, settings)
         start, stop = rows * rank // world, rows * (rank + 1) // world
         share = batch.rows(start, stop).to(device)
         gamma, noise = gamma[start:stop].to(device), noise[start:stop].to(device)
@@ -132,19 +131,23 @@ class Trainer:
             self._observe(gamma, losses.detach(), counts)
         return (losses.detach() * counts).sum().double(), figures
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self, drawn: list[Drawn] | None = None) -> dict[str, float]:
+        """One step; ``drawn`` is what `draw_step` gives for it, made ahead of time or now."""
         settings, accelerator = self.settings, self.accelerator
         decay_start = round(settings.max_steps * (1 - settings.decay_share))
         scale = learning_rate_scale(self.step, settings.warmup_steps, decay_start, settings.max_steps)
+        if settings.max_minutes and settings.decay_share:
+            scale = min(scale, max(0.0, 1 - self._time_used) / settings.decay_share)
         set_learning_rate(self.optimizers, scale)
         fade = min(1.0, (self.step + 1) / max(1, settings.likelihood_warmup_steps))
-        streams = [_TRAIN + 10 * micro for micro in range(settings.accumulate)]
-        batches = [self.train_source.batch(self.step, stream) for stream in streams]
-        total_tokens = sum(batch.num_tokens for batch in batches)
+        if drawn is None:
+            drawn = draw_step(self.train_source, self.denoiser.config.embedding_size, settings, self.step)
+        total_tokens = sum(batch.num_tokens for batch, _ in drawn)
         total_loss = torch.zeros((), dtype=torch.float64, device=accelerator.device)
         figures: dict[str, Tensor] = {}
-        for micro, batch in enumerate(batches):
-            loss, figures = self._micro_step(batch, micro, torch.tensor(fade, device=accelerator.device), total_tokens)
+        for micro, (batch, draws) in enumerate(drawn):
+            weight = torch.tensor(fade, device=accelerator.device)
+            loss, figures = self._micro_step(batch, draws, micro, weight, total_tokens)
             total_loss += loss
         norm = accelerator.clip_grad_norm_(self.denoiser.parameters(), settings.gradient_clip)
         if not bool(torch.isfinite(norm)):
@@ -184,17 +187,19 @@ class Trainer:
             self.resume()
         next_samples, trained = self.settings.sample_after, 0.0
         pace, first = Pace(self.tokens_seen, self.step, self.seconds), True
-        while self.step < self.settings.max_steps:
+        saved = self.seconds
+        ahead = drawn_ahead(self.train_source, self.denoiser.config.embedding_size, self.settings, self.step)
+        while not self.finished:
             began = time.monotonic()
-            figures: dict[str, Any] = self._train_step()
+            figures: dict[str, Any] = self._train_step(next(ahead))
             self.step += 1
             lasted = time.monotonic() - began
             self.seconds, trained = self.seconds + lasted, trained + lasted
-            last = self.step == self.settings.max_steps
+            last = any_process(self.finished, self.accelerator)
             due = self.step % self.settings.log_every == 0 or last
             if first or due:
                 figures |= pace.figures(self.tokens_seen, self.step, self.seconds)
-                figures["learning_rate"] = self.optimizers[0].param_groups[0]["lr"]
+                figures |= {"learning_rate": self.optimizers[0].param_groups[0]["lr"], **self._left(figures)}
                 if self.regression is not None:
                     fitted = self.regression.schedule()
                     figures |= {"mu": fitted.mu, "beta": fitted.beta, "entropy": self.regression.entropy}
@@ -206,10 +211,27 @@ class Trainer:
                 next_samples *= 2
                 self._log({"step": self.step, **self._look()})
             stopping = any_process(bool(stop), self.accelerator)
-            if self.step % self.settings.save_every == 0 or last or stopping:
+            long_ago = any_process(self.seconds - saved >= 60 * self.settings.save_minutes > 0, self.accelerator)
+            if self.step % self.settings.save_every == 0 or long_ago or last or stopping:
                 self.save()
-            if stopping:
+                saved = self.seconds
+            if stopping or last:
                 break
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or all the time is used."""
+        return self.step >= self.settings.max_steps or self._time_used >= 1
+
+    @property
+    def _time_used(self) -> float:
+        limit = 60 * self.settings.max_minutes
+        return self.seconds / limit if limit else 0.0
+
+    def _left(self, figures: dict[str, Any]) -> dict[str, float]:
+        left = (self.settings.max_steps - self.step) / max(figures["steps_per_second"], 1e-9)
+        limit = 60 * self.settings.max_minutes
+        return {"seconds_left": max(0.0, min(left, limit - self.seconds) if limit else left)}
 
     def _look(self) -> dict[str, Any]:
         """What ``on_validate`` finds, under the averaged weights."""

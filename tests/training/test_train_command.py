@@ -146,7 +146,7 @@ def test_an_export_folder_of_something_else_is_refused_before_training(train, tm
 def test_an_interrupted_run_says_how_to_go_on(train, monkeypatch):
     from diffusionlm.training.trainer import Trainer
 
-    def interrupt(self):
+    def interrupt(self, drawn):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_train_step", interrupt)
@@ -158,7 +158,7 @@ def test_an_interrupted_run_says_how_to_go_on(train, monkeypatch):
 def test_a_diverging_run_is_one_sentence(train, monkeypatch):
     from diffusionlm.training.trainer import Trainer
 
-    def diverge(self):
+    def diverge(self, drawn):
         raise FloatingPointError("The gradient is not finite at step 3.")
 
     monkeypatch.setattr(Trainer, "_train_step", diverge)

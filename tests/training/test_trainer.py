@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
+from diffusionlm.training.ahead import draw_step
 from diffusionlm.training.checkpoints import list_checkpoints
 from diffusionlm.training.cost import step_operations
-from diffusionlm.training.noise import draw_noise
 from diffusionlm.training.precision import Precision, faster_dtype
 from diffusionlm.training.settings import FIRST
 from diffusionlm.training.stopping import StopRequest
@@ -71,9 +71,9 @@ def test_a_truncated_newest_checkpoint_costs_steps_but_changes_nothing(build, ca
 
 def test_two_micro_batches_are_one_batch_of_both(build):
     whole = build("one", trainer__accumulate=2, trainer__self_condition_share=0.0)
-    batches = [whole.train_source.batch(0, stream=10 * micro) for micro in range(2)]
-    shapes = [(*batch.span_ids.shape, whole.denoiser.config.embedding_size) for batch in batches]
-    draws = [draw_noise(shape, whole.schedule, whole.settings, 0, micro) for micro, shape in enumerate(shapes)]
+    drawn = draw_step(whole.train_source, whole.denoiser.config.embedding_size, whole.settings, 0)
+    batches = [batch for batch, _ in drawn]
+    draws = [noise.under(whole.schedule, whole.settings) for _, noise in drawn]
     fade = torch.tensor(0.25)
     total = sum(batch.num_tokens for batch in batches)
     for batch, (gamma, noise, _) in zip(batches, draws, strict=True):
@@ -83,8 +83,8 @@ def test_two_micro_batches_are_one_batch_of_both(build):
         ((out * batch.span_mask.sum(-1)).sum() / total).backward()
     expected = {name: p.grad.clone() for name, p in whole.denoiser.named_parameters() if p.grad is not None}
     whole.denoiser.zero_grad()
-    for micro, batch in enumerate(batches):
-        whole._micro_step(batch, micro, fade, total)
+    for micro, (batch, noise) in enumerate(drawn):
+        whole._micro_step(batch, noise, micro, fade, total)
     for name, parameter in whole.denoiser.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, expected[name])
@@ -134,6 +134,39 @@ def test_samples_are_looked_at_after_some_seconds_of_training_then_twice_as_many
     never.on_validate = trainer.on_validate
     assert not any("samples" in entry for entry in everything(never))
     assert same_state(trainer, never)
+
+
+def test_a_run_ends_when_its_minutes_are_used_and_the_learning_rate_has_fallen_by_then(build, monkeypatch):
+    """Steps last 10 seconds each by the clock that the trainer reads: 8 of them are 80 seconds."""
+    clock = itertools.count(0, 10.0)
+    monkeypatch.setattr("diffusionlm.training.trainer.time.monotonic", lambda: next(clock))
+    limit = {"trainer__max_minutes": 80 / 60, "trainer__decay_share": 0.5, "trainer__warmup_steps": 0}
+    trainer = build(trainer__max_steps=100, trainer__valid_every=100, trainer__save_every=100, **limit)
+    trainer.run()
+    assert (trainer.step, trainer.finished) == (8, True)
+    assert list_checkpoints(trainer.checkpoint_folder)[-1].name == "step_00000008"
+    rates = [entry["learning_rate"] / 2e-3 for entry in trainer.logged if "loss" in entry and FIRST not in entry]
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    assert [round(entry["seconds_left"]) for entry in trainer.logged if "seconds_left" in entry][-2:] == [10, 0]
+    again = build(trainer__max_steps=100, **limit)
+    again.run()
+    assert again.step == 8
+
+
+def test_a_checkpoint_is_written_after_some_minutes_of_training_too(build, monkeypatch):
+    clock = itertools.count(0, 10.0)
+    monkeypatch.setattr("diffusionlm.training.trainer.time.monotonic", lambda: next(clock))
+    trainer = build(trainer__save_every=100, trainer__save_minutes=0.5, trainer__keep_checkpoints=9)
+    trainer.run()
+    assert [path.name[-2:] for path in list_checkpoints(trainer.checkpoint_folder)] == ["03", "06", "09", "12"]
+
+
+def test_workers_that_prepare_batches_change_nothing(build):
+    alone, helped = build("alone", trainer__max_steps=5), build("helped", trainer__max_steps=5, trainer__workers=2)
+    alone.run()
+    helped.run()
+    assert losses(helped) == losses(alone)
+    assert same_state(helped, alone)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
