@@ -24,7 +24,8 @@ CHOICES = [
     for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler")
     for path in sorted((CONFIGS / group).glob("[!_]*.yaml"))
 ]
-MIXES = {"open-mix": load_recipe("open_mix").parts, "everyday": load_recipe("everyday").parts}
+MIXES = {"open-mix": "open_mix", "everyday": "everyday", "everyday_large": "everyday_large"}  # folder -> recipe
+MIXES = {folder: load_recipe(recipe).parts for folder, recipe in MIXES.items()}
 
 MINIATURE = (
     "model.embedding_size=8",
@@ -132,7 +133,7 @@ def test_the_bundled_experiment_keeps_its_meaning():
     assert config["seed"] == 0
 
 
-@pytest.mark.parametrize(("choice", "mix"), [("open_mix", "open-mix"), ("everyday", "everyday")])
+@pytest.mark.parametrize(("choice", "mix"), [("open_mix", "open-mix"), ("everyday", "everyday"), ("everyday_large", "everyday_large")])
 def test_a_mix_weighs_every_part_that_its_corpus_has_as_shares(choice, mix):
     data = compose_config("train", [f"data={choice}"])["data"]
     for split in ("train", "valid"):

@@ -372,7 +372,7 @@ def test_a_broken_line_is_named_with_its_file(tmp_path, content, said):
     assert not (tmp_path / "out" / "train.jsonl").exists()
 
 
-@pytest.mark.parametrize("name", ["open_mix", "everyday"])
+@pytest.mark.parametrize("name", ["open_mix", "everyday", "everyday_large"])
 def test_a_shipped_recipe_says_where_each_missing_file_comes_from(name, tmp_path, capsys):
     recipe = load_recipe(name)
     files = {source.file for source in recipe.sources if source.file}
@@ -414,7 +414,7 @@ def test_mistakes_in_a_recipe_are_named(tmp_path, text, said):
 
 
 def test_an_unknown_recipe_is_told_the_ones_there_are():
-    with pytest.raises(FileNotFoundError, match=r"no recipe 'everday'; there are everyday, open_mix, .* 'everyday'"):
+    with pytest.raises(FileNotFoundError, match=r"no recipe 'everday'; there are everyday, everyday_large, open_mix, .* 'everyday'"):
         load_recipe("everday")
 
 
