@@ -133,7 +133,9 @@ def test_the_bundled_experiment_keeps_its_meaning():
     assert config["seed"] == 0
 
 
-@pytest.mark.parametrize(("choice", "mix"), [("open_mix", "open-mix"), ("everyday", "everyday"), ("everyday_large", "everyday_large")])
+@pytest.mark.parametrize(
+    ("choice", "mix"), [("open_mix", "open-mix"), ("everyday", "everyday"), ("everyday_large", "everyday_large")]
+)
 def test_a_mix_weighs_every_part_that_its_corpus_has_as_shares(choice, mix):
     data = compose_config("train", [f"data={choice}"])["data"]
     for split in ("train", "valid"):

@@ -1,7 +1,7 @@
 """What comes back from a GPU: weights in bfloat16 as parts, samples, the log, and a short table.
 
-    python -m benchmarks.gpu.bring_back WORK OUT --rest REST --samples 200
-    python -m benchmarks.gpu.bring_back --experts DENSE.jsonl EXPERTS.jsonl
+python -m benchmarks.gpu.bring_back WORK OUT --rest REST --samples 200
+python -m benchmarks.gpu.bring_back --experts DENSE.jsonl EXPERTS.jsonl
 """
 
 from __future__ import annotations

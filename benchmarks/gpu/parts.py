@@ -1,6 +1,6 @@
 """Files too large to be carried, as parts with a list of checksums, and whole again.
 
-    python -m benchmarks.gpu.parts join DOWNLOADED runs/everyday_large
+python -m benchmarks.gpu.parts join DOWNLOADED runs/everyday_large
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def join(parts: Path, folder: Path) -> list[Path]:
     listed = json.loads(found[LIST].read_text())
     missing = [name for entry in listed.values() for name in entry["parts"] if name not in found]
     if missing:
-        raise FileNotFoundError(f"{len(missing)} parts are missing in {parts}, 'run.sh rest' brings them: {', '.join(missing)}")
+        raise FileNotFoundError(
+            f"{len(missing)} parts are missing in {parts}, 'run.sh rest' brings them: {', '.join(missing)}"
+        )
     written = []
     for name, entry in listed.items():
         content = b"".join(found[part].read_bytes() for part in entry["parts"])

@@ -61,8 +61,8 @@ def _train(config: dict[str, Any]) -> int:
 
     from diffusionlm.commands._training_energy import measured, measured_so_far, told
     from diffusionlm.samplers import make_sampler
-    from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.cost import step_operations
+    from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.plot import PLOT_FILE, can_plot, plot_run
     from diffusionlm.training.precision import matrix_rate
     from diffusionlm.training.reporting import LOG_FILE, RunLog

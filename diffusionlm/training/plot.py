@@ -38,7 +38,9 @@ def plot_run(log: Path, target: Path) -> bool:
     FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, height_ratios=(1, 1.2))
     if losses:
-        top.plot(*zip(*losses, strict=True), color="0.75", linewidth=1, label="training loss (the schedule adapts to it)")
+        top.plot(
+            *zip(*losses, strict=True), color="0.75", linewidth=1, label="training loss (the schedule adapts to it)"
+        )
     if bounds:
         top.plot(*zip(*bounds, strict=True), "o-", color="C0", label="bound on held-out text")
     top.set(xlabel="step", ylabel="nats per token")

@@ -125,7 +125,6 @@ class RunLog:
             shown = "".join(character if character.isprintable() else "·" for character in text)
             self.console.print(f"  | {shown}", markup=False)
 
-
     def _achieved(self, figures: dict[str, Any]) -> str:
         reached = self.step_operations * figures["steps_per_second"]
         share = f", {reached / self.rate:.0%} of what matrix products reach here" if self.rate else ""

@@ -78,8 +78,8 @@ def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, asked: int | None) 
         better = max(_LEAST_VOCABULARY, len(corpus.ids) // _SIGHTINGS)
         advice = f"data.tokenizer.vocab_size={better}, or more text" if better < vocab_size else "more text"
         return (
-            f"The texts hold {len(corpus.ids):,} tokens, {seen:.0f} for each of the {vocab_size:,} in the vocabulary; fewer than "
-            f"{_SIGHTINGS} are too few to learn what a token means: better give {advice}."
+            f"The texts hold {len(corpus.ids):,} tokens, {seen:.0f} for each of the {vocab_size:,} in the vocabulary; fewer "
+            f"than {_SIGHTINGS} are too few to learn what a token means: better give {advice}."
         )
     if asked is not None and vocab_size < asked:
         return f"The texts support a vocabulary of {vocab_size:,}, not the {asked:,} asked for (data.tokenizer.vocab_size)."

@@ -25,8 +25,8 @@ class TrainerSettings:
     Attributes:
         folder: of checkpoints and logs.
         max_steps: optimiser steps.
-        max_minutes: of training, over all calls, after which it ends before ``max_steps``; 0: no limit. The course of the learning
-            rate then depends on the speed of the machine.
+        max_minutes: of training, over all calls, after which it ends before ``max_steps``; 0: no limit. The course of the
+            learning rate then depends on the speed of the machine.
         decay_share: last share of the steps over which the learning rate falls to 0.
         warmup_steps: over which it rises.
         likelihood_warmup_steps: over which the exact token likelihood is faded into the logits.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +11,15 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
-from diffusionlm.diffusion import (
-    InformationRegression,
-    InformationSchedule,
-    NoiseSchedule,
-    schedule_from_dict,
-)
-from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
+from diffusionlm.diffusion import InformationRegression, InformationSchedule, NoiseSchedule
+from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.noise import NoiseDraws
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
-from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.pace import Pace
 from diffusionlm.training.processes import agreed_precision, any_process
 from diffusionlm.training.settings import FIRST, TrainerSettings, trains_on_cpu
+from diffusionlm.training.state import load_trainer, save_trainer
 from diffusionlm.training.step import TrainingStep
 from diffusionlm.training.validation import valid_bound
 
@@ -283,18 +277,7 @@ class Trainer:
     def save(self) -> None:
         """Writes a checkpoint (main process)."""
         if self.accelerator.is_main_process:
-            tensors = {"model": self.denoiser.state_dict(), "average": self.average.state_dict()}
-            if self.regression is not None:
-                tensors["regression"] = self.regression.state_dict()
-            state = {
-                "tokens_seen": self.tokens_seen,
-                "seconds": self.seconds,
-                "schedule": self.schedule.to_dict(),
-                "figures": self.figures,
-                "settings": asdict(self.settings),
-            }
-            states = [optimizer.state_dict() for optimizer in self.optimizers]
-            save_checkpoint(self.checkpoint_folder, self.step, tensors, states, state, self.settings.keep_checkpoints)
+            save_trainer(self)
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> bool:
@@ -304,26 +287,4 @@ class Trainer:
             CheckpointError: if there are checkpoints and all are damaged.
             ValueError: if the checkpoint is of another network.
         """
-        found = load_newest_checkpoint(self.checkpoint_folder)
-        if found is None:
-            return False
-        tensors, optimizers, state = found
-        try:
-            self.denoiser.load_state_dict(tensors["model"])
-            self.average.load_state_dict(tensors["average"])
-            for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
-                base = [group["base_lr"] for group in optimizer.param_groups]
-                optimizer.load_state_dict(saved)
-                for group, value in zip(optimizer.param_groups, base, strict=True):
-                    group["base_lr"] = value
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"The checkpoint in {self.checkpoint_folder} is of another network or optimizer "
-                f"({' '.join(str(error).split())[:300]}). Give the old settings, or train in another folder=..."
-            ) from error
-        if self.regression is not None and "regression" in tensors:
-            self.regression.load_state_dict(tensors["regression"])
-        self.schedule = schedule_from_dict(state["schedule"])
-        self.step, self.tokens_seen, self.seconds = state["step"], state["tokens_seen"], state["seconds"]
-        self.figures = dict(state.get("figures", {}))
-        return True
+        return load_trainer(self)

@@ -17,8 +17,8 @@ from diffusionlm.text.open_mix.cleaning import capitalise, close, reason_to_drop
 from diffusionlm.text.open_mix.comments import read_comments
 from diffusionlm.text.open_mix.dialogues import read_answers, turn
 from diffusionlm.text.open_mix.found import same_text
-from diffusionlm.text.open_mix.sentences import runs, sentence_ranges
 from diffusionlm.text.open_mix.recipe import load_recipe
+from diffusionlm.text.open_mix.sentences import runs, sentence_ranges
 from diffusionlm.text.open_mix.sources import read_posts, read_tokenised
 from diffusionlm.training.labelled import read_examples
 
@@ -414,7 +414,9 @@ def test_mistakes_in_a_recipe_are_named(tmp_path, text, said):
 
 
 def test_an_unknown_recipe_is_told_the_ones_there_are():
-    with pytest.raises(FileNotFoundError, match=r"no recipe 'everday'; there are everyday, everyday_large, open_mix, .* 'everyday'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no recipe 'everday'; there are everyday, everyday_large, open_mix, .* 'everyday'"
+    ):
         load_recipe("everday")
 
 

@@ -9,7 +9,10 @@ from diffusionlm.training.plot import plot_run
 pytest.importorskip("matplotlib", reason="pip install 'diffusionlm-toolkit[plots]'")
 
 LOSS = [{"step": step, "loss": 3.0 - step / 50} for step in range(10, 60, 10)]
-BOUND = [{"step": step, "valid_bound": 5.0 - step / 50, "samples": ["It costs $5 or $6.", "The <b> is\nthere."]} for step in (20, 40)]
+BOUND = [
+    {"step": step, "valid_bound": 5.0 - step / 50, "samples": ["It costs $5 or $6.", "The <b> is\nthere."]}
+    for step in (20, 40)
+]
 
 
 @pytest.mark.parametrize("entries", [LOSS + BOUND, LOSS, BOUND, LOSS + [{"step": 3, "samples": ["One."]}]], ids=len)

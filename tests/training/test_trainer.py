@@ -200,7 +200,10 @@ def test_a_second_signal_acts_at_once():
         time.sleep(5)
 
 
-@pytest.mark.parametrize(("rates", "half"), [({torch.float32: 9e10, torch.bfloat16: 1e9}, False), ({torch.float32: 1e9, torch.bfloat16: 2e9}, True)])
+@pytest.mark.parametrize(
+    ("rates", "half"),
+    [({torch.float32: 9e10, torch.bfloat16: 1e9}, False), ({torch.float32: 1e9, torch.bfloat16: 2e9}, True)],
+)
 def test_auto_takes_the_precision_that_the_machine_is_faster_in_and_says_why(build, monkeypatch, rates, half):
     monkeypatch.setattr("diffusionlm.training.precision.matrix_rate", lambda dtype, device: rates[dtype])
     chosen = build(trainer__precision="auto").precision

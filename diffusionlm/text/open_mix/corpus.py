@@ -175,7 +175,7 @@ def _kept(draft: Path, recipe: Recipe, part: str) -> Iterator[tuple[Source, Foun
                 yield source, pickle.load(stream)
 
 
-# ---- second pass: doubles and rare words are left out, the rest is split -------------------------------------------------------
+# ---- second pass: doubles and rare words are left out, the rest is split -----------------------------------------------------
 
 
 class _Splits:
