@@ -45,7 +45,7 @@ of guestbook:
 of open-mix:
   --sources FOLDER   where the found texts are
   --recipe NAME      open_mix, everyday, or a file (open_mix)
-  --requests N       sentences to make from pii/templates.txt (as the recipe says: 12000)
+  --requests N       texts to make of each source that is made: sentences of pii/templates.txt (12000), guestbook (30000)
   --valid-share X    share of the texts that is held out (as the recipe says: 0.01)
 """
 _OPTIONS: dict[str, dict[str, tuple[str, type]]] = {  # corpus -> option -> what it sets, and as what

@@ -536,7 +536,7 @@ def test_a_broken_source_leaves_the_older_corpus_as_it_was(found_texts, tmp_path
         (["--source", "x"], "did you mean '--sources'"),
         (["--sources", "x", "--out", "y", "--valid-share", "half"], "--valid-share needs a number, got 'half'"),
         (["--sources", "x", "--out", "y", "--valid-share", "1.5"], "between 0 and 1, got 1.5"),
-        (["--sources", "x", "--out", "y", "--requests", "0"], "At least 1 sentence"),
+        (["--sources", "x", "--out", "y", "--requests", "0"], "At least 1 text"),
     ],
 )
 def test_mistakes_on_the_command_line_are_named(arguments, said, capsys):

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from diffusionlm.text.open_mix.cleaning import reason_to_drop
 from diffusionlm.text.open_mix.found import Found, same_text
 from diffusionlm.text.open_mix.recipe import Recipe, Source, load_recipe
-from diffusionlm.text.open_mix.sources import reader_of
+from diffusionlm.text.open_mix.sources import COUNTED, reader_of
 from diffusionlm.text.open_mix.words import OtherNames, commonest, pattern_of, words_of
 
 DEFAULT_RECIPE = "open_mix"
@@ -70,7 +70,7 @@ def write_corpus(
         folder: made if it is not there.
         recipe: a `Recipe`, the name of one that comes with the package, or a YAML file.
         seed: of the split, the lengths of runs, the prompts and the invented data.
-        requests: sentences to make from templates, if not as many as the recipe says.
+        requests: texts to make of each source that is made (templates, guestbook), if not as many as the recipe says.
         valid_share: share of the texts that is held out, if not the recipe's.
         on_source: told of every part of the mix that is complete.
 
@@ -117,9 +117,9 @@ def _changed(recipe: Recipe, requests: int | None, valid_share: float | None) ->
     if requests is None:
         return recipe
     if requests < 1:
-        raise ValueError(f"At least 1 sentence is made from the templates, got {requests}.")
+        raise ValueError(f"At least 1 text is made from the templates, got {requests}.")
     return replace(
-        recipe, sources=tuple(replace(s, count=requests) if s.form == "templates" else s for s in recipe.sources)
+        recipe, sources=tuple(replace(s, count=requests) if s.form in COUNTED else s for s in recipe.sources)
     )
 
 
