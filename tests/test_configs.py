@@ -44,6 +44,12 @@ MINIATURE = (
     "trainer.valid_batches=1",
     "samples=1",
     "tensorboard=false",
+    "init=null",
+    "data.limit_weights=[]",
+    "trainer.compile=false",
+    "trainer.workers=0",
+    "trainer.sample_after=0",
+    "trainer.max_minutes=0",
 )
 
 

@@ -107,7 +107,9 @@ def test_an_export_that_fails_leaves_the_older_pipeline(trained, tmp_path, monke
 def test_the_folder_of_a_run_points_to_its_pipeline(tmp_path):
     run = tmp_path / "runs" / "mine"
     (run / "checkpoints").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"is a training run that has not finished.* will be in \S*mine/pipeline"):
+    with pytest.raises(
+        FileNotFoundError, match=r"is a training run that has not finished.* will be in \S*mine/pipeline"
+    ):
         DiffusionLMPipeline.from_pretrained(run)
     (run / "pipeline").mkdir()
     (run / "pipeline" / "model_index.json").write_text("{}")
