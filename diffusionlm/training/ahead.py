@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from diffusionlm.training.settings import TrainerSettings
 
 _TRAIN = 0  # the stream of training batches; those of micro-batches are 10 apart
-_PREFETCH = 4  # steps that each worker is ahead
+_PREFETCH = 2  # steps that each worker is ahead; each holds some twenty open files
 
 Drawn = tuple[SpanBatch, NoiseDraws]  # of a micro-batch
 
@@ -44,7 +44,12 @@ def drawn_ahead(
         sampler=range(first, settings.max_steps),  # type: ignore[arg-type]
         num_workers=settings.workers,
         prefetch_factor=_PREFETCH,
+        collate_fn=_as_it_is,
     )
+
+
+def _as_it_is(drawn: list[Drawn]) -> list[Drawn]:
+    return drawn
 
 
 @dataclass(frozen=True)

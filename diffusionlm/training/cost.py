@@ -14,7 +14,7 @@ from diffusionlm.training.step import TrainingStep
 if TYPE_CHECKING:
     from diffusionlm.training.trainer import Trainer
 
-_BATCHES = 12  # tasks, limits and prompts differ from batch to batch
+_BATCHES = 8  # tasks, limits and prompts differ from batch to batch
 
 
 def step_operations(trainer: Trainer) -> float:
@@ -35,7 +35,8 @@ def step_operations(trainer: Trainer) -> float:
         weight = torch.ones((), device=denoiser.device)
         counts = []
         for self_condition in (False, True):
-            with FlopCounterMode(display=False) as counter:
+            half = torch.autocast(denoiser.device.type, torch.bfloat16, enabled=trainer.precision.half)
+            with half, FlopCounterMode(display=False) as counter:
                 loss, _ = module(**row.tensors(), **drawn, likelihood_weight=weight, self_condition=self_condition)
                 loss.mean().backward()
             counts.append(counter.get_total_flops())

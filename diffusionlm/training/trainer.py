@@ -15,6 +15,7 @@ from diffusionlm.diffusion import InformationRegression, InformationSchedule, No
 from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.noise import NoiseDraws
+from diffusionlm.training.muon import Muon
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 from diffusionlm.training.pace import Pace
 from diffusionlm.training.processes import agreed_precision, any_process
@@ -85,6 +86,9 @@ class Trainer:
         self.step, self.tokens_seen, self.seconds = 0, 0, 0.0
         self.figures: dict[str, float] = {}  # of the last validation
         self.precision = agreed_precision(settings.precision, self.accelerator)
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, Muon):  # all processes step alike
+                optimizer.dtype = torch.bfloat16 if agreed_precision("auto", self.accelerator).half else torch.float32
         module: torch.nn.Module = TrainingStep(denoiser)
         if settings.compile:
             module = torch.compile(module, dynamic=True)  # type: ignore[assignment]
