@@ -14,8 +14,8 @@ from torch import Tensor
 from diffusionlm.diffusion import InformationRegression, InformationSchedule, NoiseSchedule
 from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
-from diffusionlm.training.noise import NoiseDraws
 from diffusionlm.training.muon import Muon
+from diffusionlm.training.noise import NoiseDraws
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 from diffusionlm.training.pace import Pace
 from diffusionlm.training.processes import agreed_precision, any_process
