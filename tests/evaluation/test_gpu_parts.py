@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from benchmarks.gpu.parts import LIST, carry, join, split
 
 
