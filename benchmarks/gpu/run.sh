@@ -24,11 +24,15 @@ fi
 
 case $what in
   train)
-    for file in "$pack"/corpus/*/*.jsonl.xz; do
-      target=$work/everyday_large/$(basename "$(dirname "$file")")/$(basename "$file" .xz)
-      mkdir -p "$(dirname "$target")"
-      [ -f "$target" ] || $python -c "import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], 'wb'))" "$file" "$target"
-    done
+    $python - "$pack/corpus" "$work/everyday_large" <<'END'
+import lzma, shutil, sys
+from pathlib import Path
+for file in Path(sys.argv[1]).glob("*/*.jsonl.xz"):
+    target = Path(sys.argv[2]) / file.parent.name / file.stem
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with lzma.open(file) as packed, target.open("wb") as whole:
+        shutil.copyfileobj(packed, whole)
+END
     $python -m diffusionlm train "${settings[@]}" "trainer.max_minutes=$($python -c "print($seconds / 60)")" "$@" 2>&1 | tee "$out/console.log"
     $python -m benchmarks.gpu.bring_back "$work" "$out" --rest "$pack/rest" --samples "${SAMPLES:-200}"
     ;;

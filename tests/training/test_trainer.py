@@ -233,8 +233,10 @@ def test_the_operations_of_a_step_are_those_of_its_matrix_products(build):
     conditioned = build("conditioned", trainer__self_condition_share=1.0, optimizer__name="adamw", **settings)
     assert step_operations(conditioned) == pytest.approx(4 / 3 * counted, rel=0.05)
     muon = step_operations(build("muon", trainer__self_condition_share=0.0, **settings))
-    square, oblong = 5 * (6 * width**3), 5 * (4 * width**2 * config.intermediate_size + 2 * width**3)
-    assert muon - counted == config.num_hidden_layers * (4 * square + 3 * oblong)
+    fused = 2 * config.intermediate_size  # gate and up in one matrix
+    square = 5 * 6 * width**3
+    oblong = sum(5 * (4 * width**2 * long + 2 * width**3) for long in (fused, config.intermediate_size))
+    assert muon - counted == config.num_hidden_layers * (4 * square + oblong)
 
 
 def test_routers_are_logged_and_trained(build):
