@@ -15,7 +15,7 @@ BOUND = [
 ]
 
 
-@pytest.mark.parametrize("entries", [LOSS + BOUND, LOSS, BOUND, LOSS + [{"step": 3, "samples": ["One."]}]], ids=len)
+@pytest.mark.parametrize("entries", [LOSS + BOUND, LOSS, BOUND, [*LOSS, {"step": 3, "samples": ["One."]}]], ids=len)
 def test_a_log_becomes_a_picture(tmp_path, entries):
     log = tmp_path / "log.jsonl"
     log.write_text("\n".join(map(json.dumps, entries)) + '\n{"step": 60, "lo')  # a line that a kill cut short
