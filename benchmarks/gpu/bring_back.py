@@ -49,10 +49,10 @@ def bring_back(work: Path, out: Path, rest: Path, samples: int) -> None:
     training, rows = pipe.card["training"], entries(out / "log.jsonl")
     later = rows[len(rows) // 2 :]
     speed = sum(row["tokens_per_second"] for row in later) / max(len(later), 1)
-    print(f"{'parameters':<28}{sum(p.numel() for p in pipe.denoiser.parameters()) / 1e6:.1f} M")
-    print(f"{'steps, positions':<28}{training['steps']:,}, {training['tokens_seen']:,}")
-    print(f"{'positions a second':<28}{speed:,.0f}")
-    print(f"{'loss, mean of the last tenth':<28}{_mean_loss(rows[-max(len(rows) // 10, 1) :]):.4f}")
+    print(f"{'parameters':<32}{sum(p.numel() for p in pipe.denoiser.parameters()) / 1e6:.1f} M")
+    print(f"{'steps, positions':<32}{training['steps']:,}, {training['tokens_seen']:,}")
+    print(f"{'positions a second':<32}{speed:,.0f}")
+    print(f"{'loss, mean of the last tenth':<32}{_mean_loss(rows[-max(len(rows) // 10, 1) :]):.4f}")
     for text in texts[:12]:
         print(f"  | {text}")
     print(f"Parts of the weights that are left for the next command (run.sh rest): {left}")
