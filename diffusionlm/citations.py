@@ -53,6 +53,13 @@ class Paper:
 
 PAPERS = (
     Paper(
+        "Austin et al. 2021",
+        "Structured denoising diffusion models in discrete state-spaces",
+        "Austin, Jacob and Johnson, Daniel D. and Ho, Jonathan and Tarlow, Daniel and van den Berg, Rianne",
+        "",
+        "2107.03006",
+    ),
+    Paper(
         "Baum et al. 1970",
         "A maximization technique occurring in the statistical analysis of probabilistic functions of Markov chains",
         "Baum, Leonard E. and Petrie, Ted and Soules, George and Weiss, Norman",
