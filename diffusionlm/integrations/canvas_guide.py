@@ -37,7 +37,7 @@ class CanvasGuide:
         mask_token: token or id of hidden positions, if there is one; never written.
 
     Raises:
-        ValueError: for plugins that need what a loop of others does not give: latents, candidates, the unprompted posterior.
+        ValueError: for plugins that need what a loop of others does not give: latents, candidates, the unconditional posterior.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class SteeringLogitsProcessor(LogitsProcessor):
         end_token: token or id after which the answer is over; None: what the tokenizer says.
 
     Raises:
-        ValueError: for plugins that need latents, candidates or the unprompted posterior.
+        ValueError: for plugins that need latents, candidates or the unconditional posterior.
 
     Example:
         >>> processor = SteeringLogitsProcessor({"length": {"words": 5}}, tokenizer)  # doctest: +SKIP

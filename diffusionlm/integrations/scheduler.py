@@ -27,7 +27,7 @@ class SteeringScheduler:
         mask_token: id of the mask, if the tokenizer names none.
 
     Raises:
-        ValueError: for plugins that need latents, candidates or the unprompted posterior, or another kind of scheduler.
+        ValueError: for plugins that need latents, candidates or the unconditional posterior, or another kind of scheduler.
 
     Example:
         >>> pipe.scheduler = SteeringScheduler(pipe.scheduler, guidance=..., tokenizer=pipe.tokenizer)  # doctest: +SKIP
