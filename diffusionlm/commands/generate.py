@@ -8,7 +8,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
+SETTINGS = (
+    "prompt",
+    "num_samples",
+    "steps",
+    "temperature",
+    "seed",
+    "max_length",
+    "max_span_length",
+    "batch_size",
+    "best_of",
+)
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
 OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format", *JOB)

@@ -35,7 +35,9 @@ def validate(kind: Any, name: str) -> None:
             "diffusionlm, or set api_version."
         )
     if "unprompted" in kind.reads and not isinstance(kind.reads, str):
-        warnings.warn(f"{where}: reads says 'unconditional' where it said 'unprompted'.", DeprecationWarning, stacklevel=3)
+        warnings.warn(
+            f"{where}: reads says 'unconditional' where it said 'unprompted'.", DeprecationWarning, stacklevel=3
+        )
         kind.reads = tuple("unconditional" if item == "unprompted" else item for item in kind.reads)
     unknown = [item for item in kind.reads if item not in READS] if not isinstance(kind.reads, str) else [kind.reads]
     if unknown:
