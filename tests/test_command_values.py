@@ -228,9 +228,9 @@ def test_a_number_for_a_phrase_is_its_text(tiny_pipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        (Phrases, {"include": None, "exclude": ["x"]}, "include of 'phrases' must be a phrase or a list of phrases"),
+        (Phrases, {"include": None, "exclude": ["x"]}, "include must be a phrase or a list of phrases"),
         (Phrases, {"include": 20}, "got 20"),
-        (Phrases, {"any_of": ["a", 3]}, r"any_of of 'phrases' .* got \['a', 3\]"),
+        (Phrases, {"any_of": ["a", 3]}, "any_of must hold texts, got 3"),
         (Regex, {"require": 3}, "require of 'regex' must be a pattern or a list of patterns"),
         (Regex, {"match": ["a"]}, "match of 'regex' must be one pattern"),
     ],

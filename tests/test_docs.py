@@ -63,7 +63,9 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
     from diffusionlm.guidance.registry import plugins as registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers stays on the page
+    monkeypatch.setattr(
+        registry.PLUGINS, "_registered", dict(registry.PLUGINS._registered)
+    )  # what a page registers stays on the page
     monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
     names = {"pipe": pipe, "__name__": "docs"}
     for number, block in enumerate(blocks(page, "python"), 1):
@@ -76,7 +78,9 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     from diffusionlm.guidance.registry import plugins as registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # my_plugin.py registers a name
+    monkeypatch.setattr(
+        registry.PLUGINS, "_registered", dict(registry.PLUGINS._registered)
+    )  # my_plugin.py registers a name
     texts = [
         f"The {a} is a {b} pub {c}."
         for a in ("Mill", "Eagle", "Vaults")

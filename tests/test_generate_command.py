@@ -76,7 +76,7 @@ def test_guidance_as_group_or_mapping(checkpoint, capsys, choice) -> None:
         (["guidance=length", "guidance.wrods=5"], "has no setting 'wrods'; did you mean 'words'?"),
         (["guidance=length", "guidance.words=2", "guidance.weight=abc"], "weight of 'length' must be a finite number"),
         (["guidance=classifier"], "guidance.model is not set; give guidance.model=..."),
-        (["guidance={phrases: {include: [pub], exclude: [pub]}}"], "cannot be satisfied"),
+        (["guidance={phrases: {include: [pub], exclude: [pub]}}"], "no text obeys both"),
         (["no span here"], "no span"),
     ],
 )

@@ -86,7 +86,7 @@ class DiffusionModel(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """Number of tokens, V."""
         ...
 
     @property

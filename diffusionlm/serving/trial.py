@@ -117,7 +117,7 @@ def _answer(pipe: Connection, tokenizers: Mapping[str, TextTokenizer]) -> None:
                 steering = compose(from_key(key), tokenizer.vocabulary)
                 if canvas is not None:
                     layout = canvas.lay_out(tokenizer, 1)
-                    steering.check([layout], [layout.allowed(tokenizer)])
+                    steering.check([layout], [layout.allowed(tokenizer.vocabulary)])
             except MemoryError:
                 verdict = _TOO_LARGE
             except Exception as error:

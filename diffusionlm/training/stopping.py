@@ -44,6 +44,8 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._restore()
+        if signal.getsignal(number) is signal.SIG_IGN:  # as a shell leaves SIGINT to what it runs in the background
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -91,8 +91,8 @@ def compose(
 
     Example:
         >>> from diffusionlm.guidance.testing.toy import toy_vocabulary
-        >>> compose({"length": {"words": 3}}, toy_vocabulary()).names
-        ['length']
+        >>> compose({"phrases": {"include": ["pub"]}}, toy_vocabulary()).names
+        ['phrases']
     """
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -128,7 +130,7 @@ def schema_of(given: Any) -> Schema:
     except ImportError as error:
         raise _missing("pydantic") from error
     try:
-        return TypeAdapter(given).json_schema()
+        return TypeAdapter(_portable(given)).json_schema()
     except (PydanticUserError, TypeError) as error:
         raise UnsupportedSchema(f"{given!r} has no JSON Schema: {str(error).splitlines()[0]}") from error
 
@@ -292,3 +294,27 @@ def validator_class() -> Any:
     except ImportError as error:
         raise _missing("jsonschema") from error
     return Draft202012Validator
+
+
+def _portable(kind: Any) -> Any:
+    """A type with each TypedDict of ``typing`` as one of ``typing_extensions``, which is all that pydantic takes before Python
+    3.12."""
+    if typing.is_typeddict(kind):
+        from typing import NotRequired, Required
+
+        from typing_extensions import TypedDict
+
+        hints = typing.get_type_hints(kind)
+        fields = {
+            name: (Required if name in kind.__required_keys__ else NotRequired)[_portable(hint)]  # type: ignore[index]
+            for name, hint in hints.items()
+        }
+        return TypedDict(kind.__name__, fields)  # type: ignore[operator]
+    arguments = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if not arguments or not any(typing.is_typeddict(item) for item in arguments):
+        return kind
+    parts = tuple(_portable(item) for item in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[parts]  # noqa: UP007
+    return origin[parts if len(parts) > 1 else parts[0]] if origin is not None else kind

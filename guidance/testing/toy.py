@@ -205,8 +205,8 @@ class ToyModel:
         if self.process == "gaussian":
             return self.state_of(self.log_posterior(z, gamma).exp(), z, gamma)
         mask = torch.ones(rows, self.layout.length, dtype=torch.bool)
-        ids = self.log_posterior(z, gamma).argmax(-1)
-        noisy = NoisyTokens(ids, mask & (z[..., 0] > 0), mask)
+        # all hidden: tokens that are decided at random would break the rules of most plugins
+        noisy = NoisyTokens(torch.zeros(mask.shape, dtype=torch.long), mask, mask)
         return self.state_of(self.log_posterior(noisy, gamma).exp(), noisy, gamma)
 
     def state_of(self, probs: Tensor, noisy: NoisyText | Tensor, gamma: float = 1.0) -> GuidanceState:

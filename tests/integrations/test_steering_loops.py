@@ -43,8 +43,10 @@ def gemma():
 
 
 def answer_of(tokens, source, end):
-    ids = tokens.tolist()
-    return source.decode(ids[: ids.index(end)] if end in ids else ids)
+    """The text in front of the token that ends an answer, or a turn of it."""
+    ids, ends = tokens.tolist(), {end, source.convert_tokens_to_ids("<|im_end|>")}
+    stop = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    return source.decode(ids[:stop])
 
 
 @pytest.mark.parametrize(("guidance", "holds"), RULES)

@@ -87,7 +87,7 @@ def test_what_cannot_fit_is_refused_with_the_tokens_it_needs(tiny_pipe):
 def test_probabilities_are_the_sums_over_all_spellings(tiny_tokenizer):
     """Brute force over all token sequences of two choices, with a free span between them."""
     layout = Canvas.parse("It is a [CHOICE:pub|river] [SPAN:1] [CHOICE:a|at].").lay_out(tiny_tokenizer, 3)
-    allowed = layout.allowed(tiny_tokenizer)
+    allowed = layout.allowed(tiny_tokenizer.vocabulary)
     log_p = torch.randn(2, layout.length, len(allowed[0]), generator=torch.Generator().manual_seed(0))
     log_p = log_p.masked_fill(~allowed, -torch.inf).log_softmax(-1)
     watch = _Watch()

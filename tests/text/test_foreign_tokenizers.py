@@ -73,10 +73,10 @@ def test_surplus_rows_and_special_tokens_stand_for_no_text(tokenizer):
 def test_spans_end_early_only_where_the_model_knows_an_end(tokenizer):
     layout = Canvas.parse("[SPAN] is near.").lay_out(tokenizer, 6)
     assert bool(layout.open_mask.any()) == (tokenizer.end_id is not None)
-    allowed = layout.allowed(tokenizer)
+    allowed = layout.allowed(tokenizer.vocabulary)
     special = sorted(tokenizer.vocabulary.special_ids - {tokenizer.pad_id})
     assert not allowed[:, special].any()
-    text, _ = layout.assemble((tokenizer.encode("The Mill") + [tokenizer.pad_id] * 6)[:6], tokenizer)
+    text, _ = layout.assemble((tokenizer.encode("The Mill") + [tokenizer.pad_id] * 6)[:6], tokenizer.vocabulary)
     assert text.endswith(" is near.")
 
 

@@ -103,10 +103,12 @@ def test_a_required_key_is_written_in_bytes_where_no_token_has_its_letters(vocab
 def test_rules_of_spans_leave_other_spans_free_and_do_not_read_known_text(tokenizer):
     layout = Canvas.parse("The [SPAN:3] is [SPAN:2], [SPAN:2].").lay_out(tokenizer, 4)
     rule = spanwise({1: automata.regex("cheap|pub")}, layout, tokenizer.vocabulary, "rule")
-    bound = automata.bind([rule], list(layout.internal_literals), layout.span_index, layout.allowed(tokenizer))
+    bound = automata.bind(
+        [rule], list(layout.internal_literals), layout.span_index, layout.allowed(tokenizer.vocabulary)
+    )
     log_p = torch.randn(40, layout.length, len(tokenizer.vocabulary), generator=torch.Generator().manual_seed(0))
     ids = bound.sample(log_p.log_softmax(-1), torch.Generator().manual_seed(1))
-    written = [layout.assemble(row, tokenizer)[1] for row in ids.tolist()]
+    written = [layout.assemble(row, tokenizer.vocabulary)[1] for row in ids.tolist()]
     assert {spans[1] for spans in written} == {"cheap", "pub"}
     assert len({spans[0] for spans in written}) == 40
 

@@ -77,7 +77,6 @@ def test_parts_of_parquet(tmp_path) -> None:
     assert [row["texts"] for row in read] == [["a"], []]
     assert json.loads(read[0]["certificates"]) == [{"x": True}]
     assert read[1]["id"] == 7
-    assert [row["key"] for row in read] == ['"k"', "3"]
 
 
 def test_rows_that_json_cannot_hold_as_they_are_do_not_stop_a_part(tmp_path) -> None:
