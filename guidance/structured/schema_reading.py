@@ -306,10 +306,11 @@ def _portable(kind: Any) -> Any:
 
         hints = typing.get_type_hints(kind)
         fields = {
-            name: (Required if name in kind.__required_keys__ else NotRequired)[_portable(hint)]  # type: ignore[index]
+            name: (new.Required if name in kind.__required_keys__ else new.NotRequired)[_portable(hint)]
             for name, hint in hints.items()
         }
-        return TypedDict(kind.__name__, fields)  # type: ignore[operator]
+        make: Any = new.TypedDict
+        return make(kind.__name__, fields)
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if not arguments or not any(typing.is_typeddict(item) for item in arguments):
