@@ -16,6 +16,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from diffusionlm.checkpoints.adapters import BASE, AdaptedModel, Adapters
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
@@ -90,6 +91,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "they do not belong together."
             )
         self._model = None if ours else model
+        self._adapters: Adapters | None = None
         sampler = make_sampler(DEFAULT_SAMPLERS[model.process] if sampler is None else sampler)
         check_process(sampler, model.process)
         network = denoiser if ours else model.network  # type: ignore[attr-defined]
@@ -109,6 +111,66 @@ class DiffusionLMPipeline(DiffusionPipeline):
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
         return span_model(self.denoiser) if self._model is None else self._model
+
+    # ---- adapters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def adapters(self) -> dict[str, dict[str, Any]]:
+        """The card of each adapter that is loaded, by name."""
+        return {} if self._adapters is None else dict(self._adapters.cards)
+
+    def load_adapter(self, folder: str | Path, name: str) -> None:
+        """Reads an adapter that ``diffusionlm train adapter=lora init=...`` wrote; it acts once it is set, or in calls
+        with ``adapter=name``.
+
+        Raises:
+            FileNotFoundError: if there is none in the folder.
+            ValueError: if it is damaged or of another base, or the name is taken.
+            TypeError: if the network is not a `SpanDenoiser`.
+            ModuleNotFoundError: if PEFT is missing.
+        """
+        if self._model is not None:
+            raise TypeError(f"Adapters are read for a SpanDenoiser, not for {type(self._model).__name__}.")
+        adapters = self._adapters or Adapters(self.denoiser)
+        adapters.load(folder, name)
+        self._adapters = adapters
+
+    def set_adapter(self, name: str | None) -> None:
+        """Lets an adapter act in every call that names none; None: the base as it is, bit for bit.
+
+        Raises:
+            ValueError: if no adapter of that name is loaded.
+        """
+        if self._adapters is not None:
+            self._adapters.set(name)
+        elif name is not None:
+            raise ValueError(f"No adapter is loaded, so {name!r} cannot be set; call load_adapter(folder, {name!r}).")
+
+    def unload_adapter(self, name: str) -> None:
+        """Forgets an adapter. Raises ValueError if there is none of that name."""
+        if self._adapters is None:
+            raise ValueError(f"No adapter is loaded, so {name!r} cannot be unloaded.")
+        self._adapters.unload(name)
+
+    def merge_adapter(self) -> None:
+        """Adds the adapter that is set into the weights for good; all adapters are unloaded, as their base is no more.
+
+        Raises:
+            ValueError: if none is set.
+        """
+        if self._adapters is None:
+            raise ValueError("No adapter is loaded, so there is nothing to merge; see load_adapter and set_adapter.")
+        self.card = {**self.card, "merged_adapters": [*self.card.get("merged_adapters", []), self._adapters.merge()]}
+
+    def _model_with(self, adapter: str | None) -> DiffusionModel:
+        """The model for a call: with the adapter that it names, or the one that is set."""
+        if self._adapters is None:
+            if adapter not in (None, BASE):
+                raise ValueError(f"No adapter {adapter!r} is loaded; call load_adapter(folder, {adapter!r}).")
+            return self.model
+        name = self._adapters.active if adapter is None else None if adapter == BASE else adapter
+        self._adapters.check(name)
+        return AdaptedModel(self.model, self._adapters, name)
 
     # ---- the default temperature ------------------------------------------------------------------------------------
 
@@ -166,6 +228,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
+        if self._adapters is not None and self._adapters.active is not None:
+            raise ValueError(
+                f"The adapter {self._adapters.active!r} is set and would be lost: merge_adapter() writes it into the weights, "
+                "set_adapter(None) saves the base alone."
+            )
         settings = {
             "sampler": sampler_to_dict(self.sampler),
             "schedule": self.schedule.to_dict(),
@@ -193,6 +260,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: int | None = None,
         max_span_length: int | None = None,
         batch_size: int = 64,
+        adapter: str | None = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
         **unknown: Any,
@@ -214,6 +282,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length: positions of a whole text or continuation.
             max_span_length: positions of a span without a length.
             batch_size: rows that are denoised at once.
+            adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
             unknown: refused, with a suggestion.
@@ -245,6 +314,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length=max_length,
             max_span_length=max_span_length,
             batch_size=batch_size,
+            adapter=adapter,
         )
         clean: list[Tensor] = []
         with self._progress() as advance:
@@ -277,7 +347,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         began = time.perf_counter()
         steps = call.steps
         temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
-        model = self.model
+        model = self._model_with(call.adapter)
         longest = model.max_length
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
@@ -305,7 +375,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 numbers = waiting[start : start + call.batch_size]
                 part = [attempts.row(number) for number in numbers]
                 for item in self._denoise(
-                    part, numbers, [layouts[r.canvas] for r in part], steps, sampler, temperature, guide, timings
+                    part, numbers, [layouts[r.canvas] for r in part], steps, sampler, temperature, guide, timings, model
                 ):
                     if isinstance(item, StepState):
                         yield item
@@ -326,6 +396,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "seed": rows[0].seed,
             "guidance": None if steering is None else steering.to_dict(),
         }
+        if isinstance(model, AdaptedModel):
+            settings["adapter"] = model.adapter or BASE
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
@@ -343,9 +415,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: float,
         steering: Steering | None,
         timings: dict[str, float],
+        model: DiffusionModel,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
-        model = self.model
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
         with _timed(timings, "encode"):
             ask = TokenPosterior(batch, temperature)

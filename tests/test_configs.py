@@ -21,7 +21,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 CHOICES = [
     f"{group}={path.stem}"
-    for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler")
+    for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler", "adapter")
     for path in sorted((CONFIGS / group).glob("[!_]*.yaml"))
 ]
 OPEN_MIX = ("comment", "post", "request", "restaurant", "everyday", "aloud", "written", "story")

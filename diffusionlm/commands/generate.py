@@ -10,7 +10,7 @@ from typing import Any
 
 SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
 NUMBERS = SETTINGS[1:]
-OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format")
+OTHERS = ("sampler", "guidance", "checkpoint", "adapter", "device", "dtype", "format")
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
@@ -96,6 +96,9 @@ def main(argv: list[str]) -> int:
     pipe = DiffusionLMPipeline.from_pretrained(
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
     )
+    if config["adapter"] is not None:
+        pipe.load_adapter(config["adapter"], "given")
+        pipe.set_adapter("given")
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     result = pipe(texts or None, **settings)
     if config["format"] == "json":

@@ -18,6 +18,7 @@ killed, continues from its newest checkpoint when the same command is given agai
   diffusionlm train experiment=tiny data.train=FILE              a trial in a minute, one text a line
   diffusionlm train experiment=own_text data.train=FILE          a model of your own text
   diffusionlm train experiment=restaurant data.root=FOLDER       the model that comes with the package
+  diffusionlm train adapter=lora init=restaurant data.train=FILE an adapter: small, beside weights that stay
   diffusionlm train data=hub data.name=OWNER/NAME data.text_field=FIELD
   diffusionlm train model=medium optimizer=adamw trainer.max_steps=20000 trainer.precision=bf16 data.train=FILE
   torchrun --nproc_per_node 2 -m diffusionlm train experiment=own_text data.train=FILE
@@ -60,6 +61,7 @@ def _train(config: dict[str, Any]) -> int:
 
     from diffusionlm.commands._training_energy import measured, measured_so_far, told
     from diffusionlm.samplers import make_sampler
+    from diffusionlm.training.adapters import trains_an_adapter
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.reporting import RunLog
     from diffusionlm.training.run import build_trainer
@@ -98,7 +100,10 @@ def _train(config: dict[str, Any]) -> int:
                 console.print(told(energy), markup=False)
             export_pipeline(trainer, tokenizer, config["export"], config["sampler"], card)
             export = config["export"]
-            console.print(f"The pipeline is in {export}: diffusionlm generate checkpoint={export}", markup=False)
+            use = f"The pipeline is in {export}: diffusionlm generate checkpoint={export}"
+            if trains_an_adapter(trainer.denoiser):
+                use = f"The adapter is in {export}: diffusionlm generate checkpoint={config['init']} adapter={export}"
+            console.print(use, markup=False)
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
     except KeyboardInterrupt:
@@ -125,7 +130,7 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
         texts += f" ({corpus.left_out:,} longer than {config['data']['max_length']} tokens are left out)"
     if config["data"].get("holdout") and trainer.valid_source is not None:
         texts += f" ({len(trainer.valid_source.corpus):,} more are kept for validation: data.holdout)"
-    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
+    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters() if parameter.requires_grad)
     begins = f"continues from step {trainer.step:,}" if trainer.step else "begins"
     return (
         f"{config['name']} {begins}: {texts}, vocabulary {trainer.denoiser.config.vocab_size:,}, {size / 1e6:.1f} M "
@@ -163,7 +168,7 @@ def _groups() -> dict[str, dict[str, str]]:
 
     root = files("diffusionlm.configs")
     groups = {}
-    for group in ("experiment", "model", "data", "schedule", "optimizer", "sampler", "trainer"):
+    for group in ("experiment", "model", "data", "schedule", "optimizer", "sampler", "trainer", "adapter"):
         choices = {}
         for file in sorted((root / group).iterdir(), key=lambda file: file.name):
             if file.name.endswith(".yaml") and not file.name.startswith("_"):

@@ -58,6 +58,7 @@ class CallSettings:
     max_length: int | None = None
     max_span_length: int | None = None
     batch_size: int = 64
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}

@@ -18,6 +18,7 @@ from diffusionlm.diffusion import (
     NoiseSchedule,
     schedule_from_dict,
 )
+from diffusionlm.training.adapters import load_trained_state, trained_state
 from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.noise import draw_noise
@@ -251,7 +252,7 @@ class Trainer:
     def save(self) -> None:
         """Writes a checkpoint (main process)."""
         if self.accelerator.is_main_process:
-            tensors = {"model": self.denoiser.state_dict(), "average": self.average.state_dict()}
+            tensors = {"model": trained_state(self.denoiser), "average": self.average.state_dict()}
             if self.regression is not None:
                 tensors["regression"] = self.regression.state_dict()
             state = {
@@ -277,7 +278,7 @@ class Trainer:
             return False
         tensors, optimizers, state = found
         try:
-            self.denoiser.load_state_dict(tensors["model"])
+            load_trained_state(self.denoiser, tensors["model"])
             self.average.load_state_dict(tensors["average"])
             for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
                 base = [group["base_lr"] for group in optimizer.param_groups]
