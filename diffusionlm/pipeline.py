@@ -27,6 +27,7 @@ from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts, Finished
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
+from diffusionlm.generation.valid_text import repair_rows
 from diffusionlm.samplers import DEFAULT_SAMPLERS, Sampler, check_process, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
@@ -463,6 +464,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             yield state
         assert posterior is not None
         ids = sampler.finish(posterior, noisy)
+        ids = repair_rows(ids, posterior.log_probs, batch.layouts, self.tokenizer.vocabulary)
         if session is None:
             chosen, certificates = list(range(len(batch))), None
         else:

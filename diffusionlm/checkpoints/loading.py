@@ -135,6 +135,13 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
             raise FileNotFoundError(f"The checkpoint has no {path}{hint}.")
     try:
         config = DenoiserConfig.from_pretrained(folder, **config_changes)
+        if "patch_size" in config_changes:
+            trained = DenoiserConfig.from_pretrained(folder).patch_size
+            if config.patch_size != trained:
+                raise ValueError(
+                    f"patch_size={config.patch_size} contradicts the weights in {folder}, which were trained with "
+                    f"{trained}: leave it out, or train with model.patch_size={config.patch_size}."
+                )
         state = load_file(weights)
     except SafetensorError as error:
         raise ValueError(f"The weights {weights} are damaged ({error}); fetch or train them again.") from error
