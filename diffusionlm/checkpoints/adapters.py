@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +55,7 @@ def save_adapter(denoiser: SpanDenoiser, folder: Path, name: str, base: str, car
     """
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(denoiser, adapter_name=name)
+    state = get_peft_model_state_dict(denoiser, adapter_name=name, save_embedding_layers=False)
 
     def write(draft: Path) -> None:
         config = denoiser.peft_config[name]  # type: ignore[attr-defined]
@@ -102,19 +103,18 @@ def read_adapter(folder: Path) -> tuple[Any, dict[str, Tensor], dict[str, Any]]:
 
 
 def inject(denoiser: nn.Module, config: Any, name: str) -> None:
-    """Puts a new adapter into the network, in place: it is active, and nothing but it learns."""
+    """Puts a new adapter into the network, in place, whose other weights learn no more."""
     from peft import inject_adapter_in_model
 
     inject_adapter_in_model(config, denoiser, adapter_name=name)  # type: ignore[arg-type]
-    activate(denoiser, name)
 
 
-def activate(denoiser: nn.Module, name: str | None) -> None:
+def activate(denoiser: nn.Module, name: str | None, learns: bool = False) -> None:
     """Lets one adapter of the network act, or none: then its layers compute what they did before they had any."""
     for layer in _layers(denoiser).values():
         layer.enable_adapters(name is not None)  # type: ignore[operator]
         if name is not None:
-            layer.set_adapter(name)  # type: ignore[operator]
+            layer.set_adapter(name, inference_mode=not learns)  # type: ignore[operator]
 
 
 class Adapters:
@@ -156,19 +156,19 @@ class Adapters:
 
         config.inference_mode = True
         with self._lock, torch.random.fork_rng(devices=[]):
-            inject(self.denoiser, config, name)
-            found = set_peft_model_state_dict(self.denoiser, state, adapter_name=name)
-            weight = next(p for n, p in self.denoiser.named_parameters() if name not in n.split("."))
+            inject(self.denoiser, config, _inner(name))
+            found = set_peft_model_state_dict(self.denoiser, state, adapter_name=_inner(name))
+            weight = next(p for key, p in self.denoiser.named_parameters() if "lora_" not in key)
             for key, parameter in self.denoiser.named_parameters():
-                if name in key.split("."):
+                if f".{_inner(name)}." in key:
                     parameter.data = parameter.data.to(weight.device, weight.dtype)
                 parameter.requires_grad_(False)
             if found.unexpected_keys:
                 self._remove(name)
-                activate(self.denoiser, self.active)
+                self._turn_to(self.active)
                 raise ValueError(f"The adapter in {folder} does not fit this network: {found.unexpected_keys[:3]}.")
             self.cards[name] = {**told["card"], "sha256": told["sha256"]}
-            activate(self.denoiser, self.active)
+            self._turn_to(self.active)
 
     def check(self, name: str | None) -> None:
         """Raises ValueError unless the adapter is loaded; None is the base."""
@@ -179,7 +179,7 @@ class Adapters:
         """Lets this one act until another is set; None: none."""
         self.check(name)
         with self._lock:
-            activate(self.denoiser, name)
+            self._turn_to(name)
             self.active = name
 
     @contextmanager
@@ -187,12 +187,12 @@ class Adapters:
         """This adapter acts inside the block; other threads wait."""
         with self._lock:
             if name != self.active:
-                activate(self.denoiser, name)
+                self._turn_to(name)
             try:
                 yield
             finally:
                 if name != self.active:
-                    activate(self.denoiser, self.active)
+                    self._turn_to(self.active)
 
     def unload(self, name: str) -> None:
         """Forgets an adapter; the network is as it was before it was loaded.
@@ -205,7 +205,7 @@ class Adapters:
             self._remove(name)
             del self.cards[name]
             self.active = None if self.active == name else self.active
-            activate(self.denoiser, self.active)
+            self._turn_to(self.active)
 
     def merge(self) -> dict[str, Any]:
         """Adds the active adapter into the weights for good and forgets all adapters, whose base is no more.
@@ -225,8 +225,8 @@ class Adapters:
         with self._lock:
             card = self.cards[self.active]
             for path, layer in _layers(self.denoiser).items():
-                if self.active in layer.lora_A:  # type: ignore[operator]
-                    layer.merge(safe_merge=True, adapter_names=[self.active])  # type: ignore[operator]
+                if _inner(self.active) in layer.lora_A:  # type: ignore[operator]
+                    layer.merge(safe_merge=True, adapter_names=[_inner(self.active)])  # type: ignore[operator]
                 self._unwrap(path, layer)
             self.cards, self.active = {}, None
             self._forget()
@@ -234,12 +234,16 @@ class Adapters:
             self.base = base_checksum(self.denoiser)
         return card
 
+    def _turn_to(self, name: str | None) -> None:
+        activate(self.denoiser, None if name is None else _inner(name))
+
     def _remove(self, name: str) -> None:
         for path, layer in _layers(self.denoiser).items():
-            layer.delete_adapter(name)  # type: ignore[operator]
+            with warnings.catch_warnings(action="ignore"):  # that PEFT turns to another one: which acts is said afterwards
+                layer.delete_adapter(_inner(name))  # type: ignore[operator]
             if not len(layer.lora_A):  # type: ignore[arg-type]
                 self._unwrap(path, layer)
-        self.denoiser.peft_config.pop(name)  # type: ignore[attr-defined]
+        self.denoiser.peft_config.pop(_inner(name))  # type: ignore[attr-defined]
         if not self.denoiser.peft_config:  # type: ignore[attr-defined]
             self._forget()
 
@@ -274,6 +278,11 @@ class AdaptedModel:
         """See `DiffusionModel`."""
         with self._adapters.using(self.adapter):
             return self._model.log_posterior(*given, **named)
+
+
+def _inner(name: str) -> str:
+    """The adapter's name in the network, where no module is called like it."""
+    return f"adapter-{name}"
 
 
 def _layers(denoiser: nn.Module) -> dict[str, nn.Module]:

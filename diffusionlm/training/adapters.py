@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from diffusionlm.checkpoints.adapters import check_peft, inject, save_adapter
+from diffusionlm.checkpoints.adapters import activate, check_peft, inject, save_adapter
 from diffusionlm.checkpoints.base_weights import base_checksum, note_checksum
 from diffusionlm.training.settings import check_keys
 
@@ -114,6 +114,7 @@ def add_adapter(denoiser: SpanDenoiser, settings: dict[str, Any]) -> None:
         target_modules=list(settings["targets"]),
     )
     inject(denoiser, config, NAME)
+    activate(denoiser, NAME, learns=True)
 
 
 def hold_in_4_bits(denoiser: SpanDenoiser) -> None:
@@ -136,7 +137,9 @@ def hold_in_4_bits(denoiser: SpanDenoiser) -> None:
             held.weight = Params4bit(module.weight.detach().cpu(), requires_grad=False, quant_type="nf4")
             if module.bias is not None:
                 held.bias = nn.Parameter(module.bias.detach().clone(), requires_grad=False)
+            held.support_avx512bf16_for_cpu = False  # the kernel it turns to in eval() has no backward pass afterwards
             denoiser.blocks.set_submodule(name, held.to(device))
+    denoiser.is_loaded_in_4bit = True  # PEFT asks for it
 
 
 def trains_an_adapter(denoiser: nn.Module) -> bool:
