@@ -1,6 +1,6 @@
 """Repair of spans whose bytes are no UTF-8: the nearest valid ones by the model's own posterior, under an automaton.
 
-Each span must be whole characters, for what stands around it is. The automaton has the states of table 3-7 of the Unicode Standard
+Each span must be whole characters, for what stands around it is. The automaton is table 3-7 of the Unicode Standard
 (well-formed byte sequences); a Viterbi pass finds the valid span that changes the fewest tokens, and of those the likeliest.
 
 Shape letters: L span positions, V vocabulary, S states.
