@@ -54,10 +54,12 @@ class Grouping:
         used = torch.ones_like(position_ids, dtype=torch.bool) if mask is None else mask
         place = position_ids.floor().long() if position_ids.is_floating_point() else position_ids
         patch, slot = place.div(patch_size, rounding_mode="floor"), place.remainder(patch_size)
-        before = torch.roll(patch, 1, dims=1), torch.roll(slot, 1, dims=1), torch.roll(used, 1, dims=1)
-        begins = (patch != before[0]) | (slot <= before[1]) | ~before[2]
-        begins[:, 0] = True
-        begins &= used
+        columns = torch.arange(place.shape[1], device=place.device).expand_as(place)
+        last = columns.masked_fill(~used, -1).cummax(1).values.roll(1, dims=1)  # byte in use before each
+        last[:, 0] = -1
+        before = last.clamp_min(0)
+        follows = (last >= 0) & (patch == patch.gather(1, before)) & (slot > slot.gather(1, before))
+        begins = used & ~follows
         group = (begins.cumsum(1) - 1).clamp_min(0)
         count = int(group.max()) + 1
         index = group * patch_size + slot

@@ -84,7 +84,7 @@ def repair(ids: Tensor, log_probs: Tensor, layout: CanvasLayout, vocabulary: Voc
         at = (layout.span_index == number).nonzero().flatten().to(ids.device)
         ends = (ids[at] == vocabulary.pad_id).cumsum(0) > 0
         ids[at] = ids[at].masked_fill(ends, vocabulary.pad_id)  # what stands behind the first pad is not read
-        score = log_probs[at].float().clamp_min(_FLOOR)
+        score = log_probs[at].double().clamp_min(_FLOOR)
         score = score.scatter_add(1, ids[at][:, None], torch.full_like(score[:, :1], _KEPT))
         score = score.masked_fill(~allowed[at], -torch.inf)
         ids[at] = _best(score.cpu(), vocabulary).to(ids.device)

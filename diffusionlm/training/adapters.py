@@ -5,6 +5,7 @@ Sources: Hu et al. 2022 ("LoRA"), Liu et al. 2024 ("DoRA"), Dettmers et al. 2023
 
 from __future__ import annotations
 
+import inspect
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +81,21 @@ def check_same_network(base: DenoiserConfig, new: DenoiserConfig) -> None:
     Raises:
         ValueError: naming the first setting that differs.
     """
-    loose = ("max_position_embeddings", "router_aux_loss_coef", "router_z_loss_coef", "initializer_range")
-    own = new.to_dict()
-    for name, value in base.to_dict().items():
-        if name in own and own[name] != value and name not in loose and not name.startswith(("_", "transformers")):
+    loose = (
+        "self",
+        "kwargs",
+        "max_position_embeddings",
+        "router_aux_loss_coef",
+        "router_z_loss_coef",
+        "initializer_range",
+    )
+    for name in inspect.signature(type(base).__init__).parameters:
+        if name in loose:
+            continue
+        value, own = getattr(base, name), getattr(new, name)
+        if own != value:
             raise ValueError(
-                f"The base has {name} {value}, the settings say {own[name]}: an adapter acts in the network of init=..., so "
+                f"The base has {name} {value}, the settings say {own}: an adapter acts in the network of init=..., so "
                 f"give model.{name}={value} (model=small, medium, ... has the sizes)."
             )
 

@@ -25,7 +25,8 @@ def make_pipeline(
 ) -> DiffusionLMPipeline:
     """A pipeline around the trainer's network, with the weights that it carries now and the schedule of now."""
     longest = max(trainer.train_source.limits)
-    return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, min(16, longest), card)
+    span = min(round(16 / tokenizer.vocabulary.token_share), longest)
+    return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, span, card)
 
 
 def write_samples(

@@ -106,7 +106,7 @@ def test_what_was_trained_is_what_the_pipeline_computes(tmp_path, texts, base):
     pipe.set_adapter("mine")
     with trainer.average.applied(trainer.denoiser):
         whole = DiffusionLMPipeline(trainer.denoiser.eval(), pipe.tokenizer, schedule=pipe.schedule)
-        assert torch.equal(logits(pipe), logits(whole))
+        torch.testing.assert_close(logits(pipe), logits(whole))  # other attention backends
 
 
 def test_several_adapters_are_switched_and_the_base_is_bit_identical(base, two):
