@@ -58,8 +58,7 @@ def save_adapter(denoiser: SpanDenoiser, folder: Path, name: str, base: str, car
     state = get_peft_model_state_dict(denoiser, adapter_name=name, save_embedding_layers=False)
 
     def write(draft: Path) -> None:
-        config = denoiser.peft_config[name]  # type: ignore[attr-defined]
-        config.save_pretrained(str(draft))
+        _configs(denoiser)[name].save_pretrained(str(draft))
         save_file({k: v.detach().float().cpu().contiguous() for k, v in state.items()}, draft / WEIGHTS)
         (draft / WEIGHTS).chmod((draft / CONFIG).stat().st_mode)
         told = {"format": _FORMAT, "base_sha256": base, "sha256": sha256(draft / WEIGHTS), "card": card}
@@ -106,15 +105,15 @@ def inject(denoiser: nn.Module, config: Any, name: str) -> None:
     """Puts a new adapter into the network, in place, whose other weights learn no more."""
     from peft import inject_adapter_in_model
 
-    inject_adapter_in_model(config, denoiser, adapter_name=name)  # type: ignore[arg-type]
+    inject_adapter_in_model(config, denoiser, adapter_name=name)
 
 
 def activate(denoiser: nn.Module, name: str | None, learns: bool = False) -> None:
     """Lets one adapter of the network act, or none: then its layers compute what they did before they had any."""
     for layer in _layers(denoiser).values():
-        layer.enable_adapters(name is not None)  # type: ignore[operator]
+        layer.enable_adapters(name is not None)
         if name is not None:
-            layer.set_adapter(name, inference_mode=not learns)  # type: ignore[operator]
+            layer.set_adapter(name, inference_mode=not learns)
 
 
 class Adapters:
@@ -130,7 +129,8 @@ class Adapters:
 
     def __init__(self, denoiser: SpanDenoiser) -> None:
         check_peft()
-        self.denoiser, self.base = denoiser, base_checksum(denoiser)
+        self.denoiser: Any = denoiser
+        self.base = base_checksum(denoiser)
         self.active: str | None = None
         self.cards: dict[str, dict[str, Any]] = {}
         self._lock = threading.RLock()
@@ -225,8 +225,8 @@ class Adapters:
         with self._lock:
             card = self.cards[self.active]
             for path, layer in _layers(self.denoiser).items():
-                if _inner(self.active) in layer.lora_A:  # type: ignore[operator]
-                    layer.merge(safe_merge=True, adapter_names=[_inner(self.active)])  # type: ignore[operator]
+                if _inner(self.active) in layer.lora_A:
+                    layer.merge(safe_merge=True, adapter_names=[_inner(self.active)])
                 self._unwrap(path, layer)
             self.cards, self.active = {}, None
             self._forget()
@@ -239,19 +239,21 @@ class Adapters:
 
     def _remove(self, name: str) -> None:
         for path, layer in _layers(self.denoiser).items():
-            with warnings.catch_warnings(action="ignore"):  # that PEFT turns to another one: which acts is said afterwards
-                layer.delete_adapter(_inner(name))  # type: ignore[operator]
-            if not len(layer.lora_A):  # type: ignore[arg-type]
+            with warnings.catch_warnings(
+                action="ignore"
+            ):  # that PEFT turns to another one: which acts is said afterwards
+                layer.delete_adapter(_inner(name))
+            if not len(layer.lora_A):
                 self._unwrap(path, layer)
-        self.denoiser.peft_config.pop(_inner(name))  # type: ignore[attr-defined]
-        if not self.denoiser.peft_config:  # type: ignore[attr-defined]
+        self.denoiser.peft_config.pop(_inner(name))
+        if not self.denoiser.peft_config:
             self._forget()
 
-    def _unwrap(self, path: str, layer: nn.Module) -> None:
-        self.denoiser.set_submodule(path, layer.get_base_layer())  # type: ignore[operator]
+    def _unwrap(self, path: str, layer: Any) -> None:
+        self.denoiser.set_submodule(path, layer.get_base_layer())
 
     def _forget(self) -> None:
-        del self.denoiser.peft_config  # type: ignore[attr-defined]
+        del self.denoiser.peft_config
 
 
 class AdaptedModel:
@@ -285,7 +287,12 @@ def _inner(name: str) -> str:
     return f"adapter-{name}"
 
 
-def _layers(denoiser: nn.Module) -> dict[str, nn.Module]:
+def _configs(denoiser: Any) -> dict[str, Any]:
+    """PEFT's settings of each adapter in the network."""
+    return denoiser.peft_config
+
+
+def _layers(denoiser: nn.Module) -> dict[str, Any]:
     """The wrapped layers by path."""
     if not hasattr(denoiser, "peft_config"):
         return {}

@@ -137,7 +137,7 @@ def hold_in_4_bits(denoiser: SpanDenoiser) -> None:
     device = denoiser.device
     for name, module in list(denoiser.blocks.named_modules()):
         if isinstance(module, nn.Linear):
-            held = Linear4bit(
+            held: Any = Linear4bit(
                 module.in_features,
                 module.out_features,
                 bias=module.bias is not None,
@@ -149,7 +149,8 @@ def hold_in_4_bits(denoiser: SpanDenoiser) -> None:
                 held.bias = nn.Parameter(module.bias.detach().clone(), requires_grad=False)
             held.support_avx512bf16_for_cpu = False  # the kernel it turns to in eval() has no backward pass afterwards
             denoiser.blocks.set_submodule(name, held.to(device))
-    denoiser.is_loaded_in_4bit = True  # PEFT asks for it
+    network: Any = denoiser
+    network.is_loaded_in_4bit = True  # PEFT asks for it
 
 
 def trains_an_adapter(denoiser: nn.Module) -> bool:
