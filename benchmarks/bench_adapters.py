@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from diffusionlm.commands._compose import compose_config
+from benchmarks.commandline import training_config
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.training.adapters import trained_share
 from diffusionlm.training.run import build_trainer
@@ -77,7 +77,7 @@ def measure(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, f
     if kind != "full":
         overrides.append(f"optimizer.learning_rate={options.rate}")
         overrides += [f"adapter.rank={options.rank}", f"adapter.alpha={2 * options.rank}"]
-    config: dict[str, Any] = compose_config("train", overrides)
+    config: dict[str, Any] = training_config(overrides)
     trainer, _ = build_trainer(config)
     before = trainer.validate()["valid_bound"]
     trainer.run(resume=False)

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from diffusionlm.commands._compose import compose_config
+from benchmarks.commandline import training_config
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.training.export import make_pipeline
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipes = {}
     with tempfile.TemporaryDirectory() as folder:
         for size in options.patches:
-            config = compose_config("train", overrides_of(size, options, Path(folder)))
+            config = training_config(overrides_of(size, options, Path(folder)))
             trainer, tokenizer = build_trainer(config)
             trainer.run(resume=False)
             bits = trainer.validate()["valid_bound"] / math.log(2)
