@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -68,3 +69,13 @@ def texts_that_fit(pipe: DiffusionLMPipeline, texts: list[str], limit: int, coun
         if len(ids) <= limit:
             kept.append(text)
     return kept, len(texts) - len(kept)
+
+
+def training_config(overrides: list[str]) -> dict[str, Any]:
+    """The configuration of ``diffusionlm train`` with these settings."""
+    from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf
+
+    with initialize_config_module("diffusionlm.configs", version_base=None):
+        config: Any = OmegaConf.to_container(compose("train", overrides=overrides), resolve=True)
+    return config

@@ -16,6 +16,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from diffusionlm.checkpoints.adapters import BASE, AdaptedModel, Adapters
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
@@ -28,6 +29,7 @@ from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts, Finished
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
+from diffusionlm.generation.valid_text import repair_rows
 from diffusionlm.samplers import DEFAULT_SAMPLERS, Sampler, check_process, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
@@ -99,6 +101,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "they do not belong together."
             )
         self._model = None if ours else model
+        self._adapters: Adapters | None = None
         sampler = make_sampler(DEFAULT_SAMPLERS[model.process] if sampler is None else sampler)
         check_process(sampler, model.process)
         network = denoiser if ours else model.network  # type: ignore[attr-defined]
@@ -120,6 +123,66 @@ class DiffusionLMPipeline(DiffusionPipeline):
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
         return span_model(self.denoiser) if self._model is None else self._model
+
+    # ---- adapters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def adapters(self) -> dict[str, dict[str, Any]]:
+        """The card of each adapter that is loaded, by name."""
+        return {} if self._adapters is None else dict(self._adapters.cards)
+
+    def load_adapter(self, folder: str | Path, name: str) -> None:
+        """Reads an adapter that ``diffusionlm train adapter=lora init=...`` wrote; it acts once it is set, or in calls
+        with ``adapter=name``.
+
+        Raises:
+            FileNotFoundError: if there is none in the folder.
+            ValueError: if it is damaged or of another base, or the name is taken.
+            TypeError: if the network is not a `SpanDenoiser`.
+            ModuleNotFoundError: if PEFT is missing.
+        """
+        if self._model is not None:
+            raise TypeError(f"Adapters are read for a SpanDenoiser, not for {type(self._model).__name__}.")
+        adapters = self._adapters or Adapters(self.denoiser)
+        adapters.load(folder, name)
+        self._adapters = adapters
+
+    def set_adapter(self, name: str | None) -> None:
+        """Lets an adapter act in every call that names none; None: the base as it is, bit for bit.
+
+        Raises:
+            ValueError: if no adapter of that name is loaded.
+        """
+        if self._adapters is not None:
+            self._adapters.set(name)
+        elif name is not None:
+            raise ValueError(f"No adapter is loaded, so {name!r} cannot be set; call load_adapter(folder, {name!r}).")
+
+    def unload_adapter(self, name: str) -> None:
+        """Forgets an adapter. Raises ValueError if there is none of that name."""
+        if self._adapters is None:
+            raise ValueError(f"No adapter is loaded, so {name!r} cannot be unloaded.")
+        self._adapters.unload(name)
+
+    def merge_adapter(self) -> None:
+        """Adds the adapter that is set into the weights for good; all adapters are unloaded, as their base is no more.
+
+        Raises:
+            ValueError: if none is set.
+        """
+        if self._adapters is None:
+            raise ValueError("No adapter is loaded, so there is nothing to merge; see load_adapter and set_adapter.")
+        self.card = {**self.card, "merged_adapters": [*self.card.get("merged_adapters", []), self._adapters.merge()]}
+
+    def _model_with(self, adapter: str | None) -> DiffusionModel:
+        """The model for a call: with the adapter that it names, or the one that is set."""
+        if self._adapters is None:
+            if adapter not in (None, BASE):
+                raise ValueError(f"No adapter {adapter!r} is loaded; call load_adapter(folder, {adapter!r}).")
+            return self.model
+        name = self._adapters.active if adapter is None else None if adapter == BASE else adapter
+        self._adapters.check(name)
+        return AdaptedModel(self.model, self._adapters, name)
 
     # ---- the default temperature ------------------------------------------------------------------------------------
 
@@ -201,12 +264,17 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``.
 
         Raises:
-            ValueError: for somebody else's model, which has a format of its own.
+            ValueError: for somebody else's model, which has a format of its own; or where an adapter is set.
         """
         if self._model is not None:
             raise ValueError(
                 f"The model is somebody else's ({type(self.denoiser).__name__}) and keeps its own format: save it with "
                 "transformers, and load that folder with from_pretrained."
+            )
+        if self._adapters is not None and self._adapters.active is not None:
+            raise ValueError(
+                f"The adapter {self._adapters.active!r} is set and would be lost: merge_adapter() writes it into the weights, "
+                "set_adapter(None) saves the base alone."
             )
         settings = {
             "sampler": sampler_to_dict(self.sampler),
@@ -236,6 +304,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_span_length: int | None = None,
         batch_size: int = 64,
         best_of: int | None = None,
+        adapter: str | None = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
         **unknown: Any,
@@ -260,6 +329,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
                 state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
+            adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
             unknown: refused, with a suggestion.
@@ -292,6 +362,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_span_length=max_span_length,
             batch_size=batch_size,
             best_of=best_of,
+            adapter=adapter,
         )
         clean: list[Tensor] = []
         with self._progress() as advance:
@@ -336,7 +407,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         began = time.perf_counter()
         steps = call.steps
         temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
-        model = self.model
+        model = self._model_with(call.adapter)
         longest = model.max_length
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
@@ -381,6 +452,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     guide,
                     timings,
                     best_of,
+                    model,
                 ):
                     if isinstance(item, StepState):
                         yield item
@@ -402,6 +474,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             **({"best_of": best_of} if best_of > 1 else {}),
             "guidance": None if steering is None else steering.to_dict(),
         }
+        if isinstance(model, AdaptedModel):
+            settings["adapter"] = model.adapter or BASE
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
@@ -420,9 +494,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         steering: Steering | None,
         timings: dict[str, float],
         best_of: int,
+        model: DiffusionModel,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
-        model = self.model
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
         with _timed(timings, "encode"):
             ask = TokenPosterior(batch, temperature)
@@ -479,6 +553,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             yield state
         assert posterior is not None
         ids = sampler.finish(posterior, noisy)
+        ids = repair_rows(ids, posterior.log_probs, batch.layouts, self.tokenizer.vocabulary)
         sure = certainty.of(ids, batch.places.span_mask)
         if session is None:
             chosen, certificates = surest(sure, len(batch) // len(rows)), None

@@ -67,9 +67,23 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
         registry.PLUGINS, "_registered", dict(registry.PLUGINS._registered)
     )  # what a page registers stays on the page
     monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
+    if "runs/tuned_lora/adapter" in "".join(blocks(page, "python")):
+        write_adapter(tmp_path / "runs" / "tuned_lora" / "adapter")
     names = {"pipe": pipe, "__name__": "docs"}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+def write_adapter(folder: Path) -> None:
+    """What the command above the block writes: an adapter of the bundled ``restaurant``."""
+    pytest.importorskip("peft")
+    from diffusionlm import DiffusionLMPipeline
+    from diffusionlm.training.adapters import add_adapter, export_adapter
+
+    denoiser = DiffusionLMPipeline.from_pretrained("restaurant").denoiser
+    settings = {"kind": "lora", "rank": 1, "alpha": 1.0, "dropout": 0.0, "targets": ["q_proj"], "base": "full"}
+    add_adapter(denoiser, settings)
+    export_adapter(denoiser, folder, {})
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if shell_lines(page)], ids=lambda page: page.name)

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from diffusionlm.checkpoints.base_weights import base_state, note_checksum
 from diffusionlm.checkpoints.folders import INDEX, WEIGHTS, read_index
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.text import TextTokenizer
@@ -73,6 +74,8 @@ def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: 
     if missing:
         raise ValueError(f"{folder / INDEX} lacks {', '.join(missing)}; it was not written by save_pretrained.")
     denoiser = load_denoiser(folder / "denoiser", index.get("sha256"), **config_changes)
+    if torch_dtype not in (None, denoiser.dtype):
+        note_checksum(denoiser)  # an adapter knows its base by the weights as they were saved
     return {
         "denoiser": denoiser if torch_dtype is None else torch.nn.Module.to(denoiser, torch_dtype),
         "tokenizer": TextTokenizer.from_pretrained(folder / "tokenizer"),
@@ -133,6 +136,13 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
             raise FileNotFoundError(f"The checkpoint has no {path}{hint}.")
     try:
         config = DenoiserConfig.from_pretrained(folder, **config_changes)
+        if "patch_size" in config_changes:
+            trained = DenoiserConfig.from_pretrained(folder).patch_size
+            if config.patch_size != trained:
+                raise ValueError(
+                    f"patch_size={config.patch_size} contradicts the weights in {folder}, which were trained with "
+                    f"{trained}: leave it out, or train with model.patch_size={config.patch_size}."
+                )
         state = load_file(weights)
     except SafetensorError as error:
         raise ValueError(f"The weights {weights} are damaged ({error}); fetch or train them again.") from error
@@ -165,7 +175,7 @@ def save_denoiser(denoiser: SpanDenoiser, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     denoiser.config.save_pretrained(folder)
     save_file(
-        {k: v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}, folder / WEIGHTS, {"format": "pt"}
+        {k: v.detach().cpu().contiguous() for k, v in base_state(denoiser).items()}, folder / WEIGHTS, {"format": "pt"}
     )
     (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)  # safetensors makes files for the owner alone
     return sha256(folder / WEIGHTS)

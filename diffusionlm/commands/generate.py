@@ -21,7 +21,7 @@ SETTINGS = (
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
-OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format", *JOB)
+OTHERS = ("sampler", "guidance", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
@@ -115,6 +115,9 @@ def main(argv: list[str]) -> int:
     pipe = DiffusionLMPipeline.from_pretrained(
         config["checkpoint"], torch_dtype=getattr(torch, config["dtype"]), device=device
     )
+    if config["adapter"] is not None:
+        pipe.load_adapter(config["adapter"], "given")
+        pipe.set_adapter("given")
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     result = pipe(texts or None, **settings)
     if config["format"] == "json":

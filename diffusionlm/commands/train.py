@@ -18,6 +18,7 @@ killed, continues from its newest checkpoint when the same command is given agai
   diffusionlm train experiment=tiny data.train=FILE              a trial in a minute, one text a line
   diffusionlm train experiment=own_text data.train=FILE          a model of your own text
   diffusionlm train experiment=restaurant data.root=FOLDER       the model that comes with the package
+  diffusionlm train adapter=lora init=restaurant data.train=FILE an adapter: small, beside weights that stay
   diffusionlm train data=hub data.name=OWNER/NAME data.text_field=FIELD
   diffusionlm train model=medium optimizer=adamw trainer.max_steps=20000 trainer.precision=bf16 data.train=FILE
   torchrun --nproc_per_node 2 -m diffusionlm train experiment=own_text data.train=FILE
@@ -61,6 +62,7 @@ def _train(config: dict[str, Any]) -> int:
 
     from diffusionlm.commands._training_energy import measured, measured_so_far, told
     from diffusionlm.samplers import make_sampler
+    from diffusionlm.training.adapters import trains_an_adapter
     from diffusionlm.training.cost import step_operations
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.plot import PLOT_FILE, can_plot, plot_run
@@ -123,7 +125,10 @@ def _train(config: dict[str, Any]) -> int:
                 console.print(told(energy), markup=False)
             export_pipeline(trainer, tokenizer, config["export"], config["sampler"], card)
             export = config["export"]
-            console.print(f"The pipeline is in {export}: diffusionlm generate checkpoint={export}", markup=False)
+            use = f"The pipeline is in {export}: diffusionlm generate checkpoint={export}"
+            if trains_an_adapter(trainer.denoiser):
+                use = f"The adapter is in {export}: diffusionlm generate checkpoint={config['init']} adapter={export}"
+            console.print(use, markup=False)
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
     except KeyboardInterrupt:
@@ -159,7 +164,7 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
 
 def _work(trainer: Any, operations: float, rate: float) -> str:
     """What a step costs, and in which precision."""
-    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
+    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters() if parameter.requires_grad)
     kind, why = ("bfloat16" if trainer.precision.half else "float32"), trainer.precision.reason
     return (
         f"{size / 1e6:.1f} M parameters, {operations / 1e9:,.3g} GFLOP a step, in {kind} ({why}); matrix products reach "
@@ -197,7 +202,7 @@ def _groups() -> dict[str, dict[str, str]]:
 
     root = files("diffusionlm.configs")
     groups = {}
-    for group in ("experiment", "model", "data", "schedule", "optimizer", "sampler", "trainer"):
+    for group in ("experiment", "model", "data", "schedule", "optimizer", "sampler", "trainer", "adapter"):
         choices = {}
         for file in sorted((root / group).iterdir(), key=lambda file: file.name):
             if file.name.endswith(".yaml") and not file.name.startswith("_"):

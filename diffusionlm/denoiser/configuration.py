@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 CONFIG_VERSION = 1
 POSITION_KINDS = ("rope", "alibi")
 PROCESSES = ("gaussian", "masked")
+MAX_PATCH = 8
 
 
 class DenoiserConfig(PreTrainedConfig):
@@ -38,6 +39,7 @@ class DenoiserConfig(PreTrainedConfig):
         initializer_range: standard deviation of the initial embeddings and latents.
         pad_token_id: id of the pad token, which fills the tail of a span that ends early.
         process: the noise it was trained on: "gaussian" (noisy embeddings) or "masked" (hidden tokens).
+        patch_size: tokens, bytes as a rule, that make up one position of the trunk, 1 to 8; see ``denoiser.patches``.
 
     Raises:
         ValueError: if a value is out of range or two do not fit together.
@@ -68,6 +70,7 @@ class DenoiserConfig(PreTrainedConfig):
         initializer_range: float = 0.02,
         pad_token_id: int = 0,
         process: str = "gaussian",
+        patch_size: int = 1,
         config_version: int = CONFIG_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -103,6 +106,13 @@ class DenoiserConfig(PreTrainedConfig):
             raise ValueError(f"position_kind must be one of {POSITION_KINDS}, got {position_kind!r}.")
         if process not in PROCESSES:
             raise ValueError(f"process must be one of {PROCESSES}, got {process!r}.")
+        if isinstance(patch_size, bool) or not isinstance(patch_size, int) or not 1 <= patch_size <= MAX_PATCH:
+            raise ValueError(f"patch_size must be an integer from 1 (no patches) to {MAX_PATCH}, got {patch_size!r}.")
+        if patch_size > 1 and dict(rope_parameters or {}).get("rope_type") in ("dynamic", "longrope"):
+            raise ValueError(
+                f"rope_type {rope_parameters['rope_type']!r} counts tokens and patches of {patch_size} have one position: "  # type: ignore[index]
+                "use linear, yarn or llama3."
+            )
         if rope_parameters is not None and not isinstance(rope_parameters, dict):
             raise ValueError(
                 f"rope_parameters must be a dictionary such as {{'rope_type': 'default', 'rope_theta': 10000.0}}, got "
@@ -135,6 +145,7 @@ class DenoiserConfig(PreTrainedConfig):
         self.initializer_range = initializer_range
         self.hidden_act = "silu"
         self.process = process
+        self.patch_size = patch_size
         self.config_version = config_version
         try:
             super().__init__(**{"pad_token_id": pad_token_id, "tie_word_embeddings": False, **kwargs})
@@ -161,6 +172,8 @@ class DenoiserConfig(PreTrainedConfig):
                 "Shazeer et al. 2017, Outrageously large neural networks",
                 "Fedus et al. 2021, Switch Transformers",
             ]
+        if self.patch_size > 1:
+            named.append("Yu et al. 2023, MegaByte, section 2")
         if self.num_latents:
             named.append("Jaegle et al. 2021, Perceiver IO")
         return tuple(named)

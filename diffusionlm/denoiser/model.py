@@ -23,6 +23,7 @@ from diffusionlm.denoiser.contract import CANVAS
 from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
+from diffusionlm.denoiser.patches import Grouping, PatchIn, PatchOut, byte_width
 from diffusionlm.denoiser.perceiver import PerceiverResampler
 from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
 from diffusionlm.denoiser.temperature import sharpen
@@ -63,18 +64,22 @@ class SpanDenoiser(PreTrainedModel):
         super().__init__(config)
         width, dim = config.hidden_size, config.embedding_size
         self.embeddings = nn.Parameter(torch.empty(config.vocab_size, dim))
-        self.span_in = nn.Linear(2 * dim, width, bias=False)
-        self.context_in = nn.Linear(dim, width, bias=False)
+        patched = config.patch_size > 1
+        narrow = byte_width(config) if patched else width  # of what is not yet, or no longer, a position of the trunk
+        self.span_in = nn.Linear(2 * dim, narrow, bias=False)
+        self.context_in = nn.Linear(dim, narrow, bias=False)
         self.segments = nn.Parameter(torch.empty(config.num_segments, width))
-        self.open_span = nn.Parameter(torch.empty(width))
+        self.open_span = nn.Parameter(torch.empty(narrow))
         self.noise_level = NoiseLevelEmbedding(config)
         self.context_condition = nn.Parameter(torch.empty(1, config.condition_size))
         self.blocks = nn.ModuleList(DenoiserBlock(config, i) for i in range(config.num_hidden_layers))
-        self.out_norm = RMSNorm(width, eps=config.rms_norm_eps)
-        self.head = nn.Linear(width, config.vocab_size)
+        self.out_norm = RMSNorm(narrow, eps=config.rms_norm_eps)
+        self.head = nn.Linear(narrow, config.vocab_size)
         self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
         self.alibi = AlibiBias(config.num_attention_heads) if config.position_kind == "alibi" else None
         self.resampler = PerceiverResampler(config) if config.num_latents else None
+        self.patch_in = PatchIn(config) if patched else None
+        self.patch_out = PatchOut(config) if patched else None
         self.post_init()
 
     def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
@@ -142,6 +147,11 @@ class SpanDenoiser(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(
+            module, PatchOut
+        ):  # after its parts: the same bias for all pairs of slots, a condition of no effect
+            init.zeros_(module.distance.weight)
+            init.zeros_(module.condition.weight)
         elif isinstance(module, nn.RMSNorm):
             if module.weight is not None:
                 init.ones_(module.weight)
@@ -215,7 +225,11 @@ class SpanDenoiser(PreTrainedModel):
             mask = torch.ones(batch, length, dtype=torch.bool, device=embeds.device)
         if position_ids is None:
             position_ids = torch.arange(length, device=embeds.device).expand(batch, -1)
-        hidden = self.context_in(embeds.to(self.context_in.weight.dtype)) + self.segments[segment]
+        hidden = self.context_in(embeds.to(self.context_in.weight.dtype))
+        if self.patch_in is not None:
+            grouping = Grouping.of(position_ids, mask, self.config.patch_size)
+            (hidden, _), mask, position_ids = self.patch_in(hidden, grouping), grouping.mask, grouping.places
+        hidden = hidden + self.segments[segment]
         if self.resampler is not None:
             hidden, mask, position_ids = self.resampler(hidden, mask, position_ids, self.rotary, self.alibi)
         # a row without any context must still have one key to attend to; its memory is masked all the same
@@ -268,11 +282,21 @@ class SpanDenoiser(PreTrainedModel):
             position_ids = torch.arange(length, device=latents.device).expand(batch, -1)
         estimate = torch.zeros_like(latents) if clean_estimate is None else clean_estimate.to(latents.dtype)
         dtype = self.span_in.weight.dtype
-        hidden = self.span_in(torch.cat((latents, estimate), dim=-1).to(dtype)) + self.segments[CANVAS]
-        if open_mask is not None:
-            hidden = hidden + open_mask[..., None].to(dtype) * self.open_span
+        hidden = self.span_in(torch.cat((latents, estimate), dim=-1).to(dtype))
         condition = self.noise_level(gamma)
-        hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
+        if self.patch_in is None or self.patch_out is None:
+            hidden = hidden + self.segments[CANVAS]
+            if open_mask is not None:
+                hidden = hidden + open_mask[..., None].to(dtype) * self.open_span
+            hidden, _, routers = self._run(hidden, condition, span_mask, position_ids, memory, span_mask)
+        else:
+            if open_mask is not None:
+                hidden = hidden + open_mask[..., None].to(dtype) * self.open_span
+            group = Grouping.of(position_ids, span_mask, self.config.patch_size)
+            trunk, slots = self.patch_in(hidden, group)
+            trunk = trunk + self.segments[CANVAS]
+            trunk, _, routers = self._run(trunk, condition, group.mask, group.places, memory, group.mask)
+            hidden = self.patch_out(trunk, slots, condition, group)
         with torch.autocast(latents.device.type, enabled=False):
             likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())
         prior = self.head(self.out_norm(hidden)).float()

@@ -59,6 +59,7 @@ class CallSettings:
     max_span_length: int | None = None
     batch_size: int = 64
     best_of: int | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}

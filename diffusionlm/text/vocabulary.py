@@ -13,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+BYTES_PER_TOKEN = 4  # of English text in a few thousand byte-pair tokens, about
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -53,6 +55,11 @@ class Vocabulary:
     def strings(self) -> tuple[str, ...]:
         """Surfaces as text; bytes that are no UTF-8 on their own become U+FFFD."""
         return tuple(surface.decode("utf-8", errors="replace") for surface in self.surfaces)
+
+    @cached_property
+    def token_share(self) -> float:
+        """How much of a usual token of text one of these is: 1 / 4 where all are single bytes, else 1."""
+        return 1 / BYTES_PER_TOKEN if max(map(len, self.surfaces)) <= 1 else 1.0
 
     def where(self, predicate: Callable[[str], bool]) -> Tensor:
         """Ids (N,) int64 of the tokens whose text, without surrounding space, fulfils ``predicate``; none special."""

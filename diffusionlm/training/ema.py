@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WeightAverage:
-    """Average of a model's parameters; the decay rises to its value so that early averages are not stuck at the start.
+    """Average of the parameters that learn; the decay rises to its value, so that early averages are not stuck at the start.
 
     Args:
         model: whose parameters.
@@ -24,20 +24,20 @@ class WeightAverage:
         if not 0 <= decay < 1:
             raise ValueError(f"The decay of the weight average must lie in [0, 1), got {decay}.")
         self.decay = decay
-        self.names = [name for name, _ in model.named_parameters()]
-        self.average = [parameter.detach().float().clone() for parameter in model.parameters()]
+        self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.average = [parameter.detach().float().clone() for parameter in _learning(model)]
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Moves towards the model's weights after optimiser step ``step`` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = [parameter.detach().float() for parameter in model.parameters()]
+        current = [parameter.detach().float() for parameter in _learning(model)]
         torch._foreach_lerp_(self.average, current, 1 - decay)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """The model carries the averaged weights inside the block, its own afterwards."""
-        kept = [parameter.detach().clone() for parameter in model.parameters()]
+        kept = [parameter.detach().clone() for parameter in _learning(model)]
         try:
             self._write(model, self.average)
             yield
@@ -46,7 +46,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def _write(self, model: nn.Module, values: list[Tensor]) -> None:
-        for parameter, value in zip(model.parameters(), values, strict=True):
+        for parameter, value in zip(_learning(model), values, strict=True):
             parameter.copy_(value)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -67,3 +67,7 @@ class WeightAverage:
         with torch.no_grad():
             for name, value in zip(self.names, self.average, strict=True):
                 value.copy_(state[name])
+
+
+def _learning(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.checkpoints.adapters import CARD
 from diffusionlm.checkpoints.folders import INDEX
 from diffusionlm.pipeline import DiffusionLMPipeline
+from diffusionlm.training.adapters import export_adapter, trained_share, trains_an_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +25,8 @@ def make_pipeline(
 ) -> DiffusionLMPipeline:
     """A pipeline around the trainer's network, with the weights that it carries now and the schedule of now."""
     longest = max(trainer.train_source.limits)
-    return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, min(16, longest), card)
+    span = min(round(16 / tokenizer.vocabulary.token_share), longest)
+    return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, span, card)
 
 
 def write_samples(
@@ -44,7 +47,7 @@ def check_export_folder(folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"The pipeline cannot be written to {folder}, which is a file; set export=FOLDER.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).is_file() for name in (INDEX, CARD)):
         raise ValueError(f"The folder {folder} is not empty and holds no pipeline; set export=FOLDER to another one.")
 
 
@@ -55,7 +58,7 @@ def export_pipeline(
     sampler: str | Mapping[str, Any] = "ancestral",
     card: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes the averaged weights, the tokenizer and the schedule as a pipeline folder, atomically.
+    """Writes the averaged weights, the tokenizer and the schedule as a pipeline folder, atomically; of an adapter itself only.
 
     Args:
         trainer: after training.
@@ -79,5 +82,10 @@ def export_pipeline(
         **trainer.figures,
     }
     with trainer.average.applied(trainer.denoiser):
+        if trains_an_adapter(trainer.denoiser):
+            share = round(trained_share(trainer.denoiser), 6)
+            told = {**(card or {}), "training": {**facts, "trained_share": share}}
+            export_adapter(trainer.denoiser, Path(folder), told)
+            return Path(folder)
         make_pipeline(trainer, tokenizer, sampler, {**(card or {}), "training": facts}).save_pretrained(folder)
     return Path(folder)

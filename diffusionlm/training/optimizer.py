@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OPTIMIZERS = ("adamw", "muon")
+_NO_MATRICES = ("modulation", "lora_")  # factors of an adapter have a few rows: AdamW
 
 
 def learning_rate_scale(step: int, warmup: int, decay_start: int, total: int) -> float:
@@ -55,7 +56,8 @@ def build_optimizers(
     for key, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name == "muon" and parameter.dim() == 2 and ".blocks." in f".{key}" and "modulation" not in key:
+        inside = ".blocks." in f".{key}" and not any(part in key for part in _NO_MATRICES)
+        if name == "muon" and parameter.dim() == 2 and inside:
             matrices.append(parameter)
         elif parameter.dim() >= 2 and "embeddings" not in key:
             tensors.append(parameter)

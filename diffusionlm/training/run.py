@@ -18,6 +18,7 @@ from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
 from diffusionlm.text import TextTokenizer
+from diffusionlm.training.adapters import add_adapter, check_adapter, check_same_network, check_start
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
@@ -142,6 +143,9 @@ def build_trainer(
         ValueError: if the configuration is wrong, data cannot be read, or the run folder was begun with other settings.
     """
     check_config(config)
+    adapts = check_adapter(config)
+    if adapts:
+        check_start(config)
     data, folder = config["data"], Path(config["folder"])
     defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
     train_sources = parse_sources(data["train"], defaults)
@@ -155,6 +159,9 @@ def build_trainer(
             _make_tokenizer(folder, train_sources, data["tokenizer"], start)
         tokenizer = TextTokenizer.from_pretrained(folder / "tokenizer")
         identity = run_identity(config, train_sources, tokenizer)
+        if adapts:
+            identity |= {f"adapter.{name}": value for name, value in config["adapter"].items()}
+            identity["init (content)"] = read_index(start).get("sha256") if start is not None else None
         check_identity(folder, identity)
         train_corpus = _corpus(train_sources, tokenizer, config)
         valid_corpus = _corpus(valid_sources, tokenizer, config) if valid_sources else None
@@ -188,7 +195,9 @@ def build_trainer(
     )
     schedule, settings = schedule_from_dict(config["schedule"]), trainer_settings(config)
     if start is not None:
-        schedule = _start_from(start, denoiser, tokenizer, schedule)
+        schedule = _start_from(start, denoiser, tokenizer, schedule, adapts)
+    if adapts:
+        add_adapter(denoiser, config["adapter"])
     trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
     if processes.is_main_process:
         write_identity(folder, identity)
@@ -196,11 +205,13 @@ def build_trainer(
 
 
 def _start_from(
-    folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, schedule: NoiseSchedule
+    folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, schedule: NoiseSchedule, adapts: bool = False
 ) -> NoiseSchedule:
     """Takes over the weights of a pipeline and, where it is of the same kind, its noise schedule."""
     index = read_index(folder)
     source = load_denoiser(folder / "denoiser", index.get("sha256"))
+    if adapts:
+        check_same_network(source.config, denoiser.config)  # type: ignore[arg-type]
     warm_start(denoiser, tokenizer, source, TextTokenizer.from_pretrained(folder / "tokenizer"))
     found = schedule_from_dict(index["schedule"])
     return found if type(found) is type(schedule) else schedule

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from diffusionlm.diffusion import schedule_from_dict
+from diffusionlm.training.adapters import load_trained_state, trained_state
 from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def save_trainer(trainer: Trainer) -> None:
     """Writes a checkpoint of the step that was done last."""
-    tensors = {"model": trainer.denoiser.state_dict(), "average": trainer.average.state_dict()}
+    tensors = {"model": trained_state(trainer.denoiser), "average": trainer.average.state_dict()}
     if trainer.regression is not None:
         tensors["regression"] = trainer.regression.state_dict()
     state = {
@@ -41,7 +42,7 @@ def load_trainer(trainer: Trainer) -> bool:
         return False
     tensors, optimizers, state = found
     try:
-        trainer.denoiser.load_state_dict(tensors["model"])
+        load_trained_state(trainer.denoiser, tensors["model"])
         trainer.average.load_state_dict(tensors["average"])
         for optimizer, saved in zip(trainer.optimizers, optimizers, strict=True):
             base = [group["base_lr"] for group in optimizer.param_groups]

@@ -11,7 +11,11 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
-from diffusionlm.diffusion import InformationRegression, InformationSchedule, NoiseSchedule
+from diffusionlm.diffusion import (
+    InformationRegression,
+    InformationSchedule,
+    NoiseSchedule,
+)
 from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.muon import Muon

@@ -42,9 +42,9 @@ class Composition:
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
         budget: trust region: largest mean KL of the guided from the unguided posterior per position, in nats, over the whole
-            way from noise to text; each of N steps may spend an Nth. Constraints are not held by it, because they must hold;
-            None or inf: no limit. "own": each plugin has its own budget, 1.6 nats if it names none, and all together the
-            largest of these.
+            way from noise to text; each of N steps may spend an Nth. Where positions are bytes each has a quarter of it, as a
+            token of text has four. Constraints are not held by it, because they must hold; None or inf: no limit. "own": each
+            plugin has its own budget, 1.6 nats if it names none, and all together the largest of these.
         total: cap on what all steps spend, which binds where the budget is larger; None or inf: no limit.
 
     Raises:
@@ -144,6 +144,12 @@ class Steering:
             self.plugins.append(plugin)
         self.constraints = [p for p in self.plugins if p.how.name == "constraint" and isinstance(p, Constraint)]
         self.budget = self._share(composition.budget)
+        self.scale = (
+            vocabulary.token_share
+        )  # budgets are nats a token: where positions are bytes, each may spend its share
+        self.budget, self.total = self.budget * self.scale, self.total * self.scale
+        for plugin in self.plugins:
+            plugin.budget = None if plugin.budget is None else plugin.budget * self.scale
         self.names: list[str] = []
         for plugin in self.plugins:
             same = sum(name.partition("#")[0] == plugin.title for name in self.names)
@@ -258,7 +264,7 @@ class Steering:
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
                 plugins.append({**plugin.head(), **settings})
-        limits = {"budget": self.budget, "total": self.total}
+        limits = {"budget": self.budget / self.scale, "total": self.total / self.scale}
         return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
 
 

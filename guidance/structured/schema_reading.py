@@ -300,9 +300,7 @@ def _portable(kind: Any) -> Any:
     """A type with each TypedDict of ``typing`` as one of ``typing_extensions``, which is all that pydantic takes before Python
     3.12."""
     if typing.is_typeddict(kind):
-        from typing import NotRequired, Required
-
-        from typing_extensions import TypedDict
+        import typing_extensions as new
 
         hints = typing.get_type_hints(kind)
         fields = {
