@@ -18,6 +18,7 @@ from torch import Tensor
 
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
+from diffusionlm.context.binding import bind
 from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
@@ -193,6 +194,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_length: int | None = None,
         max_span_length: int | None = None,
         batch_size: int = 64,
+        context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
         **unknown: Any,
@@ -214,6 +216,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length: positions of a whole text or continuation.
             max_span_length: positions of a span without a length.
             batch_size: rows that are denoised at once.
+            context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
+                ``[Retrieved(store, k=4), Concept("house-style")]``.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
             unknown: refused, with a suggestion.
@@ -245,6 +249,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length=max_length,
             max_span_length=max_span_length,
             batch_size=batch_size,
+            context=context,
         )
         clean: list[Tensor] = []
         with self._progress() as advance:
@@ -282,6 +287,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
+        rows = bind(rows, call.context, self)
         warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
@@ -325,6 +331,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
             "guidance": None if steering is None else steering.to_dict(),
+            "context": [source.to_dict() for source in dict.fromkeys(source for row in rows for source in row.context)],
         }
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins

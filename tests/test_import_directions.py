@@ -12,7 +12,7 @@ import pytest
 import diffusionlm
 
 GROUND = {"diffusion", "text", "errors", "registry"}
-PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
+PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans", "context"}
 CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "samplers": {"diffusion", "errors", "registry"},
     "spans": {"errors", "text"},
     "guidance": GROUND,
+    "context": GROUND | {"denoiser", "spans"},
     "checkpoints": PARTS,
     "generation": PARTS | {"citations"},
     "pipeline": CORE,

@@ -44,6 +44,11 @@ class SpanModel:
         return self.denoiser.config.max_position_embeddings
 
     @property
+    def segments(self) -> frozenset[int]:
+        """Kinds of memory that it reads."""
+        return frozenset(range(self.denoiser.config.num_segments))
+
+    @property
     def device(self) -> torch.device:
         """Where the network stands."""
         return self.denoiser.device
@@ -65,24 +70,29 @@ class SpanModel:
         """
         if self.denoiser.config.position_kind == "rope":
             self.denoiser.set_sequence_length(max(places.totals))
-        slots: dict[tuple[int, int], dict[int, Piece]] = {}  # (segment, how manieth of it in its row) -> row -> piece
+        slots: dict[int, list[dict[int, Piece]]] = {}  # segment -> for the first, second, ... of a row: row -> piece
         for row, pieces in enumerate(context):
             count: dict[int, int] = {}
             for piece in pieces:
                 number = count[piece.segment] = count.get(piece.segment, -1) + 1
+                own = slots.setdefault(piece.segment, [])
+                own.extend({} for _ in range(number + 1 - len(own)))
                 if len(piece):
-                    slots.setdefault((piece.segment, number), {})[row] = piece
-        memories = [self._encode(segment, own, len(context)) for (segment, _), own in slots.items()]
+                    own[number][row] = piece
+        memories = [memory for segment, own in slots.items() for memory in self._encode(segment, own, len(context))]
         return ContextMemory.concat(memories) if memories else None
 
-    def _encode(self, segment: int, pieces: dict[int, Piece], rows: int) -> ContextMemory:
-        """Memory of one segment: (rows, M, ...), empty for rows without a piece."""
+    def _encode(self, segment: int, slots: list[dict[int, Piece]], rows: int) -> list[ContextMemory]:
+        """Memories of one segment, one (rows, M, ...) for each slot that a row fills; empty for rows without a piece."""
+        slots = [pieces for pieces in slots if pieces]
+        if not slots:
+            return []
         distinct: dict[Hashable, Piece | None] = {}
-        for row in range(rows):
-            piece = pieces.get(row)
-            distinct.setdefault(None if piece is None else (piece.key,), piece)
+        for pieces in slots:
+            for row in range(rows):
+                piece = pieces.get(row)
+                distinct.setdefault(None if piece is None else (piece.key,), piece)
         index = {key: n for n, key in enumerate(distinct)}
-        wanted = [index[None if row not in pieces else (pieces[row].key,)] for row in range(rows)]
         none = torch.zeros(0, dtype=torch.long)
         lengths = torch.tensor([0 if piece is None else len(piece) for piece in distinct.values()])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
@@ -99,7 +109,12 @@ class SpanModel:
             own = [empty if piece is None or piece.raw is None else piece.raw for piece in distinct.values()]
             raw = pad_sequence(own, batch_first=True).to(device)
         memory = self.denoiser.encode_context(ids, raw, mask.to(device), at.to(device), segment)
-        return memory.select(torch.tensor(wanted, device=device))
+        out = []
+        for pieces in slots:
+            wanted = [index[(pieces[row].key,) if row in pieces else None] for row in range(rows)]
+            longest = int(lengths[wanted].max()) if self.denoiser.resampler is None else memory.length
+            out.append(memory.select(torch.tensor(wanted, device=device)).head(longest))
+        return out
 
 
 class GaussianSpanModel(SpanModel):

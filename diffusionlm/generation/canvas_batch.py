@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffusionlm.denoiser import CANVAS, PROMPT, Piece, Places
+from diffusionlm.context.binding import gather
+from diffusionlm.denoiser import Places
 from diffusionlm.diffusion import Draws, NoisyText, NoisyTokens, Posterior
 from diffusionlm.generation.results import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from diffusionlm.denoiser import Context, DiffusionModel
+    from diffusionlm.denoiser import Context, DiffusionModel, Piece
     from diffusionlm.generation.requests import Row
     from diffusionlm.spans import Canvas, CanvasLayout
     from diffusionlm.text import TextTokenizer
@@ -73,32 +74,23 @@ class CanvasBatch:
         device = self.device
         self.places = Places(span_mask.to(device), positions.to(device), open_mask.to(device), totals)
         self.allowed = [masks[layout.canvas] for layout in self.layouts]
+        self._pieces: list[list[Piece]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def context(self, without: Collection[int] = ()) -> Context:
-        """Pieces of known text of each row: its prompt, then what stands on its canvas.
+        """Pieces of each row: its prompt, what its sources bring, then what stands on its canvas.
 
         Args:
             without: segments to leave out.
 
         Raises:
-            ValueError: if a prompt is too long.
+            ValueError: if a prompt or a passage is too long.
         """
-        prompts: dict[str, Piece] = {}
-        limit = 2 * self.model.max_length
-        for text in dict.fromkeys(row.prompt for row in self.rows if row.prompt):
-            ids = self.tokenizer.encode(text)
-            if len(ids) > limit:
-                raise ValueError(f"The prompt has {len(ids)} tokens, at most {limit} are allowed.")
-            prompts[text] = Piece(PROMPT, text, torch.arange(-len(ids), 0), torch.tensor(ids, dtype=torch.long))
-        context = []
-        for row, layout in zip(self.rows, self.layouts, strict=True):
-            own = [prompts[row.prompt]] if row.prompt else []
-            own.append(Piece(CANVAS, row.canvas, layout.known_positions, layout.known_ids))
-            context.append([piece for piece in own if piece.segment not in without])
-        return context
+        if self._pieces is None:
+            self._pieces = gather(self)
+        return [[piece for piece in pieces if piece.segment not in without] for pieces in self._pieces]
 
     def forbid(self, logits: Tensor) -> Tensor:
         """Logits (B, L, V) with -inf at tokens that may not stand at a position; in place, no copy is made."""
@@ -125,7 +117,9 @@ class CanvasBatch:
             tokens = ids[row, : layout.length].tolist()
             text, written = layout.assemble(tokens, self.tokenizer.vocabulary)
             spans = layout.span_ids(tokens, self.tokenizer.pad_id)
-            out.append(Sample(text, written, spans, self.rows[row].seed, certificates[row] if certificates else {}))
+            kept = certificates[row] if certificates else {}
+            origins = [piece.origin for piece in self.context()[row] if piece.origin is not None]
+            out.append(Sample(text, written, spans, self.rows[row].seed, kept, context=origins))
         return out
 
 

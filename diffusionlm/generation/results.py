@@ -85,6 +85,7 @@ class Sample:
         seed: the seed that gives this text again.
         certificates: hard constraints and whether the text meets them, by name.
         attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
+        context: what its sources brought, as plain data: passages with their score, concepts.
     """
 
     text: str
@@ -93,6 +94,7 @@ class Sample:
     seed: int
     certificates: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
+    context: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ class GenerationResult:
     def certificates(self) -> Any:
         """Hard constraints and whether each text meets them, nested as `texts`."""
         return self._view("certificates")
+
+    @property
+    def context(self) -> Any:
+        """What the sources brought for each text, nested as `texts`."""
+        return self._view("context")
 
     @property
     def unmet(self) -> list[Any]:
