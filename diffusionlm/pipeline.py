@@ -19,7 +19,8 @@ from torch import Tensor
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.context.binding import bind
-from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.context.source import segment_index
+from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
+    from diffusionlm.context.concept import LearnedConcept
     from diffusionlm.diffusion import NoisyText
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
@@ -105,6 +107,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
         self.card = dict(card or {})
+        self.concepts: dict[str, LearnedConcept] = {}
 
     @property
     def model(self) -> DiffusionModel:
@@ -163,6 +166,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
             from diffusionlm.guidance.classifiers.store import add_readers
 
             add_readers(folder / "readers")
+        if (folder / "concepts").is_dir():
+            from diffusionlm.context.concept import LearnedConcept
+
+            for path in sorted((folder / "concepts").glob("*.safetensors")):
+                pipe.concepts[path.stem] = LearnedConcept.load(path)
         return pipe if device is None else pipe.to(device)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
@@ -176,6 +184,29 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "card": self.card,
         }
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
+
+    # ---- concepts ---------------------------------------------------------------------------------------------------
+
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
+        """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
+
+        The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``
+        writes it to a file.
+
+        Args:
+            name: of the concept.
+            texts: 3 to 5 examples are usual.
+            vectors: how many vectors stand for it.
+            settings: steps, learning_rate, batch_size, seed, on_step of ``diffusionlm.context.inversion.learn_concept``.
+
+        Raises:
+            ValueError: if an argument is out of range, or a text is empty or too long.
+        """
+        from diffusionlm.context.inversion import learn_concept
+
+        refuse_unknown("learn_concept()", settings, ["steps", "learning_rate", "batch_size", "seed", "on_step"])
+        self.concepts[name] = learn_concept(self, name, texts, vectors, **settings)
+        return self.concepts[name]
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -379,11 +410,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
                 def asked(
                     text: NoisyText,
-                    unconditional: bool = False,
+                    unconditional: bool | tuple[str, ...] = False,
                     level: Tensor = gamma,
                     previous: Posterior | None = before,
                 ) -> Tensor:
-                    return ask(text, level, previous, (PROMPT,) if unconditional else ())
+                    left_out = ("prompt",) if unconditional is True else unconditional or ()
+                    return ask(text, level, previous, [segment_index(name) for name in left_out])
 
                 with _timed(timings, "guidance"):
                     posterior = session.guide(log_probs, noisy, gamma, u, i, asked)

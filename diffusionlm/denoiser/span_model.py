@@ -99,15 +99,12 @@ class SpanModel:
         at = pad_sequence([none if p is None else p.positions for p in distinct.values()], batch_first=True)
         held = [piece for piece in distinct.values() if piece is not None]
         device, ids, raw = self.device, None, None
-        if held[0].ids is not None:
+        if all(piece.raw is None for piece in held):
             own = [none if piece is None or piece.ids is None else piece.ids for piece in distinct.values()]
             pad = self.denoiser.config.pad_token_id
             ids = pad_sequence(own, batch_first=True, padding_value=pad).to(device)
-        else:
-            assert held[0].raw is not None
-            empty = held[0].raw.new_zeros(0, held[0].raw.shape[1])
-            own = [empty if piece is None or piece.raw is None else piece.raw for piece in distinct.values()]
-            raw = pad_sequence(own, batch_first=True).to(device)
+        else:  # tokens among them enter by their embeddings
+            raw = pad_sequence([self._numbers(piece) for piece in distinct.values()], batch_first=True)
         memory = self.denoiser.encode_context(ids, raw, mask.to(device), at.to(device), segment)
         out = []
         for pieces in slots:
@@ -115,6 +112,15 @@ class SpanModel:
             longest = int(lengths[wanted].max()) if self.denoiser.resampler is None else memory.length
             out.append(memory.select(torch.tensor(wanted, device=device)).head(longest))
         return out
+
+    def _numbers(self, piece: Piece | None) -> Tensor:
+        """Inputs of memory of a piece, (N, D)."""
+        if piece is None:
+            return torch.zeros(0, self.denoiser.config.embedding_size, device=self.device)
+        if piece.raw is not None:
+            return piece.raw.to(self.device, torch.float32)
+        assert piece.ids is not None
+        return self.denoiser.embed(piece.ids.to(self.device))
 
 
 class GaussianSpanModel(SpanModel):
