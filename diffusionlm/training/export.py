@@ -23,6 +23,8 @@ def make_pipeline(
 ) -> DiffusionLMPipeline:
     """A pipeline around the trainer's network, with the weights that it carries now and the schedule of now."""
     longest = max(trainer.train_source.limits)
+    if trainer.train_source.neighbours is not None:
+        card = {"segments": ["retrieved"], **(card or {})}
     return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, min(16, longest), card)
 
 
