@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_hot_fix --model restaurant --data E2E --facts 200 --segment prompt
 
-For each of some places of the test set one fact (food, area or price) is changed to another value. Each place is then written
-about with its name and its other facts known: without retrieval, with the changed passage in the store, and with the fact in the
-prompt. Passages have the form of prompts (--segment prompt), or are sentences of the test set with the value replaced
+Each fact (food, area or price) of a place of the test set is changed to another value. The place is then written about with its
+name as the prompt: without retrieval, with the changed passage in the store, and with the fact in the prompt too. A store
+has one passage a place, so the facts are spread over as many stores as that takes. Passages have the form of prompts (--segment prompt), or are sentences of the test set with the value replaced
 (--segment retrieved, for weights that were fitted to neighbours). A text states a value if the value's words stand in it.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.commandline import add_data, load_pipeline, make_parser
 from diffusionlm.context import Retrieved, Store
+from diffusionlm.context.encoders import make_encoder
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.record import checkpoint_facts, settings_key, write_json
 
@@ -56,25 +57,33 @@ def changes(pairs: Sequence[tuple[str, str]], count: int, segment: str, seed: in
             if name in fields:
                 values[name].add(fields[name])
     rng.shuffle(read)
-    found, seen = [], set()
+    found: list[Change] = []
+    seen: set[tuple[str, str, str]] = set()
     for fields, text in read:
         options = [name for name in FIELDS if fields.get(name) and fields[name] in text and "name" in fields]
-        rng.shuffle(options)
         for name in options:
-            if (fields["name"], name) in seen:
-                continue
             old = fields[name]
+            if len(found) == count or (fields["name"], name, old) in seen:
+                continue
             new = rng.choice(sorted(values[name] - {old}))
-            changed = fields | {name: new}
             passage = text.replace(old, new)
             if segment == "prompt":
-                passage = ", ".join(f"{key}[{value}]" for key, value in changed.items())
-            seen.add((fields["name"], name))
+                passage = ", ".join(f"{key}[{value}]" for key, value in (fields | {name: new}).items())
+            seen.add((fields["name"], name, old))
             found.append(Change(fields, name, old, new, passage))
-            break
-        if len(found) == count:
-            break
     return found
+
+
+def rounds(made: Sequence[Change]) -> list[list[Change]]:
+    """The changes in groups with one passage a place."""
+    out: list[list[Change]] = []
+    for change in made:
+        fitting = (group for group in out if all(change.rest != other.rest for other in group))
+        group = next(fitting, None)
+        if group is None:
+            out.append(group := [])
+        group.append(change)
+    return out
 
 
 def shares(texts: Sequence[str], made: Sequence[Change]) -> dict[str, float]:
@@ -88,23 +97,21 @@ def shares(texts: Sequence[str], made: Sequence[Change]) -> dict[str, float]:
 
 
 def measure(pipe: Any, made: Sequence[Change], segment: str, encoder: Any, steps: int, seed: int) -> dict[str, Any]:
-    """Shares for three kinds of calls; each change has a store of its own neighbours and all other passages."""
-    store = Store.build([change.passage for change in made], encoder=encoder)
-    names = [change.rest for change in made]
-    source = Retrieved(store, k=1, query="prompt", segment=segment)
-    call = {"steps": steps, "seed": seed}
-    retrieved = pipe(None, prompt=[f"{change.rest}" for change in made], context=[source], **call)
-    hits = [used[0][0]["text"] == change.passage for used, change in zip(retrieved.context, made, strict=True)]
-
-    def first(result: Any) -> list[str]:
-        return [group[0] for group in result.texts]
-
-    return {
-        "without": shares(first(pipe(None, prompt=names, **call)), made),
-        "retrieved": shares(first(retrieved), made),
-        "prompt": shares(first(pipe(None, prompt=[change.prompt for change in made], **call)), made),
-        "right_passage": sum(hits) / len(made),
-    }
+    """Shares for three kinds of calls, and how often the right passage was found."""
+    texts: dict[str, list[str]] = {"without": [], "retrieved": [], "prompt": []}
+    groups, hits = rounds(made), 0
+    encoder = make_encoder(encoder)
+    for number, group in enumerate(groups):
+        store = Store.build([change.passage for change in group], encoder=encoder)
+        names, call = [change.rest for change in group], {"steps": steps, "seed": seed + 1000 * number}
+        found = pipe(None, prompt=names, context=[Retrieved(store, 1, "prompt", segment)], **call)
+        hits += sum(used[0][0]["text"] == change.passage for used, change in zip(found.context, group, strict=True))
+        plain, told = pipe(None, prompt=names, **call), pipe(None, prompt=[change.prompt for change in group], **call)
+        for name, result in (("without", plain), ("retrieved", found), ("prompt", told)):
+            texts[name] += [samples[0] for samples in result.texts]
+    ordered = [change for group in groups for change in group]
+    figures: dict[str, Any] = {name: shares(written, ordered) for name, written in texts.items()}
+    return figures | {"stores": len(groups), "right_passage": hits / len(ordered)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -155,7 +155,9 @@ class GuidanceState:
     def select(self, rows: Sequence[int] | Tensor) -> GuidanceState:
         """The state of some of the rows."""
         index = torch.as_tensor(rows, device=self.device)
-        unconditional = None if self._unconditional is None else (lambda without=(): self.log_probs_without(*without)[index])
+        unconditional = (
+            None if self._unconditional is None else (lambda without=(): self.log_probs_without(*without)[index])
+        )
         return GuidanceState(
             self.probs[index],
             self.noisy.select(index),

@@ -37,7 +37,9 @@ def main(argv: list[str]) -> int:
     if plain == ["list"]:
         return _list()
     if len(plain) != 3 or plain[0] != "learn":
-        raise ValueError(f"Write: diffusionlm concept learn NAME FILE, or diffusionlm concept list; got {' '.join(argv) or 'nothing'}.")
+        raise ValueError(
+            f"Write: diffusionlm concept learn NAME FILE, or diffusionlm concept list; got {' '.join(argv) or 'nothing'}."
+        )
     settings = _settings([argument for argument in argv if "=" in argument])
     checkpoint, out = settings.pop("checkpoint", "restaurant"), settings.pop("out", "concepts")
     texts = [line.strip() for line in Path(plain[2]).read_text(encoding="utf-8").splitlines() if line.strip()]

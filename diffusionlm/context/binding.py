@@ -48,7 +48,9 @@ def split_concepts(text: str) -> tuple[tuple[str, ...], str]:
     names: list[str] = []
     while match := _CONCEPT.match(text):
         if not match[1].strip():
-            raise ValueError(f"{match[0].strip()} names no concept; write [CONCEPT:name] with the name it was saved under.")
+            raise ValueError(
+                f"{match[0].strip()} names no concept; write [CONCEPT:name] with the name it was saved under."
+            )
         names.append(match[1].strip())
         text = text[match.end() :]
     return tuple(names), text

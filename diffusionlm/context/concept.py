@@ -67,7 +67,9 @@ class LearnedConcept:
         card = {"kind": "diffusionlm concept", "name": self.name, "base": self.base, **self.card}
         draft = target.with_name(f".{target.name}.draft")
         try:
-            draft.write_bytes(save({"vectors": self.vectors.contiguous()}, {"card": json.dumps(card, ensure_ascii=False)}))
+            draft.write_bytes(
+                save({"vectors": self.vectors.contiguous()}, {"card": json.dumps(card, ensure_ascii=False)})
+            )
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
@@ -84,7 +86,9 @@ class LearnedConcept:
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():
-            raise FileNotFoundError(f"There is no concept file {path}; learn one with pipe.learn_concept or 'diffusionlm concept'.")
+            raise FileNotFoundError(
+                f"There is no concept file {path}; learn one with pipe.learn_concept or 'diffusionlm concept'."
+            )
         try:
             with safe_open(str(path), "pt") as file:
                 card = json.loads((file.metadata() or {})["card"])
@@ -93,7 +97,9 @@ class LearnedConcept:
         except (SafetensorError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is damaged or holds no concept ({error}); learn it again.") from error
         if vectors.dim() != 2 or not vectors.numel() or not bool(torch.isfinite(vectors).all()):
-            raise ValueError(f"{path} holds no usable vectors, their shape is {tuple(vectors.shape)}; learn the concept again.")
+            raise ValueError(
+                f"{path} holds no usable vectors, their shape is {tuple(vectors.shape)}; learn the concept again."
+            )
         return cls(name, vectors.float(), base, card)
 
 

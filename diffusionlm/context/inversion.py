@@ -69,7 +69,9 @@ def learn_concept(
     flat = torch.tensor([token for row in ids for token in row], device=model.device)
     # begin at the mean of the examples, a little apart from each other, each of an embedding's length
     generator = torch.Generator().manual_seed(seed)
-    start = embeddings[flat].mean(0, keepdim=True).cpu() + torch.randn(vectors, embeddings.shape[1], generator=generator)
+    start = embeddings[flat].mean(0, keepdim=True).cpu() + torch.randn(
+        vectors, embeddings.shape[1], generator=generator
+    )
     start = torch.nn.functional.normalize(start, dim=-1) * embeddings.shape[1] ** 0.5
     learned = start.to(model.device).requires_grad_()
     frozen = [(weight, weight.requires_grad) for weight in pipe.denoiser.parameters()]

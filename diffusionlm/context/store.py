@@ -184,7 +184,9 @@ class Store:
         with self._writing:
             if self._folder != target.resolve():
                 if target.exists() and (not target.is_dir() or any(target.iterdir())):
-                    raise ValueError(f"{target} is not an empty folder, and this store was not loaded from it; name another.")
+                    raise ValueError(
+                        f"{target} is not an empty folder, and this store was not loaded from it; name another."
+                    )
                 self._saved, self._revision = {}, ""
             elif _manifest(target)["revision"] != self._revision:
                 raise ValueError(f"Another process has changed {target} since it was loaded; load it again, then add.")
@@ -237,8 +239,8 @@ class Store:
         own = data["encoder"]
         if encoder is None and own["name"] != MINILM:
             raise ValueError(
-                f"The store {path} was built with the encoder {own['name']!r}; give it: Store.load(folder, encoder=pipe) for the "
-                "pipeline whose model that is."
+                f"The store {path} was built with the encoder {own['name']!r}; give it: Store.load(folder, encoder=pipe) for "
+                "the pipeline whose model that is."
             )
         made = make_encoder(MINILM if encoder is None else encoder)
         if (made.name, made.checksum) != (own["name"], own["checksum"]):
@@ -285,7 +287,9 @@ def _read(texts: Iterable[str | Mapping[str, Any]], text_field: str) -> tuple[li
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"There is no store at {folder}: it has no {MANIFEST}. Make one with Store.build(texts, folder).")
+        raise FileNotFoundError(
+            f"There is no store at {folder}: it has no {MANIFEST}. Make one with Store.build(texts, folder)."
+        )
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if data["version"] > _VERSION:

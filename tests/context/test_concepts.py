@@ -93,7 +93,11 @@ def test_another_checkpoint_refuses_it(tiny_pipe, learned):
     ("act", "error", "words"),
     [
         (lambda pipe, tmp: written(pipe, context=[Concept("mil")]), ValueError, "did you mean 'mill'"),
-        (lambda pipe, tmp: written(pipe, context=[Concept(tmp / "no.safetensors")]), FileNotFoundError, "no concept file"),
+        (
+            lambda pipe, tmp: written(pipe, context=[Concept(tmp / "no.safetensors")]),
+            FileNotFoundError,
+            "no concept file",
+        ),
         (lambda pipe, tmp: written(pipe, context=[Concept(tmp / "bad.safetensors")]), ValueError, "damaged"),
         (lambda pipe, tmp: Concept(3), TypeError, "takes a name"),
         (lambda pipe, tmp: pipe.learn_concept("a/b", EXAMPLES), ValueError, "name is made of"),

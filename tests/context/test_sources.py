@@ -23,7 +23,9 @@ class Fields(Source):
 
 
 def logits(pipe, **settings):
-    states = [state for state in pipe.stream("The [SPAN:4] pub.", seed=0, steps=1, **settings) if hasattr(state, "step")]
+    states = [
+        state for state in pipe.stream("The [SPAN:4] pub.", seed=0, steps=1, **settings) if hasattr(state, "step")
+    ]
     return states[0].log_probs
 
 
@@ -42,7 +44,9 @@ def test_its_pieces_change_what_the_model_says_and_their_absence_changes_nothing
     plain, again = logits(tiny_pipe), logits(tiny_pipe, context=[])
     assert torch.equal(plain, again)
     assert not torch.allclose(plain, logits(tiny_pipe, context=[Fields()]))
-    assert not torch.allclose(logits(tiny_pipe, context=[Fields("A cheap place.")]), logits(tiny_pipe, context=Fields()))
+    assert not torch.allclose(
+        logits(tiny_pipe, context=[Fields("A cheap place.")]), logits(tiny_pipe, context=Fields())
+    )
 
 
 def test_each_distinct_piece_of_a_segment_is_encoded_once_wherever_it_stands(tiny_pipe, monkeypatch):
@@ -54,7 +58,9 @@ def test_each_distinct_piece_of_a_segment_is_encoded_once_wherever_it_stands(tin
     )
     ids = [torch.tensor([5, 6, 7]), torch.tensor([8, 9])]
     a, b = (Piece(RETRIEVED, n, torch.arange(-len(row), 0), row) for n, row in enumerate(ids))
-    places = Places(torch.ones(3, 2, dtype=torch.bool), torch.arange(2).expand(3, 2), torch.zeros(3, 2).bool(), (2,) * 3)
+    places = Places(
+        torch.ones(3, 2, dtype=torch.bool), torch.arange(2).expand(3, 2), torch.zeros(3, 2).bool(), (2,) * 3
+    )
     memory = model.condition([[a, b], [b, a], [b]], places)
     assert calls == [(3, 3)]  # two pieces, and nothing for the row that has one only
     assert memory.mask.sum(1).tolist() == [5, 5, 2]
@@ -148,7 +154,11 @@ def test_classifier_free_guidance_strengthens_the_kind_of_memory_that_it_leaves_
     from diffusionlm.guidance import ClassifierFree, Guidance
 
     def last(guidance, **settings):
-        *_, state = (s for s in tiny_pipe.stream("The [SPAN:4].", seed=0, steps=1, guidance=guidance, **settings) if hasattr(s, "u"))
+        *_, state = (
+            s
+            for s in tiny_pipe.stream("The [SPAN:4].", seed=0, steps=1, guidance=guidance, **settings)
+            if hasattr(s, "u")
+        )
         return state.log_probs
 
     free = ClassifierFree(without=("retrieved",))

@@ -159,7 +159,9 @@ def test_queries_are_prompt_and_known_text_or_what_the_caller_says(tiny_pipe, st
     tiny_pipe.card["segments"] = ["retrieved"]
 
     def texts(**settings):
-        call = tiny_pipe(["[SPAN:2]"], prompt="Zizzi pizza", context=[Retrieved(store, k=1, **settings)], steps=1, seed=0)
+        call = tiny_pipe(
+            ["[SPAN:2]"], prompt="Zizzi pizza", context=[Retrieved(store, k=1, **settings)], steps=1, seed=0
+        )
         return [used["text"] for used in call.context[0][0]]
 
     assert texts() == texts(query="prompt") == ["Zizzi has pizza."]
@@ -171,7 +173,9 @@ def test_queries_are_prompt_and_known_text_or_what_the_caller_says(tiny_pipe, st
 def test_weights_that_never_saw_passages_are_warned_of_and_may_have_them_as_prompts(tiny_pipe, store):
     with pytest.warns(UserWarning, match="not fitted to retrieved passages"):
         tiny_pipe("The [SPAN:2]", context=[Retrieved(store)], steps=1)
-    as_prompt = tiny_pipe("[SPAN:4]", context=[Retrieved(store, 1, lambda row: PLACES[0], segment="prompt")], steps=2, seed=3)
+    as_prompt = tiny_pipe(
+        "[SPAN:4]", context=[Retrieved(store, 1, lambda row: PLACES[0], segment="prompt")], steps=2, seed=3
+    )
     assert as_prompt.texts == tiny_pipe("[SPAN:4]", prompt=PLACES[0], steps=2, seed=3).texts
 
 

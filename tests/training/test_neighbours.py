@@ -39,7 +39,13 @@ def test_batches_carry_them_and_the_step_reads_them_as_the_pipeline_does(corpus,
 
     denoiser, tokenizer, _ = tiny_pipe_parts
     source = BatchSource(
-        corpus, tokenizer.pad_id, 512, (32,), task_weights={"whole": 1.0}, neighbours=Neighbours(corpus, 1, 1.0), prompt_share=0.0
+        corpus,
+        tokenizer.pad_id,
+        512,
+        (32,),
+        task_weights={"whole": 1.0},
+        neighbours=Neighbours(corpus, 1, 1.0),
+        prompt_share=0.0,
     )
     batch = source.batch(0)
     assert batch.retrieved_ids is not None
@@ -48,10 +54,14 @@ def test_batches_carry_them_and_the_step_reads_them_as_the_pipeline_does(corpus,
     context = {k: v for k, v in batch.tensors().items() if k.startswith(("known", "prompt", "retrieved"))}
     trained = TrainingStep(denoiser).memory(**context)
     rows = []
-    for ids, mask, at in zip(batch.retrieved_ids[:, 0], batch.retrieved_mask[:, 0], batch.retrieved_positions[:, 0], strict=True):
+    for ids, mask, at in zip(
+        batch.retrieved_ids[:, 0], batch.retrieved_mask[:, 0], batch.retrieved_positions[:, 0], strict=True
+    ):
         rows.append([Piece(RETRIEVED, tuple(ids[mask].tolist()), at[mask], ids[mask])] if mask.any() else [])
     count = len(rows)
-    places = Places(torch.ones(count, 1).bool(), torch.zeros(count, 1).long(), torch.zeros(count, 1).bool(), (1,) * count)
+    places = Places(
+        torch.ones(count, 1).bool(), torch.zeros(count, 1).long(), torch.zeros(count, 1).bool(), (1,) * count
+    )
     served = span_model(denoiser).condition(rows, places)
     for row in range(count):
         ours, theirs = (memory.keys[1][row][:, memory.mask[row]] for memory in (trained, served))
