@@ -4,7 +4,9 @@
 
 Each fact (food, area or price) of a place of the test set is changed to another value. The place is then written about with its
 name as the prompt: without retrieval, with the changed passage in the store, and with the fact in the prompt too. A store
-has one passage a place, so the facts are spread over as many stores as that takes. Passages have the form of prompts (--segment prompt), or are sentences of the test set with the value replaced
+has one passage a place, so the facts are spread over as many stores as that takes.
+
+Passages have the form of prompts (--segment prompt), or are sentences of the test set with the value replaced
 (--segment retrieved, for weights that were fitted to neighbours). A text states a value if the value's words stand in it.
 """
 

@@ -65,7 +65,7 @@ def learn_concept(
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
     ids = _encoded(pipe, texts)
     rng = np.random.default_rng(seed)
-    embeddings = model.embeddings()
+    embeddings = model.embeddings().detach()
     flat = torch.tensor([token for row in ids for token in row], device=model.device)
     # begin at the mean of the examples, a little apart from each other, each of an embedding's length
     generator = torch.Generator().manual_seed(seed)
