@@ -355,6 +355,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             groups[row.source].append(sample)
         keep_clean.extend(clean for clean in attempts.clean() if clean is not None)
         timings["total"] = time.perf_counter() - began
+        sources = list(dict.fromkeys(source for row in rows for source in row.context))
         settings = {
             "steps": steps,
             "sampler": sampler_to_dict(sampler),
@@ -362,12 +363,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
             "guidance": None if steering is None else steering.to_dict(),
-            "context": [source.to_dict() for source in dict.fromkeys(source for row in rows for source in row.context)],
+            "context": [source.to_dict() for source in sources],
         }
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
-        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
+        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by, *(source.reference for source in sources))
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
 

@@ -116,6 +116,7 @@ class Concept(Source):
     """
 
     segment = CONCEPT
+    reference = "Gal et al. 2022, An image is worth one word"
 
     def __init__(self, concept: str | Path | LearnedConcept) -> None:
         if not isinstance(concept, str | Path | LearnedConcept):

@@ -37,6 +37,8 @@ class Retrieved(Source):
         >>> pipe("[SPAN]", prompt="name[The Mill]", context=[Retrieved(store, k=2)]).context  # doctest: +SKIP
     """
 
+    reference = "Borgeaud et al. 2022, Improving language models by retrieving from trillions of tokens"
+
     def __init__(
         self,
         store: Store,

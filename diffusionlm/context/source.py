@@ -53,6 +53,7 @@ class Source:
         name: as registered.
         segment: the kind of memory that its pieces are, an index into ``SEGMENTS``; classifier-free guidance leaves it out by
             that name.
+        reference: the publication behind it, for the result's citation; "" for none.
 
     Example:
         >>> @SOURCES.register("dateline")  # doctest: +SKIP
@@ -65,6 +66,7 @@ class Source:
     """
 
     name: str = ""
+    reference: str = ""
     segment: int
 
     def prepare(self, pipe: Any) -> Source:
