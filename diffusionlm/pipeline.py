@@ -368,7 +368,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
-        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by, *(source.reference for source in sources))
+        steered_by += [source.reference for source in sources]
+        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
 
