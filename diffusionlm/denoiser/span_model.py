@@ -75,9 +75,9 @@ class SpanModel:
             count: dict[int, int] = {}
             for piece in pieces:
                 number = count[piece.segment] = count.get(piece.segment, -1) + 1
-                own = slots.setdefault(piece.segment, [])
-                own.extend({} for _ in range(number + 1 - len(own)))
                 if len(piece):
+                    own = slots.setdefault(piece.segment, [])
+                    own.extend({} for _ in range(number + 1 - len(own)))
                     own[number][row] = piece
         memories = [memory for segment, own in slots.items() for memory in self._encode(segment, own, len(context))]
         return ContextMemory.concat(memories) if memories else None
@@ -85,8 +85,6 @@ class SpanModel:
     def _encode(self, segment: int, slots: list[dict[int, Piece]], rows: int) -> list[ContextMemory]:
         """Memories of one segment, one (rows, M, ...) for each slot that a row fills; empty for rows without a piece."""
         slots = [pieces for pieces in slots if pieces]
-        if not slots:
-            return []
         distinct: dict[Hashable, Piece | None] = {}
         for pieces in slots:
             for row in range(rows):
