@@ -88,7 +88,7 @@ class DiffusionModel(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """Size of the vocabulary, V."""
         ...
 
     @property

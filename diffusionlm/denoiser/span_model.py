@@ -35,7 +35,7 @@ class SpanModel:
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """Size of the vocabulary, V."""
         return self.denoiser.config.vocab_size
 
     @property

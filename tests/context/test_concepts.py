@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from diffusionlm.context import Concept
 from diffusionlm.context.concept import LearnedConcept
+from diffusionlm.context.inversion import _loss
 
 EXAMPLES = ["The Mill is a cheap pub near the river.", "The Vaults serves Italian food in the city centre."]
 
@@ -23,11 +25,18 @@ def written(pipe, text="The [SPAN:5] is [SPAN].", **settings):
 def test_learning_lowers_the_loss_and_touches_no_weight(tiny_pipe):
     before = {name: value.clone() for name, value in tiny_pipe.denoiser.state_dict().items()}
     required = [weight.requires_grad for weight in tiny_pipe.denoiser.parameters()]
-    losses = []
-    tiny_pipe.learn_concept(
-        "mill", EXAMPLES[:1], vectors=3, steps=60, learning_rate=0.3, on_step=lambda step, loss: losses.append(loss)
-    )
-    assert sum(losses[-15:]) < sum(losses[:15])
+    start = tiny_pipe.learn_concept("start", EXAMPLES[:1], vectors=3, steps=1, learning_rate=1e-9)
+    settings = {"vectors": 3, "steps": 40, "learning_rate": 0.3, "batch_size": 8}
+    seen = []
+    learned = tiny_pipe.learn_concept("mill", EXAMPLES[:1], on_step=lambda step, loss: seen.append(step), **settings)
+    assert seen == list(range(40))
+
+    def loss(concept):  # under the same noise for both
+        ids, rng = [tiny_pipe.tokenizer.encode(EXAMPLES[0])] * 8, np.random.default_rng(5)
+        with torch.no_grad():
+            return sum(float(_loss(tiny_pipe, ids, concept.vectors, step, 77, rng)) for step in range(6))
+
+    assert loss(learned) < loss(start)
     assert all(torch.equal(value, before[name]) for name, value in tiny_pipe.denoiser.state_dict().items())
     assert [weight.requires_grad for weight in tiny_pipe.denoiser.parameters()] == required
 

@@ -151,6 +151,7 @@ def test_concepts_are_read_from_the_beginning_of_a_text_only():
 
 
 def test_classifier_free_guidance_strengthens_the_kind_of_memory_that_it_leaves_out(tiny_pipe):
+    from diffusionlm.errors import GuidanceError
     from diffusionlm.guidance import ClassifierFree, Guidance
 
     def last(guidance, **settings):
@@ -171,5 +172,5 @@ def test_classifier_free_guidance_strengthens_the_kind_of_memory_that_it_leaves_
     assert torch.nn.functional.cosine_similarity(*gap, dim=0) > 0.9  # the trust region may shorten it
     assert torch.equal(last(ClassifierFree(), context=[Fields()]), with_note)  # there is no prompt to leave out
     assert Guidance.from_dict(free.to_dict()).without == ("retrieved",)
-    with pytest.raises(ValueError, match="no kind of memory 'retrived'"):
+    with pytest.raises(GuidanceError, match="no kind of memory 'retrived'"):
         last(ClassifierFree(without=("retrived",)), context=[Fields()])
