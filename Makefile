@@ -18,7 +18,7 @@ STATED := pyproject.toml constraints.txt Makefile
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo         write text from the bundled weights"
+	@echo "make demo         write text from the bundled weights, free and steered (ARGS: those of generate)"
 	@echo "make studio       the same in a browser: write, steer, understand, take away"
 	@echo "make test         run every test but those in a browser (ARGS=\"-k name\" for some)"
 	@echo "make browser-test drive the studio in Chromium, which must be installed"
@@ -29,7 +29,7 @@ help:
 	@echo "make clean        remove what these commands built, except .venv"
 
 demo: $(VENV)/.installed-base
-	$(BIN)/diffusionlm generate $(ARGS)
+	$(if $(ARGS),$(BIN)/diffusionlm generate $(ARGS),$(BIN)/python demos/first_look.py)
 
 studio: $(VENV)/.installed-studio
 	$(BIN)/diffusionlm demo $(ARGS)

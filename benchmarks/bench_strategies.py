@@ -61,7 +61,7 @@ def ways(
         tokenizer: the guide's.
         weights: for each strategy.
         goal: probability under the guide that the rows with a goal ask for.
-        budget: trust region, nats per position and step; None takes the library's.
+        budget: trust region, nats per position over all steps; None takes the library's.
     """
 
     def with_guide(**settings: Any) -> Callable[[str], Any]:
@@ -194,7 +194,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--goal", type=float, default=0.9, help="probability that the rows with a goal ask for (default: 0.9)"
     )
     parser.add_argument(
-        "--budget", type=float, help="trust region, nats per position and step (default: the library's)"
+        "--budget", type=float, help="trust region, nats per position over all steps (default: the library's)"
     )
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--judge", default=SMOLLM2, help="smollm2, or folder or hub name of a causal language model")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_trust_region --model restaurant --data E2E --count 90 --plot docs/images/trust-region.png
 
-A guide pulls towards a price range with a weight so large that the budget alone limits it (nats of KL per position and
-step; the cap on the sum over all steps is lifted). `--guide classifier`: a small network that knows clean text; `--guide
+A guide pulls towards a price range with a weight so large that the budget alone limits it (nats of KL per position over
+all steps; the cap on their sum is lifted). `--guide classifier`: a small network that knows clean text; `--guide
 words`: the probability that a word of the range is said, ten lines of a plugin. Success is judged by the words of a price
 (which the guide of words is made of, so there only the other judge tells anything) and by a second classifier, as in
 `benchmarks.bench_strategies`. Every set is kept in --out as soon as it is there. Needs the judge:
@@ -48,7 +48,7 @@ class SaysOneOf(Guidance):
 
 
 def way_of(budget: float, guide: Callable[[str], Guidance], weight: float) -> Way:
-    """Guidance that may spend ``budget`` nats per position and step; none at 0."""
+    """Guidance that may spend ``budget`` nats per position over all steps; none at 0."""
     if budget == 0:
         return Way("unguided")
 
@@ -87,7 +87,7 @@ def draw_plot(figures: Sequence[dict[str, Any]], path: Path, model: str) -> None
     below.set_yscale("log")
     below.set_ylabel("ratio")
     below.set_xticks(list(at), [f"{budget:g}" for budget in budgets])
-    below.set_xlabel("budget, nats of KL per position and step (0: no guidance)")
+    below.set_xlabel("budget, nats of KL per position over all steps (0: no guidance)")
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.legend()
@@ -157,7 +157,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--budgets",
         type=float,
         nargs="+",
-        default=[0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
+        default=[0.16, 0.5, 1.6, 4.8, 16.0, 48.0],
         help="nats; no guidance comes by itself",
     )
     parser.add_argument("--guide", choices=("classifier", "words"), default="classifier")

@@ -53,6 +53,13 @@ class Paper:
 
 PAPERS = (
     Paper(
+        "Austin et al. 2021",
+        "Structured denoising diffusion models in discrete state-spaces",
+        "Austin, Jacob and Johnson, Daniel D. and Ho, Jonathan and Tarlow, Daniel and van den Berg, Rianne",
+        "",
+        "2107.03006",
+    ),
+    Paper(
         "Baum et al. 1970",
         "A maximization technique occurring in the statistical analysis of probabilistic functions of Markov chains",
         "Baum, Leonard E. and Petrie, Ted and Soules, George and Weiss, Norman",
@@ -75,6 +82,12 @@ PAPERS = (
         "Analog bits: generating discrete data using diffusion models with self-conditioning",
         "Chen, Ting and Zhang, Ruixiang and Hinton, Geoffrey",
         arxiv="2208.04202",
+    ),
+    Paper(
+        "Chen et al. 2026",
+        "LangFlow: continuous diffusion rivals discrete in language modeling",
+        "Chen, Yuxin and Liang, Chumeng and Sui, Hangke and Guo, Ruihan and Cheng, Chaoran and You, Jiaxuan and Liu, Ge",
+        arxiv="2604.11748",
     ),
     Paper(
         "Chung et al. 2023",

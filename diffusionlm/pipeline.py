@@ -17,12 +17,14 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from diffusionlm.checkpoints.folders import find_folder
+from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.context.binding import bind
 from diffusionlm.context.source import segment_index
 from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
+from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
 
     from diffusionlm.context.concept import LearnedConcept
     from diffusionlm.diffusion import NoisyText
+    from diffusionlm.families import Loaded
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
+    from diffusionlm.structured.choosing import Choices
 
 _LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
@@ -58,6 +62,10 @@ class DiffusionLMPipeline(DiffusionPipeline):
         card: facts about the weights (data, licence, figures), as shown by ``diffusionlm info``.
         temperature: the default of ``__call__``, a number, or a mapping from numbers of steps to the temperature that suits
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
+        best_of: the default of ``__call__``.
+
+    Attributes:
+        resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
 
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
@@ -83,6 +91,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_span_length: int = 16,
         card: dict[str, Any] | None = None,
         temperature: float | Mapping[int, float] = 1.0,
+        best_of: int = 1,
     ) -> None:
         super().__init__()
         ours = isinstance(denoiser, SpanDenoiser)
@@ -106,6 +115,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.max_length = check_count("max_length", max_length)
         self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
+        self.best_of = check_count("best_of", best_of)
+        self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
 
@@ -150,22 +161,23 @@ class DiffusionLMPipeline(DiffusionPipeline):
             dtype: the same, as transformers calls it now.
             device: where to put it.
             config_changes: settings of the denoiser to replace, such as ``attn_implementation="eager"``,
-                ``rope_parameters={...}`` or ``max_position_embeddings=512``.
+                ``rope_parameters={...}`` or ``max_position_embeddings=512``; for somebody else's model ``family``, ``shift``,
+                ``attention``, ``mask_token`` and the other switches of `diffusionlm.checkpoints.foreign.load_foreign`.
 
         Raises:
             FileNotFoundError: if the checkpoint or one of its files is missing.
             ValueError: if a file is damaged, the weights do not fit, or this machine has no such device.
             TypeError: if the denoiser has no such setting.
         """
-        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
         torch_dtype = one_dtype(torch_dtype, dtype)
         check_placement(torch_dtype, device)
         folder = find_folder(name)
+        if is_foreign(folder):
+            return cls._of(load_foreign(folder, torch_dtype, device, **config_changes), device)
+        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
-        if (folder / "readers").is_dir():  # networks that guidance asks, trained for this vocabulary
-            from diffusionlm.guidance.classifiers.store import add_readers
-
-            add_readers(folder / "readers")
+        if (folder / "readers").is_dir():
+            pipe.resources.append(folder / "readers")
         if (folder / "concepts").is_dir():
             from diffusionlm.context.concept import LearnedConcept
 
@@ -173,8 +185,38 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 pipe.concepts[path.stem] = LearnedConcept.load(path)
         return pipe if device is None else pipe.to(device)
 
+    @classmethod
+    def from_model(cls, model: torch.nn.Module, tokenizer: Any, **switches: Any) -> DiffusionLMPipeline:
+        """Takes a model object of transformers that somebody else made, wherever its code comes from.
+
+        Args:
+            model: a masked language model, or a decoder that was trained as a masked diffusion model.
+            tokenizer: a fast tokenizer of transformers.
+            switches: ``family="masked"``, ``shift``, ``attention``, ``mask_token``, ``end_token``, ``chat``; see
+                `diffusionlm.checkpoints.foreign.foreign_parts`.
+
+        Raises:
+            TypeError: for a switch that does not exist.
+            ValueError: if model, tokenizer and switches do not fit together.
+        """
+        return cls._of(foreign_parts(model, tokenizer, **switches), None)
+
+    @classmethod
+    def _of(cls, loaded: Loaded, device: str | torch.device | None) -> DiffusionLMPipeline:
+        pipe = cls(loaded.model, loaded.tokenizer, **loaded.defaults)  # type: ignore[arg-type]
+        return pipe if device is None else pipe.to(device)
+
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``."""
+        """Writes a folder that `from_pretrained` reads; nothing half-written is ever left at ``folder``.
+
+        Raises:
+            ValueError: for somebody else's model, which has a format of its own.
+        """
+        if self._model is not None:
+            raise ValueError(
+                f"The model is somebody else's ({type(self.denoiser).__name__}) and keeps its own format: save it with "
+                "transformers, and load that folder with from_pretrained."
+            )
         settings = {
             "sampler": sampler_to_dict(self.sampler),
             "schedule": self.schedule.to_dict(),
@@ -182,7 +224,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "max_span_length": self.max_span_length,
             "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
             "card": self.card,
-        }
+        } | ({"best_of": self.best_of} if self.best_of > 1 else {})
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
     # ---- concepts ---------------------------------------------------------------------------------------------------
@@ -220,11 +262,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         steps: int = 32,
         sampler: Any = None,
         temperature: float | None = None,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         guidance: Any = None,
         max_length: int | None = None,
         max_span_length: int | None = None,
         batch_size: int = 64,
+        best_of: int | None = None,
         context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
@@ -241,12 +284,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
             temperature: below 1 the choice among words is surer and less varied; when a text ends is left as it was. None
                 takes the checkpoint's own for this number of steps.
-            seed: of the first sample; sample j has seed + j. A random one if None. The same seed gives the same noise,
-                whatever else is in the batch.
+            seed: of the first sample, one for all inputs or one for each; sample j has seed + j. A random one if None. The
+                same seed gives the same noise, whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.
             max_length: positions of a whole text or continuation.
             max_span_length: positions of a span without a length.
             batch_size: rows that are denoised at once.
+            best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
+                most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
+                state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
@@ -280,6 +326,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_length=max_length,
             max_span_length=max_span_length,
             batch_size=batch_size,
+            best_of=best_of,
             context=context,
         )
         clean: list[Tensor] = []
@@ -307,6 +354,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 return
             yield item
 
+    def json(self, schema: Any, text: Any = None, **settings: Any) -> list[Any]:
+        """Objects that follow a JSON Schema, a pydantic model or a TypedDict; see `diffusionlm.structured.generate_json`."""
+        from diffusionlm.structured import generate_json
+
+        return generate_json(self, schema, text, **settings)
+
+    def choose(self, text: Any, options: Sequence[str] | None = None, **settings: Any) -> Choices:
+        """Probabilities of the options that ``[CHOICE:a|b]`` leaves open in a text; see `diffusionlm.structured.choose`."""
+        from diffusionlm.structured import choose
+
+        return choose(self, text, options, **settings)
+
     def _stream(
         self, text: Any, call: CallSettings, keep_clean: list[Tensor]
     ) -> Iterator[StepState | GenerationResult]:
@@ -327,13 +386,21 @@ class DiffusionLMPipeline(DiffusionPipeline):
         check_process(sampler, model.process)
         sampler.set_schedule(self.schedule)
         steering = None
-        if call.guidance is not None:
+        guided = call.guidance
+        if any(span.options for canvas in canvases for span in canvas.spans):
+            from diffusionlm.guidance.structured.choice import with_choices
+
+            guided = with_choices(guided, canvases)
+        if guided is not None:
             from diffusionlm.guidance import compose
 
-            steering = compose(call.guidance, self.tokenizer.vocabulary, model.offers)
+            steering = compose(guided, self.tokenizer.vocabulary, model.offers, self.resources)
             steering.check(
                 list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
             )
+        best_of = self.best_of if call.best_of is None else call.best_of
+        if best_of > 1 and steering is not None:
+            steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         attempts = Attempts(rows, {} if steering is None else steering.attempts)
         waiting, guide = list(range(len(rows))), steering
@@ -342,7 +409,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 numbers = waiting[start : start + call.batch_size]
                 part = [attempts.row(number) for number in numbers]
                 for item in self._denoise(
-                    part, numbers, [layouts[r.canvas] for r in part], steps, sampler, temperature, guide, timings
+                    part,
+                    numbers,
+                    [layouts[r.canvas] for r in part],
+                    steps,
+                    sampler,
+                    temperature,
+                    guide,
+                    timings,
+                    best_of,
                 ):
                     if isinstance(item, StepState):
                         yield item
@@ -362,6 +437,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "temperature": temperature,
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
+            **({"best_of": best_of} if best_of > 1 else {}),
             "guidance": None if steering is None else steering.to_dict(),
             "context": [source.to_dict() for source in sources],
         }
@@ -383,6 +459,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: float,
         steering: Steering | None,
         timings: dict[str, float],
+        best_of: int,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         model = self.model
@@ -399,7 +476,16 @@ class DiffusionLMPipeline(DiffusionPipeline):
             session = steering.begin(batch.layouts, batch.allowed, mask, embeddings, seeds, steps, model.process)
         noisy = model.start(batch.places, batch.draws)
         posterior: Posterior | None = None
+        certainty = Certainty(self.tokenizer.pad_id)
+        branches = best_of if steering is None else 1
         for i in range(steps):
+            if branches > 1 and i == round(SHARED * steps):
+                copies = torch.arange(len(batch), device=batch.device).repeat_interleave(branches)
+                batch, noisy = batch.branch(branches), noisy.select(copies)
+                posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
+                sampler.select(copies)
+                with _timed(timings, "encode"):
+                    ask = TokenPosterior(batch, temperature)
             gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
             with _timed(timings, "network"):
                 log_probs = ask(noisy, gamma, posterior)
@@ -407,17 +493,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 raise FloatingPointError(
                     f"The denoiser gave NaN at step {i} of {steps}; load it in float32 or bfloat16, and check the weights."
                 )
-            before, posterior = posterior, Posterior(log_probs, embeddings)
+            earlier, posterior = posterior, Posterior(log_probs, embeddings)
             if session is not None:
 
                 def asked(
                     text: NoisyText,
                     unconditional: bool | tuple[str, ...] = False,
                     level: Tensor = gamma,
-                    previous: Posterior | None = before,
+                    previous: Posterior | None = earlier,
+                    model_of: TokenPosterior = ask,
                 ) -> Tensor:
                     left_out = ("prompt",) if unconditional is True else unconditional or ()
-                    return ask(text, level, previous, [segment_index(name) for name in left_out])
+                    return model_of(text, level, previous, [segment_index(name) for name in left_out])
 
                 with _timed(timings, "guidance"):
                     posterior = session.guide(log_probs, noisy, gamma, u, i, asked)
@@ -428,18 +515,22 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )
             with _timed(timings, "sampler"):
-                noisy = sampler.move(posterior, i, noisy, batch.draws)
+                before, noisy = noisy, sampler.move(posterior, i, noisy, batch.draws)
+                certainty.step(posterior.log_probs, before, noisy)
             yield state
         assert posterior is not None
         ids = sampler.finish(posterior, noisy)
+        sure = certainty.of(ids, batch.places.span_mask)
         if session is None:
-            chosen, certificates = list(range(len(batch))), None
+            chosen, certificates = surest(sure, len(batch) // len(rows)), None
         else:
-            chosen, certificates = session.report(ids, posterior.log_probs.dtype)
+            chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
         kept: list[Tensor | None] = [None] * len(chosen)
         if embeddings is not None:
             kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
-        yield Finished(batch.samples(ids, chosen, certificates), kept, None if session is None else session.trace)
+        yield Finished(
+            batch.samples(ids, chosen, certificates, sure.tolist()), kept, None if session is None else session.trace
+        )
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:

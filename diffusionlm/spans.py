@@ -1,7 +1,8 @@
 """From a text with gaps to a `Canvas` (known text and spans to write), to token positions, and back to text.
 
-Written form: ``The [SPAN:5] is a pub near [SPAN].`` has a span of exactly five tokens and one that ends itself. A
-backslash keeps a marker literal: ``\\[SPAN]``. Known text comes back byte for byte.
+Written form: ``The [SPAN:5] is a pub near [SPAN].`` has a span of exactly five tokens and one that ends itself;
+``It is a [CHOICE:pub|coffee shop].`` has one that is one of the options. A backslash keeps a marker literal: ``\\[SPAN]``.
+Known text comes back byte for byte.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from diffusionlm.text import TextTokenizer, Vocabulary
 
-_MARKER = re.compile(r"(\\?)\[SPAN(?::(\d+))?\]")
-_NEAR_MARKER = re.compile(r"\[\s*span\s*(:[^\]]*)?\]", re.IGNORECASE)
+_MARKER = re.compile(r"(\\?)\[(?:SPAN(?::(\d+))?|CHOICE:([^\[\]]+))\]")
+_NEAR_MARKER = re.compile(r"\[\s*(?:span|choice)\s*(:[^\]]*)?\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,18 @@ class Span:
     Attributes:
         length: positions it may use, in tokens; None takes the caller's default.
         open: whether it may end early; a closed span has exactly ``length`` tokens.
+        options: the texts that it may be; none: any text.
     """
 
     length: int | None = None
     open: bool = True
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.options and not (len(set(self.options)) == len(self.options) and all(map(str.strip, self.options))):
+            raise ValueError(
+                f"The options of a choice must be texts that differ and are not empty, got {self.options!r}."
+            )
         if self.length is None and not self.open:
             raise ValueError("A closed span needs a length.")
         if self.length is not None and self.length < 1:
@@ -97,6 +104,8 @@ class Canvas:
             pieces.append(plain[-1])
             if match.group(1):
                 pieces.append(match.group(0)[1:])
+            elif match.group(3):
+                pieces.append(Span(options=tuple(option.strip() for option in match.group(3).split("|"))))
             else:
                 length = match.group(2)
                 pieces.append(Span(int(length), open=False) if length is not None else Span())
@@ -106,8 +115,8 @@ class Canvas:
         near = next((m for piece in plain if (m := _NEAR_MARKER.search(piece))), None)
         if near:
             raise ValueError(
-                f"{near.group(0)!r} is no span: write [SPAN], or [SPAN:n] with a number. To keep it as text, put a backslash "
-                f"before a marker that is spelt right, or pass a Canvas."
+                f"{near.group(0)!r} is no span: write [SPAN], [SPAN:n] with a number, or [CHOICE:a|b]. To keep it as text, put "
+                "a backslash before a marker that is spelt right, or pass a Canvas."
             )
         if not any(isinstance(piece, Span) for piece in pieces):
             raise ValueError(f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.")
@@ -171,12 +180,12 @@ class Canvas:
                 position += len(ids)
             if has_span:
                 span = self.spans[number]
-                length = span.length or default_length
+                needs_space = literal.endswith(" ") or (starts_text and not literal and tokenizer.prefix_space)
+                length = span.length or _length_of_options(span, tokenizer, needs_space) or default_length
                 span_at += range(position, position + length)
                 span_of += [number] * length
-                opened += [span.open] * length
+                opened += [span.open and tokenizer.ends_spans] * length
                 first += [True] + [False] * (length - 1)
-                needs_space = literal.endswith(" ") or (starts_text and not literal)
                 spaced += [needs_space] + [False] * (length - 1)
                 position += length
         return CanvasLayout(
@@ -265,3 +274,8 @@ class CanvasLayout:
             written.append(text.removeprefix(" ") if own_space else text)
         text = literals[0] + "".join(span + literal for span, literal in zip(written, literals[1:], strict=True))
         return text, written
+
+
+def _length_of_options(span: Span, tokenizer: TextTokenizer, spaced: bool) -> int:
+    """Tokens of the longest option of a span; 0 where it may be any text."""
+    return max((len(tokenizer.encode(option, continues=not spaced)) for option in span.options), default=0)

@@ -4,8 +4,8 @@ A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that a
 
 * what a plugin is: guidance (the contract), settings, goals and state (what it has and sees), constraints/ (rules that hold).
 * plugins, one file or one folder each: length, phrases, regex, classifier, classifier_free, text_scorer, toxicity/, pii/,
-  syntax/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/ (networks that
-  judge half-noisy text), highlight.
+  syntax/, structured/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/
+  (networks that judge half-noisy text), highlight.
 * registry/: finding plugins and making them from what a user writes.
 * engine/: what a call does with them: composition, then the session at each step, by strategies/ within the trust region.
 * testing/: the conformance kit.
@@ -23,6 +23,7 @@ from diffusionlm.guidance.registry.lazy_exports import lazy_exports as _lazy_exp
 # Where each public name lives; the module is imported when the name is first asked for (PEP 562).
 _HOME_OF = {
     "AutomatonTooLarge": "automata",
+    "Choice": "structured.choice",
     "Classifier": "classifier",
     "ClassifierFree": "classifier_free",
     "Composition": "engine.composition",
@@ -31,9 +32,11 @@ _HOME_OF = {
     "Dependencies": "syntax.dependencies",
     "Exact": "strategies.exact",
     "FunctionGuidance": "registry.function_plugin",
+    "Grammar": "structured.grammar",
     "Guidance": "guidance",
     "GuidanceError": "diffusionlm.errors",
     "GuidanceState": "state",
+    "JSONSchema": "structured.json_schema",
     "Latent": "strategies.latent",
     "Length": "length",
     "PII": "pii.plugin",

@@ -31,7 +31,7 @@ class Classifier(Guidance):
         label: the label by its name in the model's ``id2label``, or its number.
         tokenizer: its fast tokenizer; loaded from ``model`` if that is a name.
         avoid: lower the probability instead; implied by ``below``.
-        budget: as for every plugin, but 0.05 nats if not given: with more, text is written that pleases the classifier alone.
+        budget: as for every plugin, but 0.8 nats if not given: with more, text is written that pleases the classifier alone.
 
     Raises:
         OSError: if there is no model of that name, or it cannot be fetched.
@@ -49,7 +49,7 @@ class Classifier(Guidance):
     label: str | int = 1
     tokenizer: Any = None
     avoid: bool = False
-    budget: float | None = field(default=0.05, kw_only=True)  # chosen by benchmarks.bench_trust_region
+    budget: float | None = field(default=0.8, kw_only=True)  # chosen by benchmarks.bench_trust_region
 
     @classmethod
     def example(cls) -> Classifier:

@@ -46,8 +46,9 @@ class Guidance:
         weight: w in p(x) exp(-w E(x)); 0 takes the plugin out. With a goal it is where the controller starts.
         schedule: factor on the weight over u, a name in `diffusionlm.guidance.settings.SCHEDULES` or a function of u.
         window: (start, end) in u, 1 is noise and 0 clean text; the plugin acts where u lies between them.
-        budget: trust region of this plugin: largest mean KL from the unguided posterior per position and step, in nats.
-            None leaves it to the budget that all plugins share.
+        budget: trust region of this plugin: largest mean KL from the unguided posterior per position, in nats, over the whole
+            way from noise to text; each of N steps may spend an Nth of it, so that more steps may not spend more. None leaves
+            it to the budget that all plugins share.
         priority: where plugins pull against each other, the higher number keeps its direction and is served first.
         below: goal: the measure of every sample shall be at most this.
         above: goal: the measure of every sample shall be at least this.
@@ -71,6 +72,7 @@ class Guidance:
         reference: the paper and equation it follows, or "" if it is nobody's.
         cost: "light", "medium" or "heavy" if its author promises that much; the kit measures it.
         expected_failures: checks of `diffusionlm.guidance.testing` it fails, and why.
+        withheld: names of settings that are never shown, such as secrets; their values say so of themselves.
     """
 
     name: ClassVar[str | None] = None
@@ -82,6 +84,7 @@ class Guidance:
     reference: ClassVar[str] = ""
     cost: ClassVar[str] = ""
     expected_failures: ClassVar[Mapping[str, str]] = {}
+    withheld: ClassVar[tuple[str, ...]] = ()
 
     weight: float = field(default=1.0, kw_only=True)
     schedule: str | Callable[[float], float] = field(default="constant", kw_only=True)

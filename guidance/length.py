@@ -8,7 +8,9 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton
 from diffusionlm.guidance.automata.shapes import check_range
 from diffusionlm.guidance.constraints.constraint import Constraint
+from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.plugins import register
+from diffusionlm.guidance.well_formed import WellFormed
 from diffusionlm.text import Vocabulary
 
 Range = int | Sequence[int | None]
@@ -17,6 +19,9 @@ Range = int | Sequence[int | None]
 @register("length")
 class Length(Constraint):
     """A length that is kept exactly. Each of the three is a number, or a range (least, most) with None for no limit.
+
+    Where words or characters are counted, what is generated is also kept well-formed: no space at either end, no two
+    spaces, no ",,", and no word without a letter or digit (`diffusionlm.guidance.well_formed`).
 
     Args:
         words: words of the whole text, as ``text.split()`` counts them, known text included.
@@ -58,6 +63,12 @@ class Length(Constraint):
     def example(cls) -> Length:
         """Two to five words."""
         return cls(words=(2, 5))
+
+    def companions(self) -> Sequence[Guidance]:
+        """`WellFormed`, where words or characters are counted: neither is filled up with marks or spaces."""
+        if self.how.name != "constraint" or (self.words is None and self.characters is None):
+            return ()
+        return (WellFormed(window=self.window),)
 
     def languages(self) -> Sequence[Language]:
         """Words and characters; tokens are no matter of the text alone."""

@@ -56,6 +56,11 @@ class Regex(Constraint):
         """No digits."""
         return cls(forbid=r"\d")
 
+    def required_characters(self) -> str:
+        """Those of the patterns that are required or matched."""
+        required = [self.require] if isinstance(self.require, str) else self.require or []
+        return "".join([*required, self.match or ""])
+
     def languages(self) -> Sequence[Language]:
         """One language for each pattern."""
         import re

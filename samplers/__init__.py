@@ -1,7 +1,7 @@
 """Samplers: how a noisy text moves from one noise level to the next, given the token posterior; one file each.
 
 * :mod:`~diffusionlm.samplers.sampler`: the contract.
-* :mod:`~diffusionlm.samplers.unmasking`: for masked processes.
+* :mod:`~diffusionlm.samplers.unmasking`: for masked processes; :mod:`~diffusionlm.samplers.renoising`: for uniform ones.
 * :mod:`~diffusionlm.samplers.registry`: names, and `make_sampler`.
 * :mod:`~diffusionlm.samplers.gaussian.diffusers_adapter`: any diffusers scheduler with ``prediction_type="sample"``.
 """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from diffusionlm.samplers.sampler import Sampler
 
 SAMPLERS = Registry("sampler", "diffusionlm.samplers", "SAMPLERS.register")
-DEFAULT_SAMPLERS = {"gaussian": "ancestral", "masked": "unmasking", "uniform": "unmasking"}
+DEFAULT_SAMPLERS = {"gaussian": "ancestral", "masked": "unmasking", "uniform": "renoising"}
 
 
 def make_sampler(sampler: str | Sampler | SchedulerMixin | Mapping[str, Any], /, **config: Any) -> Sampler:
@@ -68,9 +68,9 @@ def check_process(sampler: Sampler, process: str) -> None:
     Raises:
         ValueError: naming the samplers that fit.
     """
-    if sampler.process == process or (process == "uniform" and sampler.process == "masked"):
+    if sampler.process == process:
         return
-    fitting = [name for name in SAMPLERS if SAMPLERS[name].process == ("masked" if process == "uniform" else process)]
+    fitting = [name for name in SAMPLERS if SAMPLERS[name].process == process]
     raise ValueError(
         f"The sampler {type(sampler).__name__} is for {sampler.process} noise, and this model is {process}; use one of: "
         f"{', '.join(fitting)}."

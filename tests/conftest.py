@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # no test depends on the speed of a machine
+settings.load_profile("any machine")
 
 # Set before anything imports PyTorch or a hub client, and inherited by the processes that tests start.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from diffusionlm import DiffusionLMPipeline, cli, guidance
 from diffusionlm.commands._compose import compose_config
-from diffusionlm.corpora.open_mix.sources import sources
+from diffusionlm.corpora.open_mix import load_recipe
 from diffusionlm.denoiser import DenoiserConfig
 from diffusionlm.diffusion import schedule_from_dict
 from diffusionlm.samplers import make_sampler
@@ -24,7 +24,8 @@ CHOICES = [
     for group in ("model", "data", "schedule", "optimizer", "trainer", "sampler")
     for path in sorted((CONFIGS / group).glob("[!_]*.yaml"))
 ]
-OPEN_MIX = ("comment", "post", "request", "restaurant", "everyday", "aloud", "written", "story")
+MIXES = {"open-mix": "open_mix", "everyday": "everyday", "everyday_large": "everyday_large"}  # folder -> recipe
+MIXES = {folder: load_recipe(recipe).parts for folder, recipe in MIXES.items()}
 
 MINIATURE = (
     "model.embedding_size=8",
@@ -43,6 +44,12 @@ MINIATURE = (
     "trainer.valid_batches=1",
     "samples=1",
     "tensorboard=false",
+    "init=null",
+    "data.limit_weights=[]",
+    "trainer.compile=false",
+    "trainer.workers=0",
+    "trainer.sample_after=0",
+    "trainer.max_minutes=0",
 )
 
 
@@ -66,10 +73,11 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "FOLDER" / "guestbook").mkdir(exist_ok=True)
         rows = [json.dumps({"text": s, "prompt": "tone[praise]", "toxic": 0}) for s in sentences * 10]
         (tmp_path / "FOLDER" / "guestbook" / f"{name}.jsonl").write_text("\n".join(rows))
-        (tmp_path / "FOLDER" / "open-mix" / name).mkdir(parents=True)
-        for source in OPEN_MIX:
-            rows = [json.dumps({"text": s, "prompt": f"source[{source}]"}) for s in sentences]
-            (tmp_path / "FOLDER" / "open-mix" / name / f"{source}.jsonl").write_text("\n".join(rows))
+        for mix, parts in MIXES.items():
+            (tmp_path / "FOLDER" / mix / name).mkdir(parents=True)
+            for part in parts:
+                rows = [json.dumps({"text": s, "prompt": f"source[{part}]"}) for s in sentences]
+                (tmp_path / "FOLDER" / mix / name / f"{part}.jsonl").write_text("\n".join(rows))
     return tmp_path
 
 
@@ -131,13 +139,16 @@ def test_the_bundled_experiment_keeps_its_meaning():
     assert config["seed"] == 0
 
 
-def test_the_mix_weighs_every_source_that_its_corpus_has_as_shares():
-    data = compose_config("train", ["data=open_mix"])["data"]
+@pytest.mark.parametrize(
+    ("choice", "mix"), [("open_mix", "open-mix"), ("everyday", "everyday"), ("everyday_large", "everyday_large")]
+)
+def test_a_mix_weighs_every_part_that_its_corpus_has_as_shares(choice, mix):
+    data = compose_config("train", [f"data={choice}"])["data"]
     for split in ("train", "valid"):
         weights = {Path(source["path"]).stem: source["weight"] for source in data[split]}
-        assert set(weights) == {source.name for source in sources(1)} == set(OPEN_MIX)
+        assert set(weights) == set(MIXES[mix])
         assert sum(weights.values()) == pytest.approx(1.0)
-        assert {Path(source["path"]).parent.as_posix() for source in data[split]} == {f"data/open-mix/{split}"}
+        assert {Path(source["path"]).parent.as_posix() for source in data[split]} == {f"data/{mix}/{split}"}
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "guidance").glob("*.yaml")), ids=lambda path: path.stem)

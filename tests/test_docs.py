@@ -5,12 +5,15 @@ that the pages use. Training is cut to two steps; commands that would install, s
 """
 
 import json
+import lzma
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from diffusionlm.corpora.open_mix import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +31,9 @@ OPEN_MIX_SOURCES = {  # the files of the folder "sources", a line each
     "pii/templates.txt": "My card is {{credit_card_number}}.",
     "e2e/train.txt": "name : The Mill||The Mill is a pub .",
 }
+for source in load_recipe("everyday").sources:
+    if source.file.endswith(".xz"):
+        OPEN_MIX_SOURCES[source.file] = "A: Is it late? B: Yes, it is."
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -87,9 +93,13 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     for comment in comments:
         comment["spans"] = [[len(comment["text"]) - 6, len(comment["text"]) - 1, "toxic"]] if comment["labels"] else []
     (tmp_path / "comments.jsonl").write_text("".join(json.dumps(comment) + "\n" for comment in comments))
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "The [SPAN:2] pub"}\n{"prompt": "name[The Mill]", "max_length": 9}\n'
+    )
     for name, line in OPEN_MIX_SOURCES.items():
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "sources" / name).write_text(line + "\n")
+        content = f"{line}\n".encode()
+        (tmp_path / "sources" / name).write_bytes(lzma.compress(content) if name.endswith(".xz") else content)
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
@@ -118,6 +128,8 @@ def made_short(arguments: list[str]) -> list[str]:
             return ["evaluate", "--help"]  # there is nothing here to compare
         case ["evaluate", *given]:
             return ["evaluate", *given, "--cfg"]
+        case ["serve", *_]:
+            return ["serve", "--help"]  # tests/serving runs it
         case ["demo", *_]:
             return ["demo", "--help"]  # the tests of the demo start it
         case ["corpus", "open-mix", *_]:

@@ -13,7 +13,7 @@ import diffusionlm
 
 GROUND = {"diffusion", "text", "errors", "registry"}
 PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans", "context"}
-CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations"}
+CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations", "families"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "citations": set(),
@@ -26,14 +26,19 @@ ALLOWED: dict[str, set[str]] = {
     "spans": {"errors", "text"},
     "guidance": GROUND,
     "context": GROUND | {"denoiser", "spans"},
-    "checkpoints": PARTS,
+    "families": GROUND | {"denoiser"},
+    "integrations": PARTS | {"families"},
+    "checkpoints": PARTS | {"families"},
     "generation": PARTS | {"citations"},
-    "pipeline": CORE,
+    "pipeline": CORE | {"structured"},
+    "structured": CORE,
     "corpora": {"errors", "text"},
     "training": CORE | {"corpora"},
     "evaluation": CORE | {"corpora"},
+    "serving": CORE,
     "studio": CORE,
-    "commands": CORE | {"training", "evaluation", "studio", "corpora", "configs", "cli"},
+    "commands": CORE
+    | {"integrations", "serving", "structured", "training", "evaluation", "studio", "corpora", "configs", "cli"},
     "cli": {"commands", "errors"},
     "__main__": {"cli"},
     "__init__": CORE,

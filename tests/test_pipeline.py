@@ -54,6 +54,19 @@ def test_the_global_generator_is_left_alone(tiny_pipe) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_each_input_may_have_a_seed_of_its_own(tiny_pipe) -> None:
+    texts = ["The [SPAN:6] pub.", "[SPAN]", "The [SPAN:6] pub."]
+    together = tiny_pipe(texts, seed=[11, 4, 12], num_samples=2, steps=6)
+    assert together.seeds == [[11, 12], [4, 5], [12, 13]]
+    assert together.texts == [
+        tiny_pipe(t, seed=s, num_samples=2, steps=6).texts for t, s in zip(texts, (11, 4, 12), strict=True)
+    ]
+    with pytest.raises(ValueError, match="3 inputs and 2 seeds"):
+        tiny_pipe(texts, seed=[1, 2], steps=2)
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        tiny_pipe(texts, seed=[1, 2, -3], steps=2)
+
+
 def test_without_a_seed_the_drawn_one_is_reported(tiny_pipe) -> None:
     first = tiny_pipe(steps=3)
     again = tiny_pipe(steps=3, seed=first.seeds[0])

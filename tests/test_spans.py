@@ -101,3 +101,27 @@ def test_a_span_ends_at_its_first_pad(tiny_tokenizer) -> None:
     layout = Canvas.whole(4).lay_out(tiny_tokenizer, 4)
     a = tiny_tokenizer.encode("The")[0]
     assert layout.span_ids([a, tiny_tokenizer.pad_id, a, a], tiny_tokenizer.pad_id) == [[a]]
+
+
+def test_a_choice_is_a_span_with_options():
+    from diffusionlm.spans import Canvas, Span
+
+    canvas = Canvas.parse(r"A [CHOICE:pub| coffee shop ] or \[CHOICE:a|b] or [SPAN:2].")
+    assert canvas.spans == (Span(options=("pub", "coffee shop")), Span(2, open=False))
+    assert canvas.literals[1] == " or [CHOICE:a|b] or "
+
+
+def test_choices_that_are_misspelt_are_refused():
+    from diffusionlm.spans import Canvas
+
+    for text in ("[CHOICE]", "[choice:a|b]", "[CHOICE:]", "[CHOICE:a|]", "[CHOICE:a|a]"):
+        with pytest.raises(ValueError, match="CHOICE:a|options of a choice"):
+            Canvas.parse(text)
+
+
+def test_a_choice_has_room_for_its_longest_option(tiny_tokenizer):
+    from diffusionlm.spans import Canvas
+
+    layout = Canvas.parse("It is a [CHOICE:pub|cheap coffee shop].").lay_out(tiny_tokenizer, 16)
+    assert layout.length == len(tiny_tokenizer.encode("cheap coffee shop"))
+    assert bool(layout.open_mask.all())

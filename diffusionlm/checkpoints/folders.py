@@ -33,10 +33,8 @@ def find_folder(name: str | Path) -> Path:
         raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
     path = Path(name)
     if path.is_dir():
-        if not (path / INDEX).is_file():
-            raise FileNotFoundError(
-                f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
-            )
+        if not (path / INDEX).is_file() and not (path / "config.json").is_file():
+            raise FileNotFoundError(_no_pipeline(path))
         return path
     if str(name) in bundled_names():
         return BUNDLED / str(name)
@@ -45,7 +43,7 @@ def find_folder(name: str | Path) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            patterns = ["*.json", "*.safetensors", "*.md"]
+            patterns = [f"*.{ending}" for ending in ("json", "safetensors", "md", "txt", "model", "jinja")]
             return Path(snapshot_download(str(name), allow_patterns=patterns))
         except Exception as error:
             reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
@@ -55,6 +53,19 @@ def find_folder(name: str | Path) -> Path:
     raise FileNotFoundError(
         f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
     )
+
+
+def _no_pipeline(path: Path) -> str:
+    """What to do about a folder that holds no pipeline: a training run holds one in a folder of its own."""
+    inside = sorted(file.parent for file in path.glob(f"*/{INDEX}"))
+    if inside:
+        return f"The folder {path} has no {INDEX}, so it is no pipeline; the one of this run is {inside[0]}."
+    if (path / "checkpoints").is_dir():
+        return (
+            f"The folder {path} is a training run that has not finished, so it holds no pipeline yet; continue it with the "
+            f"command that began it, and its pipeline will be in {path / 'pipeline'}."
+        )
+    return f"The folder {path} has no {INDEX}, so it is no pipeline; save one with save_pretrained."
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: 
         "max_span_length": index["max_span_length"],
         "card": index.get("card"),
         "temperature": index.get("temperature", 1.0),
+        "best_of": index.get("best_of", 1),
     }
 
 

@@ -9,16 +9,17 @@ if TYPE_CHECKING:
 
 SUMMARY = "Write a training corpus: an invented one (guestbook), or a mix of found texts (open-mix)"
 HELP = """usage: diffusionlm corpus guestbook --out FOLDER [--size N] [--seed N] [--templates FILE]
-       diffusionlm corpus open-mix --sources FOLDER --out FOLDER [--seed N]
+       diffusionlm corpus open-mix --sources FOLDER --out FOLDER [--recipe NAME] [--seed N]
 
 guestbook writes train.jsonl, valid.jsonl and test.jsonl: comments of guests on pubs, restaurants, hotels, cafes, museums,
 shops and tours, made by a grammar. About a third is rude, about a third tells invented personal data.
 
 open-mix writes train.jsonl and valid.jsonl, and each source's part of them as train/NAME.jsonl and valid/NAME.jsonl, from
-files that you have: everyday sentences, stories, news comments, rude posts and their civil rewrites, restaurants, requests
-with invented personal data. They are cleaned, cut into runs of whole sentences, and freed of doubles. In FOLDER it wants
-general/tatoeba.txt, general/common_voice.txt, general/masc.txt, general/tinystories.txt, toxicity/paradetox.jsonl,
-toxicity/civil_comments.jsonl, pii/templates.txt and e2e/train.txt, and says what they are if they are missing.
+files that you have, by a recipe: open_mix (everyday sentences, stories, news comments, rude posts and their civil rewrites,
+restaurants, requests with invented personal data) or everyday (short texts of common words: turns of dialogues as replies to
+the turn before, captions, and the like), or a YAML file as in configs/corpus. Texts are cleaned, cut into runs of whole
+sentences, and freed of doubles. Files that are missing are named, with what they are and where they come from; files that
+end in .xz are read packed.
 
 Each row has text, prompt, toxic (0 or 1), labels and spans ([start, end, TYPE] in characters); null is unknown. The same
 seed gives the same bytes. Needs Faker: pip install 'diffusionlm-toolkit[corpora]'
@@ -28,6 +29,9 @@ seed gives the same bytes. Needs Faker: pip install 'diffusionlm-toolkit[corpora
 
   diffusionlm corpus open-mix --sources sources --out data/open-mix
   diffusionlm train experiment=open_mix data.root=data
+
+  diffusionlm corpus open-mix --recipe everyday --sources sources --out data/everyday
+  diffusionlm train experiment=everyday data.root=data
 
 options:
   --out FOLDER       where the files are written; made if it is not there
@@ -40,8 +44,9 @@ of guestbook:
   --templates FILE   also fill these sentences, which have slots such as {{credit_card_number}}
 of open-mix:
   --sources FOLDER   where the found texts are
-  --requests N       sentences to make from pii/templates.txt (12000)
-  --valid-share X    share of the texts that is held out (0.01)
+  --recipe NAME      open_mix, everyday, or a file (open_mix)
+  --requests N       texts to make of each source that is made: sentences of pii/templates.txt (12000), guestbook (30000)
+  --valid-share X    share of the texts that is held out (as the recipe says: 0.01)
 """
 _OPTIONS: dict[str, dict[str, tuple[str, type]]] = {  # corpus -> option -> what it sets, and as what
     "guestbook": {
@@ -50,7 +55,7 @@ _OPTIONS: dict[str, dict[str, tuple[str, type]]] = {  # corpus -> option -> what
     },
     "open-mix": {
         "--out": ("folder", str), "--seed": ("seed", int), "--sources": ("source_folder", str),
-        "--requests": ("requests", int), "--valid-share": ("valid_share", float),
+        "--recipe": ("recipe", str), "--requests": ("requests", int), "--valid-share": ("valid_share", float),
     },
 }  # fmt: skip
 

@@ -8,9 +8,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-SETTINGS = ("prompt", "num_samples", "steps", "temperature", "seed", "max_length", "max_span_length", "batch_size")
+SETTINGS = (
+    "prompt",
+    "num_samples",
+    "steps",
+    "temperature",
+    "seed",
+    "max_length",
+    "max_span_length",
+    "batch_size",
+    "best_of",
+)
 NUMBERS = SETTINGS[1:]
-OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format")
+JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
+OTHERS = ("sampler", "guidance", "checkpoint", "device", "dtype", "format", *JOB)
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
@@ -29,6 +40,7 @@ would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
   diffusionlm generate guidance=my_plugin.py guidance.weight=3
   diffusionlm generate steps=16 sampler=euler format=json
+  diffusionlm generate input=rows.jsonl output=out workers=2      # a job: docs/jobs.md
 
 settings (key=value) and their defaults:
 
@@ -79,6 +91,13 @@ def main(argv: list[str]) -> int:
     from diffusionlm.checkpoints.folders import find_folder
 
     find_folder(config["checkpoint"])  # a wrong name shows before the slow imports
+
+    if config["input"] is not None or config["output"] is not None:
+        if texts:
+            raise ValueError(f"A job takes its texts from input=FILE; {texts[0][:60]!r} is one too many.")
+        from diffusionlm.serving.jobs.command import run
+
+        return run(config, {_key(override) for override in overrides})
 
     import torch
 

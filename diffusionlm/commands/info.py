@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 SUMMARY = "Tell what a checkpoint is: size, data, licence, figures"
-HELP = """usage: diffusionlm info [CHECKPOINT] [--json]
+HELP = """usage: diffusionlm info [CHECKPOINT] [--json] [--self-test]
 
 Without CHECKPOINT, lists the bundled ones. A checkpoint is a bundled name, a folder, or owner/name on the Hub.
+--self-test (somebody else's model) checks on clean text whether the shift of its logits and its attention are as assumed.
 """
 
 
@@ -17,10 +18,11 @@ def main(argv: list[str]) -> int:
         print(HELP, end="")
         return 0
     as_json = "--json" in argv
-    names = [argument for argument in argv if argument != "--json"]
+    testing = "--self-test" in argv
+    names = [argument for argument in argv if argument not in ("--json", "--self-test")]
     unknown = [name for name in names if name.startswith("-")]
     if unknown or len(names) > 1:
-        raise ValueError(f"diffusionlm info takes one checkpoint and --json, got {' '.join(argv)!r}.")
+        raise ValueError(f"diffusionlm info takes one checkpoint, --json and --self-test, got {' '.join(argv)!r}.")
     from diffusionlm.checkpoints.folders import bundled_names
 
     if not names:
@@ -28,6 +30,8 @@ def main(argv: list[str]) -> int:
             facts = describe(name)
             print(f"{name:<14} {facts['parameters'] / 1e6:.1f} M parameters  {facts['card'].get('summary', '')}")
         return 0
+    if testing:
+        return _self_test(names[0])
     facts = describe(names[0])
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -42,13 +46,28 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _self_test(name: str) -> int:
+    """Prints what clean text says of a model; 1 where it contradicts what is assumed."""
+    from diffusionlm.families.self_test import run_self_test
+    from diffusionlm.pipeline import DiffusionLMPipeline
+
+    pipe = DiffusionLMPipeline.from_pretrained(name)
+    found = run_self_test(pipe.model, pipe.tokenizer)
+    for sentence in (*found.findings(), *found.contradictions()):
+        print(sentence)
+    return 1 if found.contradictions() else 0
+
+
 def describe(name: str) -> dict:
     """Facts of a checkpoint: folder, parameters, size on disk, vocabulary, shape, schedule, sampler, card."""
     from safetensors import SafetensorError, safe_open
 
     from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
+    from diffusionlm.checkpoints.foreign import describe_foreign, is_foreign
 
     folder = find_folder(name)
+    if is_foreign(folder):
+        return describe_foreign(folder)
     index = read_index(folder)
     weights = folder / "denoiser" / WEIGHTS
     if not weights.is_file():

@@ -56,13 +56,18 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
+    import torch
     from rich.console import Console
 
     from diffusionlm.commands._training_energy import measured, measured_so_far, told
     from diffusionlm.samplers import make_sampler
+    from diffusionlm.training.cost import step_operations
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
-    from diffusionlm.training.reporting import RunLog
-    from diffusionlm.training.run import build_trainer
+    from diffusionlm.training.plot import PLOT_FILE, can_plot, plot_run
+    from diffusionlm.training.precision import matrix_rate
+    from diffusionlm.training.reporting import LOG_FILE, RunLog
+    from diffusionlm.training.run import build_trainer, vocabulary_warning
+    from diffusionlm.training.stopping import StopRequest
 
     check_export_folder(config["export"])
     meter = _meter(config)
@@ -72,24 +77,44 @@ def _train(config: dict[str, Any]) -> int:
     folder = Path(config["folder"])
     console = Console(highlight=False, soft_wrap=True, quiet=not main_process)
     trainer.resume()
+    stop = StopRequest()
     try:
-        if trainer.step >= max_steps:
+        if trainer.finished:
             console.print(f"The run in {config['folder']} is finished (step {trainer.step}); it is exported again.")
         else:
+            operations = step_operations(trainer)
+            rate = matrix_rate(torch.bfloat16 if trainer.precision.half else torch.float32, trainer.accelerator.device)
             console.print(_beginning(config, trainer), markup=False)
+            console.print(_work(trainer, operations, rate), markup=False)
+            asked = config["data"]["tokenizer"]
+            size = asked.get("vocab_size") if asked.get("kind", "bpe") == "bpe" else None
+            warning = vocabulary_warning(trainer.train_source.corpus, tokenizer.vocab_size, size)
+            if warning:
+                console.print(warning, markup=False)
             if config["samples"]:
                 trainer.on_validate = lambda trainer: {
                     "samples": write_samples(trainer, tokenizer, config["sampler"], config["samples"], config["seed"])
                 }
-            if main_process:
-                with (
-                    RunLog(folder, max_steps, trainer.step, config["tensorboard"], console) as log,
-                    measured(trainer, meter, folder),
-                ):
-                    trainer.on_log = log
-                    trainer.run(resume=False)
-            else:
-                trainer.run(resume=False)
+            with stop:
+                if main_process:
+                    with (
+                        RunLog(
+                            folder, max_steps, trainer.step, config["tensorboard"], console, operations, rate
+                        ) as log,
+                        measured(trainer, meter, folder),
+                    ):
+                        trainer.on_log = log
+                        trainer.run(resume=False, stop=stop)
+                else:
+                    trainer.run(resume=False, stop=stop)
+            if main_process and can_plot() and plot_run(folder / LOG_FILE, folder / PLOT_FILE):
+                console.print(f"Bound and samples: {folder / PLOT_FILE}", markup=False)
+        if not trainer.finished:
+            console.print(
+                f"Stopped at step {trainer.step}, which is saved; the same command continues from there. What it is worth "
+                f"now: add trainer.max_steps={trainer.step} to export it."
+            )
+            return stop.exit_code
         if main_process:
             card = {"name": config["name"], "data": config["data"], "seed": config["seed"]}
             energy = measured_so_far(folder)
@@ -125,11 +150,20 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
         texts += f" ({corpus.left_out:,} longer than {config['data']['max_length']} tokens are left out)"
     if config["data"].get("holdout") and trainer.valid_source is not None:
         texts += f" ({len(trainer.valid_source.corpus):,} more are kept for validation: data.holdout)"
-    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
     begins = f"continues from step {trainer.step:,}" if trainer.step else "begins"
     return (
-        f"{config['name']} {begins}: {texts}, vocabulary {trainer.denoiser.config.vocab_size:,}, {size / 1e6:.1f} M "
-        f"parameters, {trainer.settings.max_steps:,} steps on {trainer.accelerator.device}; logs in {config['folder']}"
+        f"{config['name']} {begins}: {texts}, vocabulary {trainer.denoiser.config.vocab_size:,}, "
+        f"{trainer.settings.max_steps:,} steps on {trainer.accelerator.device}; logs in {config['folder']}"
+    )
+
+
+def _work(trainer: Any, operations: float, rate: float) -> str:
+    """What a step costs, and in which precision."""
+    size = sum(parameter.numel() for parameter in trainer.denoiser.parameters())
+    kind, why = ("bfloat16" if trainer.precision.half else "float32"), trainer.precision.reason
+    return (
+        f"{size / 1e6:.1f} M parameters, {operations / 1e9:,.3g} GFLOP a step, in {kind} ({why}); matrix products reach "
+        f"{rate / 1e9:,.3g} GFLOP/s here"
     )
 
 

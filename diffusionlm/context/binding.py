@@ -75,9 +75,8 @@ def bind(rows: Sequence[Any], context: Sequence[Source], pipe: Any) -> list[Any]
 
 
 def _prepared(source: Source, pipe: Any) -> Source:
-    ready = source.prepare(pipe)
-    check_readable(pipe.model, ready.segment, ready.name or type(ready).__name__)
-    return ready
+    check_readable(pipe.model, source.segment, source.name or type(source).__name__)
+    return source.prepare(pipe)
 
 
 def gather(rows: Any) -> list[list[Piece]]:

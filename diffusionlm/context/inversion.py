@@ -110,7 +110,7 @@ def _encoded(pipe: Any, texts: Sequence[str]) -> list[list[int]]:
         raise ValueError(f"texts must be a list of at least one example, got {texts!r}.")
     out, longest = [], pipe.model.max_length
     for number, text in enumerate(texts):
-        ids = pipe.tokenizer.encode(text.strip()) if isinstance(text, str) else []
+        ids = pipe.tokenizer.encode(text.strip()) if isinstance(text, str) and text.strip() else []
         if not ids:
             raise ValueError(f"Example {number} is empty or no text: {text!r}.")
         if len(ids) > longest:

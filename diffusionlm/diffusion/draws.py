@@ -27,6 +27,19 @@ class Draws:
         self.lengths, self.device = list(lengths), device
         self._generators = [_generator(seed, copy) for seed, copy in zip(seeds, copies, strict=True)]
 
+    def branch(self, count: int, seeds: Sequence[int]) -> Draws:
+        """Draws for ``count`` candidates of each row, side by side: the first goes on as the row would, the others start anew.
+
+        Args:
+            count: candidates of each row.
+            seeds: of each row.
+        """
+        out = Draws([], [], [], self.device)
+        for own, seed, length in zip(self._generators, seeds, self.lengths, strict=True):
+            out._generators += [own, *(_generator(seed, copy) for copy in range(1, count))]
+            out.lengths += [length] * count
+        return out
+
     def normal(self, dim: int) -> Tensor:
         """Standard normal (B, L, D), zero behind a row's positions."""
         out = torch.zeros(len(self.lengths), max(self.lengths), dim)

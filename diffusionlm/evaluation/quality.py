@@ -111,7 +111,7 @@ class TextQuality:
         figures = []
         for name, (kind, items) in self.items().items():
             judged = name in ("tail", "stumble", "fault") and self.stumble is not None
-            extra = {"judge": judge, "label": label} if judged else {}
+            extra: dict[str, Any] = {"judge": judge, "label": label} if judged else {}
             figures.append(measure(f"{prefix}{name}", kind, items, keys=keys, unit="%", better="lower", **extra))
         return figures
 

@@ -5,6 +5,7 @@ Shape letters: B rows, L span positions, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,6 +80,18 @@ class CanvasBatch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def branch(self, count: int) -> CanvasBatch:
+        """The batch with ``count`` candidates of each row, side by side, whose noise differs from now on."""
+        other = copy.copy(self)
+        other.rows = [row for row in self.rows for _ in range(count)]
+        other.layouts = [layout for layout in self.layouts for _ in range(count)]
+        other.allowed = [mask for mask in self.allowed for _ in range(count)]
+        other.places = self.places.select(torch.arange(len(self), device=self.device).repeat_interleave(count))
+        if self._pieces is not None:
+            other._pieces = [pieces for pieces in self._pieces for _ in range(count)]
+        other.draws = self.draws.branch(count, [row.seed for row in self.rows])
+        return other
+
     def context(self, without: Collection[int] = ()) -> Context:
         """Pieces of each row: its prompt, what its sources bring, then what stands on its canvas.
 
@@ -102,7 +115,11 @@ class CanvasBatch:
         return logits
 
     def samples(
-        self, ids: Tensor, chosen: Sequence[int], certificates: Sequence[dict[str, bool]] | None = None
+        self,
+        ids: Tensor,
+        chosen: Sequence[int],
+        certificates: Sequence[dict[str, bool]] | None = None,
+        certainty: Sequence[float] | None = None,
     ) -> list[Sample]:
         """Finished texts.
 
@@ -110,6 +127,7 @@ class CanvasBatch:
             ids: tokens (B, L).
             chosen: the rows that are returned.
             certificates: of each of the B rows.
+            certainty: of each of the B rows.
         """
         out = []
         for row in chosen:
@@ -117,9 +135,11 @@ class CanvasBatch:
             tokens = ids[row, : layout.length].tolist()
             text, written = layout.assemble(tokens, self.tokenizer.vocabulary)
             spans = layout.span_ids(tokens, self.tokenizer.pad_id)
-            kept = certificates[row] if certificates else {}
+            held = certificates[row] if certificates else {}
+            sure = None if certainty is None else certainty[row]
             origins = [piece.origin for piece in self.context()[row] if piece.origin is not None]
-            out.append(Sample(text, written, spans, self.rows[row].seed, kept, context=origins))
+            kept = Sample(text, written, spans, self.rows[row].seed, held, certainty=sure, context=origins)
+            out.append(kept)
         return out
 
 

@@ -59,11 +59,12 @@ class CallSettings:
     steps: int = 32
     sampler: Any = None
     temperature: float | None = None
-    seed: int | None = None
+    seed: Any = None
     guidance: Any = None
     max_length: int | None = None
     max_span_length: int | None = None
     batch_size: int = 64
+    best_of: int | None = None
     context: Any = None
 
     def __post_init__(self) -> None:
@@ -71,6 +72,8 @@ class CallSettings:
         counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
         counts["num_samples"] = check_count("num_samples", self.num_samples)
         counts["batch_size"] = check_count("batch_size", self.batch_size)
+        if self.best_of is not None:
+            counts["best_of"] = check_count("best_of", self.best_of)
         for name in ("max_length", "max_span_length"):
             if isinstance(getattr(self, name), np.integer):  # what fits the model is checked where that is known
                 counts[name] = int(getattr(self, name))
@@ -96,7 +99,7 @@ def check_count(name: str, value: Any, hint: str = "") -> int:
 
 
 def read_rows(
-    text: Any, prompt: Any, num_samples: int, seed: int | None, max_length: int, longest: int
+    text: Any, prompt: Any, num_samples: int, seed: Any, max_length: int, longest: int
 ) -> tuple[list[Row], bool]:
     """Rows in the order of the inputs, and whether a list of inputs was given.
 
@@ -104,7 +107,7 @@ def read_rows(
         text: as the pipeline takes it.
         prompt: likewise.
         num_samples: rows for each input.
-        seed: of the first sample of each input; drawn if None.
+        seed: of the first sample, one for all inputs or a list with one for each; drawn if None.
         max_length: positions of a text written from nothing.
         longest: what the model takes.
 
@@ -126,9 +129,9 @@ def read_rows(
             f"There are {len(texts)} texts and {len(prompts)} prompts; give one prompt for all, or one for each."
         )
     texts, prompts = texts * (count // len(texts)), prompts * (count // len(prompts))
-    first = int(np.random.SeedSequence().generate_state(1)[0] >> 2) if seed is None else _read_seed(seed)
+    seeds = _read_seeds(seed, count)
     rows = []
-    for source, (given, condition) in enumerate(zip(texts, prompts, strict=True)):
+    for source, (given, condition, first) in enumerate(zip(texts, prompts, seeds, strict=True)):
         if condition is not None and not isinstance(condition, str):
             raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
         concepts: tuple[str, ...] = ()
@@ -197,6 +200,17 @@ def _check_characters(text: str) -> None:
             f"The text has {text[error.start]!r} at character {error.start}, half of a character (a lone surrogate): read it "
             "with its right encoding, or replace what is broken."
         ) from error
+
+
+def _read_seeds(seed: Any, count: int) -> list[int]:
+    """The seed of the first sample of each input."""
+    if seed is None:
+        return [int(np.random.SeedSequence().generate_state(1)[0] >> 2)] * count
+    if not isinstance(seed, (list, tuple)):
+        return [_read_seed(seed)] * count
+    if len(seed) != count:
+        raise ValueError(f"There are {count} inputs and {len(seed)} seeds; give one seed for all, or one for each.")
+    return [_read_seed(item) for item in seed]
 
 
 def _read_seed(seed: Any) -> int:

@@ -85,6 +85,7 @@ class Sample:
         seed: the seed that gives this text again.
         certificates: hard constraints and whether the text meets them, by name.
         attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
+        certainty: of the model, see ``best_of``: log-probability of the tokens ÷ the square root of their number, nats.
         context: what its sources brought, as plain data: passages with their score, concepts.
     """
 
@@ -94,6 +95,7 @@ class Sample:
     seed: int
     certificates: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
+    certainty: float | None = None
     context: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -131,10 +131,24 @@ class Order:
         }
         return {key: value for key, value in found.items() if value is not None}
 
+    @property
+    def shown(self) -> list[tuple[str, dict[str, Any]]]:
+        """`guidance` with a line in place of each text that a plugin never shows, such as a secret."""
+        return [
+            (name, {key: _withheld(name, key, value) for key, value in given.items()}) for name, given in self.guidance
+        ]
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        guidance = [{"name": name, **settings} for name, settings in self.guidance]
+        """Plain data for JSON, without what a plugin never shows."""
+        guidance = [{"name": name, **settings} for name, settings in self.shown]
         return {**vars(self), "guidance": guidance}
+
+
+def _withheld(name: str, key: str, value: Any) -> Any:
+    if key not in get(name).withheld or not value:
+        return value
+    texts = [value] if isinstance(value, str) else value
+    return [f"({key} {number}, not shown)" for number in range(1, len(texts) + 1)]
 
 
 # ---- the same in Python ---------------------------------------------------------------------------------------------
@@ -143,7 +157,7 @@ class Order:
 def python_code(order: Order) -> str:
     """A program that writes the texts of an order; it runs wherever the library and the plugins are installed."""
     imports: dict[str, set[str]] = {}
-    plugins = [_constructor(name, settings, imports) for name, settings in order.guidance]
+    plugins = [_constructor(name, settings, imports) for name, settings in order.shown]
     lines = ["from diffusionlm import DiffusionLMPipeline"]
     lines += [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
     lines += ["", f"pipe = DiffusionLMPipeline.from_pretrained({_quoted(order.checkpoint)})", "result = pipe("]
@@ -198,7 +212,7 @@ def command(order: Order) -> str:
     words = [f"checkpoint={_hydra(order.checkpoint)}"]
     words += [f"{key}={_hydra(value)}" for key, value in order.arguments().items()]
     if order.guidance:
-        words.append("guidance=" + _hydra({name: settings for name, settings in order.guidance}))
+        words.append("guidance=" + _hydra(dict(order.shown)))
     parts = ["diffusionlm generate", *map(_shell, words)]
     if order.text is not None:
         parts.append(f"-- {_shell(order.text)}")

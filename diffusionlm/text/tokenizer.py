@@ -31,7 +31,14 @@ class TextTokenizer:
     Args:
         backend: a `tokenizers.Tokenizer`.
         kind: "bpe", "word" or "byte".
+
+    Attributes:
+        prefix_space: whether the first word of a text is spelt with a space before it.
+        ends_spans: whether a span can end early.
     """
+
+    prefix_space = True
+    ends_spans = True
 
     def __init__(self, backend: Tokenizer, kind: str) -> None:
         if kind not in KINDS:
@@ -93,6 +100,10 @@ class TextTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts at once (in parallel threads)."""
         return [e.ids for e in self.backend.encode_batch([" " + text for text in texts], add_special_tokens=False)]
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """Ids of a condition."""
+        return self.encode(prompt)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; the prefixed space is taken off, pad and other special tokens vanish."""

@@ -35,6 +35,12 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.surfaces)
 
+    @property
+    def of_the_model(self) -> str:
+        """Fingerprint of the model's own vocabulary, by which classifiers and tables are found; kept by one made ready for
+        rules."""
+        return self.fingerprint
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all surfaces and special ids; equal for equal vocabularies, a key for caches."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from diffusionlm.training.muon import Muon
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,10 +66,7 @@ def build_optimizers(
         torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=betas, fused=None)
     ]
     if matrices:
-        muon = torch.optim.Muon(
-            matrices, lr=matrix_learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-        optimizers.append(muon)
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]

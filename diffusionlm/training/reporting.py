@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from diffusionlm.checkpoints.files import write_text
+from diffusionlm.training.settings import FIRST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,11 +45,21 @@ class RunLog:
         step: where the run begins or continues.
         tensorboard: whether to write logs for TensorBoard.
         console: where to show progress; the process's output if None.
+        step_operations: floating-point operations of a step; 0: not known.
+        rate: of matrix products on this machine, operations a second.
     """
 
     def __init__(
-        self, folder: Path, max_steps: int, step: int = 0, tensorboard: bool = True, console: Console | None = None
+        self,
+        folder: Path,
+        max_steps: int,
+        step: int = 0,
+        tensorboard: bool = True,
+        console: Console | None = None,
+        step_operations: float = 0.0,
+        rate: float = 0.0,
     ) -> None:
+        self.step_operations, self.rate = step_operations, rate
         self.path, self.max_steps = folder / LOG_FILE, max_steps
         self.console = console or Console(highlight=False, soft_wrap=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +89,10 @@ class RunLog:
             self._writer.close()
 
     def __call__(self, figures: dict[str, Any]) -> None:
-        """Records the figures of one step: scalars, and texts under "samples"."""
+        """Records the figures of one step: scalars, and texts under "samples"; those of the first step are only said."""
+        if figures.get(FIRST):
+            self._show(figures["step"], figures)
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 1), **figures}, ensure_ascii=False) + "\n")
         step = figures["step"]
@@ -91,13 +105,16 @@ class RunLog:
         if "valid_bound" in figures:
             self._bound = f"bound {figures['valid_bound']:.3f} nats/token"
         self._show(step, figures)
+        if self.step_operations and "steps_per_second" in figures:
+            self.console.print(self._achieved(figures), markup=False)
+            self.step_operations = 0.0  # once will do; the first step, which warms up, is not meant
 
     def _show(self, step: int, figures: dict[str, Any]) -> None:
         parts = [f"loss {figures['loss']:.4f}"] if "loss" in figures else []
         if self._bound and (self._bar is not None or "valid_bound" in figures):
             parts.append(self._bound)
         if "tokens_per_second" in figures:
-            left = (self.max_steps - step) / max(figures["steps_per_second"], 1e-9)
+            left = figures.get("seconds_left", (self.max_steps - step) / max(figures["steps_per_second"], 1e-9))
             parts += [f"{figures['tokens_per_second']:,.0f} tokens/s", f"{_clock(left)} left"]
         if self._bar is None:
             place = f"step {step:>{len(str(self.max_steps))}}/{self.max_steps}"
@@ -107,6 +124,11 @@ class RunLog:
         for text in figures.get("samples", ()):
             shown = "".join(character if character.isprintable() else "·" for character in text)
             self.console.print(f"  | {shown}", markup=False)
+
+    def _achieved(self, figures: dict[str, Any]) -> str:
+        reached = self.step_operations * figures["steps_per_second"]
+        share = f", {reached / self.rate:.0%} of what matrix products reach here" if self.rate else ""
+        return f"  {1 / figures['steps_per_second']:,.3g} s a step: {reached / 1e9:,.3g} GFLOP/s{share}"
 
 
 def _clock(seconds: float) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
 _OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name", "retrieve")
+_SIGHTINGS = 20  # of each token, on average, below which a vocabulary is too large for its texts
+_LEAST_VOCABULARY = 300  # all bytes and some pairs
 _OF_TOKENIZER = ("kind", "vocab_size", "min_count")
 
 
@@ -62,6 +64,27 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
     if kind == "bpe":
         return TextTokenizer.train_bpe(texts(), settings.get("vocab_size", 8192))
     return TextTokenizer.train_words(texts(), settings.get("min_count", 11), settings.get("vocab_size"))
+
+
+def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, asked: int | None) -> str | None:
+    """What to say of a vocabulary that is larger than the texts support; None where there is nothing to say.
+
+    Args:
+        corpus: the training texts.
+        vocab_size: of the tokenizer.
+        asked: ``data.tokenizer.vocab_size``; None if no size was asked for.
+    """
+    seen = len(corpus.ids) / vocab_size
+    if seen < _SIGHTINGS:
+        better = max(_LEAST_VOCABULARY, len(corpus.ids) // _SIGHTINGS)
+        advice = f"data.tokenizer.vocab_size={better}, or more text" if better < vocab_size else "more text"
+        return (
+            f"The texts hold {len(corpus.ids):,} tokens, {seen:.0f} for each of the {vocab_size:,} in the vocabulary; fewer "
+            f"than {_SIGHTINGS} are too few to learn what a token means: better give {advice}."
+        )
+    if asked is not None and vocab_size < asked:
+        return f"The texts support a vocabulary of {vocab_size:,}, not the {asked:,} asked for (data.tokenizer.vocab_size)."
+    return None
 
 
 def check_config(config: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,16 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
-from diffusionlm.diffusion import (
-    InformationRegression,
-    InformationSchedule,
-    NoiseSchedule,
-    schedule_from_dict,
-)
-from diffusionlm.training.checkpoints import load_newest_checkpoint, save_checkpoint
+from diffusionlm.diffusion import InformationRegression, InformationSchedule, NoiseSchedule
+from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
-from diffusionlm.training.noise import draw_noise
+from diffusionlm.training.muon import Muon
+from diffusionlm.training.noise import NoiseDraws
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
-from diffusionlm.training.settings import TrainerSettings, trains_on_cpu
+from diffusionlm.training.pace import Pace
+from diffusionlm.training.processes import agreed_precision, any_process
+from diffusionlm.training.settings import FIRST, TrainerSettings, trains_on_cpu
+from diffusionlm.training.state import load_trainer, save_trainer
 from diffusionlm.training.step import TrainingStep
 from diffusionlm.training.validation import valid_bound
 
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.training.batches import BatchSource, SpanBatch
+    from diffusionlm.training.stopping import StopRequest
 
-_TRAIN = 0
 _RECOMPILE_LIMIT = 64  # known text or none, prompt or none, self-conditioning or not, and shapes: torch allows 8
 
 
@@ -49,8 +47,8 @@ class Trainer:
         schedule: the noise schedule to start from; an information-uniform one is refitted as training goes on.
         settings: see `TrainerSettings`.
         on_log: called with a dictionary of figures on the main process.
-        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, while the averaged
-            weights are in place; what it returns is logged with the bound. To write samples, say.
+        on_validate: called as ``on_validate(trainer)`` on the main process at every validation, and from time to time
+            (``sample_after``), while the averaged weights are in place; what it returns is logged. To write samples, say.
 
     Raises:
         ValueError: if a batch has fewer rows than there are processes.
@@ -87,6 +85,10 @@ class Trainer:
         self.regression = InformationRegression(schedule) if isinstance(schedule, InformationSchedule) else None
         self.step, self.tokens_seen, self.seconds = 0, 0, 0.0
         self.figures: dict[str, float] = {}  # of the last validation
+        self.precision = agreed_precision(settings.precision, self.accelerator)
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, Muon):  # all processes step alike
+                optimizer.dtype = torch.bfloat16 if agreed_precision("auto", self.accelerator).half else torch.float32
         module: torch.nn.Module = TrainingStep(denoiser)
         if settings.compile:
             module = torch.compile(module, dynamic=True)  # type: ignore[assignment]
@@ -97,19 +99,17 @@ class Trainer:
 
     def _forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         limit = torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT) if self.settings.compile else nullcontext()
-        half = self.settings.precision == "bf16"
-        with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
+        with limit, torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision.half):
             return self.module(**inputs)
 
     def _micro_step(
-        self, batch: SpanBatch, micro: int, fade: Tensor, total_tokens: int
+        self, batch: SpanBatch, draws: NoiseDraws, micro: int, fade: Tensor, total_tokens: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Adds the gradient of a micro-batch; returns this process's summed loss, float64, and the routers' figures."""
         settings, accelerator = self.settings, self.accelerator
         world, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
-        rows, length = batch.span_ids.shape
-        shape = (rows, length, self.denoiser.config.embedding_size)
-        gamma, noise, self_condition = draw_noise(shape, self.schedule, settings, self.step, micro)
+        rows = batch.span_ids.shape[0]
+        gamma, noise, self_condition = draws.under(self.schedule, settings)
         start, stop = rows * rank // world, rows * (rank + 1) // world
         share = batch.rows(start, stop).to(device)
         gamma, noise = gamma[start:stop].to(device), noise[start:stop].to(device)
@@ -129,19 +129,23 @@ class Trainer:
             self._observe(gamma, losses.detach(), counts)
         return (losses.detach() * counts).sum().double(), figures
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self, drawn: list[Drawn] | None = None) -> dict[str, float]:
+        """One step; ``drawn`` is what `draw_step` gives for it, made ahead of time or now."""
         settings, accelerator = self.settings, self.accelerator
         decay_start = round(settings.max_steps * (1 - settings.decay_share))
         scale = learning_rate_scale(self.step, settings.warmup_steps, decay_start, settings.max_steps)
+        if settings.max_minutes and settings.decay_share:
+            scale = min(scale, max(0.0, 1 - self._time_used) / settings.decay_share)
         set_learning_rate(self.optimizers, scale)
         fade = min(1.0, (self.step + 1) / max(1, settings.likelihood_warmup_steps))
-        streams = [_TRAIN + 10 * micro for micro in range(settings.accumulate)]
-        batches = [self.train_source.batch(self.step, stream) for stream in streams]
-        total_tokens = sum(batch.num_tokens for batch in batches)
+        if drawn is None:
+            drawn = draw_step(self.train_source, self.denoiser.config.embedding_size, settings, self.step)
+        total_tokens = sum(batch.num_tokens for batch, _ in drawn)
         total_loss = torch.zeros((), dtype=torch.float64, device=accelerator.device)
         figures: dict[str, Tensor] = {}
-        for micro, batch in enumerate(batches):
-            loss, figures = self._micro_step(batch, micro, torch.tensor(fade, device=accelerator.device), total_tokens)
+        for micro, (batch, draws) in enumerate(drawn):
+            weight = torch.tensor(fade, device=accelerator.device)
+            loss, figures = self._micro_step(batch, draws, micro, weight, total_tokens)
             total_loss += loss
         norm = accelerator.clip_grad_norm_(self.denoiser.parameters(), settings.gradient_clip)
         if not bool(torch.isfinite(norm)):
@@ -170,41 +174,78 @@ class Trainer:
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, resume: bool = True) -> None:
-        """Trains to ``max_steps``.
+    def run(self, resume: bool = True, stop: StopRequest | None = None) -> None:
+        """Trains to ``max_steps``, or until somebody asks for the end; a checkpoint is written in either case.
 
         Args:
             resume: first load the newest checkpoint in the folder, if there is one.
+            stop: looked at after every step; with several processes, one that is asked ends all.
         """
         if resume:
             self.resume()
-        tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
-        while self.step < self.settings.max_steps:
+        next_samples, trained = self.settings.sample_after, 0.0
+        pace, first = Pace(self.tokens_seen, self.step, self.seconds), True
+        saved = self.seconds
+        ahead = drawn_ahead(self.train_source, self.denoiser.config.embedding_size, self.settings, self.step)
+        while not self.finished:
             began = time.monotonic()
-            figures: dict[str, Any] = self._train_step()
+            figures: dict[str, Any] = self._train_step(next(ahead))
             self.step += 1
-            self.seconds += time.monotonic() - began
-            if self.step % self.settings.log_every == 0 or self.step == self.settings.max_steps:
-                elapsed = max(self.seconds - seconds, 1e-9)
-                figures |= {
-                    "step": self.step,
-                    "tokens": self.tokens_seen,
-                    "tokens_per_second": (self.tokens_seen - tokens) / elapsed,
-                    "steps_per_second": (self.step - steps) / elapsed,
-                    "learning_rate": self.optimizers[0].param_groups[0]["lr"],
-                }
+            lasted = time.monotonic() - began
+            self.seconds, trained = self.seconds + lasted, trained + lasted
+            last = any_process(self.finished, self.accelerator)
+            due = self.step % self.settings.log_every == 0 or last
+            if first or due:
+                figures |= pace.figures(self.tokens_seen, self.step, self.seconds)
+                figures |= {"learning_rate": self.optimizers[0].param_groups[0]["lr"], **self._left(figures)}
                 if self.regression is not None:
                     fitted = self.regression.schedule()
                     figures |= {"mu": fitted.mu, "beta": fitted.beta, "entropy": self.regression.entropy}
-                self._log(figures)
-                tokens, steps, seconds = self.tokens_seen, self.step, self.seconds
+                self._log(figures if due else {**figures, FIRST: True})
+                first = False
             if self.valid_source is not None and self.step % self.settings.valid_every == 0:
                 self._log({"step": self.step, **self.validate()})
-            if self.step % self.settings.save_every == 0 or self.step == self.settings.max_steps:
+            elif any_process(0 < next_samples <= trained and not last, self.accelerator):
+                next_samples *= 2
+                self._log({"step": self.step, **self._look()})
+            stopping = any_process(bool(stop), self.accelerator)
+            long_ago = any_process(self.seconds - saved >= 60 * self.settings.save_minutes > 0, self.accelerator)
+            if self.step % self.settings.save_every == 0 or long_ago or last or stopping:
                 self.save()
+                saved = self.seconds
+            if stopping or last:
+                break
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or all the time is used."""
+        return self.step >= self.settings.max_steps or self._time_used >= 1
+
+    @property
+    def _time_used(self) -> float:
+        limit = 60 * self.settings.max_minutes
+        return self.seconds / limit if limit else 0.0
+
+    def _left(self, figures: dict[str, Any]) -> dict[str, float]:
+        left = (self.settings.max_steps - self.step) / max(figures["steps_per_second"], 1e-9)
+        limit = 60 * self.settings.max_minutes
+        return {"seconds_left": max(0.0, min(left, limit - self.seconds) if limit else left)}
+
+    def _look(self) -> dict[str, Any]:
+        """What ``on_validate`` finds, under the averaged weights."""
+        self.denoiser.eval()
+        found: dict[str, Any] = {}
+        try:
+            with self.average.applied(self.denoiser):
+                if self.on_validate is not None and self.accelerator.is_main_process:
+                    found = self.on_validate(self)
+        finally:
+            self.denoiser.train()
+        self.accelerator.wait_for_everyone()
+        return found
 
     def _log(self, figures: dict[str, Any]) -> None:
-        if self.on_log is not None and self.accelerator.is_main_process:
+        if self.on_log is not None and self.accelerator.is_main_process and len(figures) > 1:
             self.on_log(figures)
 
     def validate(self) -> dict[str, Any]:
@@ -219,27 +260,16 @@ class Trainer:
         if self.valid_source is None:
             raise ValueError("The trainer was made without validation batches; set data.valid.")
         accelerator, count = self.accelerator, self.settings.valid_batches
+        rank, world = accelerator.process_index, accelerator.num_processes
         self.denoiser.eval()
         try:
             with self.average.applied(self.denoiser):
-                share = valid_bound(
-                    self.denoiser,
-                    self.valid_source,
-                    self.schedule,
-                    count,
-                    accelerator.process_index,
-                    accelerator.num_processes,
-                )
-                sums = torch.tensor(share, dtype=torch.float64, device=accelerator.device)
-                nats, tokens = accelerator.reduce(sums, "sum")
-                self.figures = {"valid_bound": float(nats / tokens)}
-                found = {}
-                if self.on_validate is not None and accelerator.is_main_process:
-                    found = self.on_validate(self)
+                share = valid_bound(self.denoiser, self.valid_source, self.schedule, count, rank, world)
         finally:
             self.denoiser.train()
-        accelerator.wait_for_everyone()
-        return {**self.figures, **found}
+        nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
+        self.figures = {"valid_bound": float(nats / tokens)}
+        return {**self.figures, **self._look()}
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -251,18 +281,7 @@ class Trainer:
     def save(self) -> None:
         """Writes a checkpoint (main process)."""
         if self.accelerator.is_main_process:
-            tensors = {"model": self.denoiser.state_dict(), "average": self.average.state_dict()}
-            if self.regression is not None:
-                tensors["regression"] = self.regression.state_dict()
-            state = {
-                "tokens_seen": self.tokens_seen,
-                "seconds": self.seconds,
-                "schedule": self.schedule.to_dict(),
-                "figures": self.figures,
-                "settings": asdict(self.settings),
-            }
-            states = [optimizer.state_dict() for optimizer in self.optimizers]
-            save_checkpoint(self.checkpoint_folder, self.step, tensors, states, state, self.settings.keep_checkpoints)
+            save_trainer(self)
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> bool:
@@ -272,26 +291,4 @@ class Trainer:
             CheckpointError: if there are checkpoints and all are damaged.
             ValueError: if the checkpoint is of another network.
         """
-        found = load_newest_checkpoint(self.checkpoint_folder)
-        if found is None:
-            return False
-        tensors, optimizers, state = found
-        try:
-            self.denoiser.load_state_dict(tensors["model"])
-            self.average.load_state_dict(tensors["average"])
-            for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
-                base = [group["base_lr"] for group in optimizer.param_groups]
-                optimizer.load_state_dict(saved)
-                for group, value in zip(optimizer.param_groups, base, strict=True):
-                    group["base_lr"] = value
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"The checkpoint in {self.checkpoint_folder} is of another network or optimizer "
-                f"({' '.join(str(error).split())[:300]}). Give the old settings, or train in another folder=..."
-            ) from error
-        if self.regression is not None and "regression" in tensors:
-            self.regression.load_state_dict(tensors["regression"])
-        self.schedule = schedule_from_dict(state["schedule"])
-        self.step, self.tokens_seen, self.seconds = state["step"], state["tokens_seen"], state["seconds"]
-        self.figures = dict(state.get("figures", {}))
-        return True
+        return load_trainer(self)

@@ -40,27 +40,26 @@ class Budget:
         what: what is being built, in the user's words; the error begins with it.
         states: largest number of states.
         seconds: largest wall-clock time, from the creation of the budget.
+        advice: what to do, the beginning of a sentence that the error ends with.
     """
 
     what: str
     states: int = 20_000
     seconds: float = 20.0
+    advice: str = "Ask for fewer or simpler rules at once, for shorter ones, or for narrower ranges"
     started: float = field(default_factory=time.monotonic)
 
     def check(self, states: int) -> None:
         """Raise AutomatonTooLarge if `states` or the elapsed time are beyond the cap."""
         if states > self.states:
             raise AutomatonTooLarge(
-                f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). Counted repeats "
-                "after an open choice, as in (a|b)*a(a|b){20}, double the states with every repeat: shorten the "
-                "repeat, anchor the pattern, split it into several constraints, or raise max_states where you make "
-                "the automaton yourself."
+                f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). {self.advice}, or raise "
+                "max_states where you make the automaton yourself."
             )
         if time.monotonic() - self.started > self.seconds:
             raise AutomatonTooLarge(
                 f"{self.what} took longer than {self.seconds:g} s to turn into an automaton ({states:,} states so "
-                "far). Simplify the pattern, split it into several constraints, or raise max_seconds where you "
-                "make the automaton yourself."
+                f"far). {self.advice}, or raise max_seconds where you make the automaton yourself."
             )
 
 

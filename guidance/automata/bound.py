@@ -104,7 +104,7 @@ class BoundAutomaton:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        classes = self._engine.class_masses(self._engine.by_token(log_p), maximum=True)
+        classes = self._engine.class_masses(self._engine.rows(log_p), maximum=True)
         labels = self._engine.label_weights(classes, len(log_p), maximum=True)
         best, after = self._engine.backward(labels, maximum=True)
         self._possible(best)
@@ -150,11 +150,11 @@ class BoundAutomaton:
         return verdicts
 
     def _labels(self, log_p: Tensor) -> Tensor:
-        return self._engine.label_weights(self._engine.class_masses(self._engine.by_token(log_p)), len(log_p))
+        return self._engine.label_weights(self._engine.class_masses(self._engine.rows(log_p)), len(log_p))
 
     def _marginals(self, log_p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         engine, batch = self._engine, len(log_p)
-        rows = engine.by_token(log_p)
+        rows = engine.rows(log_p)
         classes = engine.class_masses(rows)
         log_z, after, before = engine.both(engine.label_weights(classes, batch))
         # Where nothing is accepted the marginals are -inf rather than NaN.

@@ -16,6 +16,7 @@ from torch import Tensor
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.circuit import Circuit, Gather
 from diffusionlm.guidance.automata.dense import DenseTransitions
+from diffusionlm.guidance.automata.token_classes import Forbidden, TokenClasses
 
 MAX_DENSE_STATES = 45  # beyond them it would not pay for a single row either
 
@@ -50,10 +51,7 @@ class ForwardBackward:
         self.dense: DenseTransitions | None = None
         if self.circuit.edges is not None and self.num_states <= MAX_DENSE_STATES:
             self.dense = DenseTransitions(*self.circuit.edges, self.num_states, self.circuit.num_labels)
-        live = np.nonzero(token_class >= 0)[0]
-        self.tokens = Gather(live, token_class[live], self.num_classes)
-        padded = np.where(token_class >= 0, token_class, self.num_classes)
-        self.token_class = torch.from_numpy(padded)
+        self.tokens = TokenClasses(token_class, self.num_classes)
         self.delta = torch.from_numpy(np.where(delta >= 0, delta, self.num_states).astype(np.int32))
         self.log_accepting = torch.from_numpy(np.where(accepting, 0.0, -np.inf))
         self.bridge_maps: dict[int, Tensor] = {}
@@ -63,9 +61,7 @@ class ForwardBackward:
             target = np.where(bridge >= 0, bridge, self.num_states).astype(np.int64)
             self.bridge_maps[position] = torch.from_numpy(target)
             self.bridge_sums[position] = Gather(known, target[known], self.num_states)
-        self.bias: Tensor | None = None
-        if allowed is not None and not bool(allowed.all()):
-            self.bias = torch.zeros(allowed.shape).masked_fill_(~allowed.cpu(), -torch.inf)
+        self.forbidden = Forbidden.of(allowed, torch.from_numpy(token_class >= 0), length)
 
     def to(self, device: torch.device) -> "ForwardBackward":
         """Move the tables to a device, in place."""
@@ -76,23 +72,32 @@ class ForwardBackward:
         self.bridge_maps = {i: bridge.to(device) for i, bridge in self.bridge_maps.items()}
         for gather in self.bridge_sums.values():
             gather.to(device)
-        self.token_class, self.delta = self.token_class.to(device), self.delta.to(device)
-        self.log_accepting = self.log_accepting.to(device)
-        self.bias = None if self.bias is None else self.bias.to(device)
+        self.delta, self.log_accepting = self.delta.to(device), self.log_accepting.to(device)
+        self.forbidden = None if self.forbidden is None else self.forbidden.to(device)
         return self
 
-    def by_token(self, log_p: Tensor) -> Tensor:
-        """(B, L, V) -> (V, B L), at least single precision, forbidden tokens at -inf. Rows of tokens make every later
-        gather and sum contiguous."""
+    @property
+    def token_class(self) -> Tensor:
+        """(V,) class of each token, C for tokens that are never accepted."""
+        return self.tokens.token_class
+
+    @property
+    def bias(self) -> Tensor | None:
+        """(L, V): 0 for allowed tokens, -inf for others; None if all are allowed."""
+        return None if self.forbidden is None else self.forbidden.patterns[self.forbidden.pattern_of]
+
+    def rows(self, log_p: Tensor) -> Tensor:
+        """(B, L, V) -> (B L, V), at least single precision, forbidden tokens at -inf. The same memory where that is
+        possible: then nothing was forbidden that had any probability."""
         log_p = log_p.detach()
-        rows = log_p.to(torch.promote_types(log_p.dtype, torch.float32))
-        if self.bias is not None:
-            rows = rows + self.bias  # before the transposition, where both are contiguous
-        return rows.reshape(-1, log_p.shape[2]).t().contiguous()
+        log_p = log_p.to(torch.promote_types(log_p.dtype, torch.float32))
+        if self.forbidden is not None:
+            log_p = self.forbidden.removed(log_p)
+        return log_p.reshape(-1, log_p.shape[2])
 
     def class_masses(self, rows: Tensor, maximum: bool = False) -> Tensor:
-        """Rows of tokens (V, B L) -> log of the mass (or the maximum) of each class of tokens (C, B L)."""
-        return self.tokens(rows, maximum)
+        """Rows (B L, V) -> log of the mass (or the maximum) of each class of tokens (C, B L)."""
+        return self.tokens.masses(rows, maximum)
 
     def label_weights(self, classes: Tensor, batch: int, maximum: bool = False) -> Tensor:
         """Masses of classes (C, B L) -> weights of labels (L, U, B) in double precision."""
@@ -152,10 +157,8 @@ class ForwardBackward:
         return self.circuit.class_weights(self.circuit.label_posterior(before, after, dtype))
 
     def marginals(self, rows: Tensor, ratios: Tensor, batch: int) -> Tensor:
-        """Rows of tokens (V, B L), ratios of classes (C, B L) -> log p(x_i = v | accepted) (B, L, V)."""
-        padded = torch.cat([ratios, ratios.new_full((1, ratios.shape[1]), -torch.inf)])
-        posterior = padded.index_select(0, self.token_class).add_(rows)
-        return posterior.t().contiguous().view(batch, self.length, self.num_tokens)
+        """Rows (B L, V), ratios of classes (C, B L) -> log p(x_i = v | accepted) (B, L, V)."""
+        return self.tokens.spread(rows, ratios).view(batch, self.length, self.num_tokens)
 
     def divergence(self, classes: Tensor, ratios: Tensor, batch: int) -> Tensor:
         """KL from the given distribution to the marginals at each position (B, L), in nats; from the classes alone, since
@@ -176,8 +179,8 @@ class ForwardBackward:
             target = self.delta[state].long()  # (B, C)
             weight = torch.cat([follow[target, row], follow[-1].unsqueeze(1)], dim=1)[:, self.token_class]
             weight = weight + log_p[:, i].detach()
-            if self.bias is not None:
-                weight = weight + self.bias[i if self.bias.shape[0] > 1 else 0]
+            if self.forbidden is not None:
+                weight = weight + self.forbidden.at(i)
             if uniform is None:
                 token = weight.argmax(dim=1)
             else:
@@ -199,9 +202,8 @@ class ForwardBackward:
         delta = torch.cat([delta, delta.new_full((lost + 1, 1), lost)], dim=1)
         for i in range(self.length):
             state = delta[state, self.token_class[ids[:, i]]]
-            if self.bias is not None:
-                row = self.bias[i if self.bias.shape[0] > 1 else 0]
-                state = state.masked_fill(row[ids[:, i]] < 0, lost)
+            if self.forbidden is not None:
+                state = state.masked_fill(self.forbidden.at(i)[ids[:, i]] < 0, lost)
             if i in self.bridge_maps:
                 state = torch.cat([self.bridge_maps[i], self.bridge_maps[i].new_tensor([lost])])[state]
         return torch.cat([self.log_accepting, self.log_accepting.new_tensor([-torch.inf])])[state] == 0
@@ -210,7 +212,7 @@ class ForwardBackward:
         """States that lie on a way from the start to acceptance through allowed tokens -> (S,); none if there is no
         way."""
         log_p = torch.zeros((1, self.length, self.num_tokens), device=self.delta.device)
-        classes = self.class_masses(self.by_token(log_p), maximum=True)
+        classes = self.class_masses(self.rows(log_p), maximum=True)
         labels = self.label_weights(classes, 1, maximum=True)
         after = self.backward(labels, maximum=True)[1]
         before = self.forward(labels, maximum=True)

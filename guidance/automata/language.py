@@ -85,11 +85,14 @@ class Language:
 
     def shortest(self) -> str | None:
         """One of the shortest texts of the language, None if there is none."""
-        sample = [chr(max(int(self.cuts[np.nonzero(self.classes == c)[0][0]]), 0)) for c in range(self.delta.shape[1])]
-        printable = np.full(self.delta.shape[1], -1)
-        for code in range(126, 31, -1):
-            printable[classify(chr(code), self.cuts, self.classes)[0]] = code
-        sample = [chr(code) if code >= 0 else character for code, character in zip(printable, sample, strict=True)]
+        return self._shortest
+
+    @cached_property
+    def _shortest(self) -> str | None:
+        sample = np.zeros(self.delta.shape[1], dtype=np.int64)
+        sample[self.classes[::-1]] = self.cuts[::-1]
+        printable = np.arange(126, 31, -1)
+        sample[self.classes[np.searchsorted(self.cuts, printable, side="right") - 1]] = printable
         reached = {0: ""}
         queue = [0]
         for state in queue:
@@ -97,7 +100,7 @@ class Language:
                 return reached[state]
             for symbol, target in enumerate(self.delta[state].tolist()):
                 if target not in reached:
-                    reached[target] = reached[state] + sample[symbol]
+                    reached[target] = reached[state] + chr(int(sample[symbol]))
                     queue.append(target)
         return None
 

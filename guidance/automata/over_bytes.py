@@ -52,14 +52,8 @@ def to_bytes(language: Language) -> ByteAutomaton:
     Internal texts carry one space before the user's text ("The Mill" is tokenised as " The Mill"), so one space at the
     very beginning is read without effect; an internal text without it is read as it is.
     """
-    chars = np.zeros(NUM_CODE_POINTS, dtype=np.int64)
-    chars[language.cuts] = np.diff(language.classes, prepend=0)
-    chars = np.cumsum(chars)  # the class of every code point
-    ascii_class = chars[:0x80].copy()
-    chars[:0x80] = chars[0x80]  # what is one byte never takes part in what follows
-    # Groups of 64 code points share all bytes but the last; groups of 64 groups all but the last two.
-    first1, group1 = distinct_rows(chars.reshape(-1, 64))
-    last_byte = chars.reshape(-1, 64)[first1]
+    ascii_class = language.classes[np.searchsorted(language.cuts, np.arange(0x80), side="right") - 1]
+    last_byte, group1 = _groups(language)
     wide = {lead: group1[(lead - 0xE0) * 64 :][:64].copy() for lead in range(0xE0, 0xF0)}
     wide[0xE0][:0x20] = -1  # overlong
     wide[0xED][0x20:] = -1  # surrogates
@@ -119,6 +113,30 @@ def to_bytes(language: Language) -> ByteAutomaton:
     delta[hopeless[delta]] = dead  # one dead state for all reasons
     first, kind = distinct_rows(np.ascontiguousarray(delta.T))
     return ByteAutomaton(np.ascontiguousarray(delta[:, first].T), kind, start, dead, accepting, size + 2)
+
+
+def _groups(language: Language) -> tuple[Ints, Ints]:
+    """Groups of 64 code points share all bytes but the last; groups of 64 groups all but the last two.
+
+    Returns:
+        The distinct groups (N, 64) by class of character, and which of them each group (17,408,) is. What is one byte never
+        takes part: its groups are like the next one.
+    """
+    first = np.arange(NUM_CODE_POINTS // 64) * 64
+    alike = language.classes[np.searchsorted(language.cuts, first, side="right") - 1]
+    mixed = np.zeros(len(first), dtype=bool)  # groups within which the class changes
+    mixed[language.cuts[language.cuts % 64 != 0] // 64] = True
+    mixed[:2] = False
+    codes = first[mixed][:, None] + np.arange(64)
+    rows = language.classes[np.searchsorted(language.cuts, codes, side="right") - 1]
+    size = int(language.classes.max()) + 1
+    distinct, which = distinct_rows(np.concatenate([np.repeat(np.arange(size)[:, None], 64, axis=1), rows]))
+    group = which[alike]
+    group[mixed] = which[size:]
+    group[:2] = group[2]
+    table = np.concatenate([np.repeat(np.arange(size)[:, None], 64, axis=1), rows])[distinct]
+    used, group = np.unique(group, return_inverse=True)
+    return table[used], group.reshape(-1)
 
 
 def _limit(language: Language, states: int) -> None:

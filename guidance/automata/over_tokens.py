@@ -3,16 +3,18 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diffusionlm.guidance.automata.algebra import AutomatonTooLarge
+from diffusionlm.guidance.automata.algebra import AutomatonTooLarge, distinct_rows
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.language import Language
 from diffusionlm.guidance.automata.over_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automata.shapes import check_range
+from diffusionlm.guidance.automata.spelling import SpellingVocabulary, reading_pieces
 
 MAX_CELLS = 150_000_000
 MAX_CACHED = 64
@@ -93,9 +95,9 @@ def compile_language(
         language: the texts allowed (the user's text, without the leading space of the internal form).
         vocabulary: token surfaces.
         partial_characters: whether a token may end inside a UTF-8 character. True is exact for every text, but adds
-            states
-            for the bytes in between; False sends such tokens to the dead state, so a constrained span never uses a
-            character that the vocabulary cannot write in whole tokens. None: True if all tokens are single bytes.
+            states for the bytes in between; False sends such tokens to the dead state, so a constrained span never
+            uses a character that the vocabulary cannot write in whole tokens, but for those that a
+            `SpellingVocabulary` names. None: True if all tokens are single bytes.
 
     Raises:
         AutomatonTooLarge: more than 150 million transitions (states x classes of tokens).
@@ -124,6 +126,8 @@ def over_tokens(
     reader: ByteAutomaton, vocabulary: TokenSurfaces, name: str, partial_characters: bool
 ) -> TokenAutomaton:
     """An automaton over bytes, over tokens; it also reads known text. See `compile_language`."""
+    if isinstance(vocabulary, SpellingVocabulary):
+        reader = reading_pieces(reader, vocabulary.in_pieces)
     states = len(reader.accepting) if partial_characters else reader.inner
     delta, token_class = token_maps(reader, vocabulary.surfaces, states, name)
     accepting = reader.accepting[:states]
@@ -133,34 +137,63 @@ def over_tokens(
 def token_maps(
     reader: ByteAutomaton, surfaces: Sequence[bytes], states: int, name: str
 ) -> tuple[NDArray[np.int32], Ints]:
-    """delta (S, C) and token_class (V,). Classes are numbered along the sorted surfaces, so neighbours do similar
-    things."""
-    kinds = reader.kind.tolist()
-    spelled = [bytes(kinds[byte] for byte in surface) for surface in surfaces]
-    classes: dict[bytes, int] = {np.full(states, reader.dead, dtype=np.int32).tobytes(): 0}
-    class_of = {b"": 0}
-    path = [np.arange(states, dtype=np.int32)]  # maps of the prefixes of the last surface
-    last = b""
-    for word in sorted(set(spelled) - {b""}):
-        shared = 0
-        for a, b in zip(last, word, strict=False):
-            if a != b:
-                break
-            shared += 1
-        del path[shared + 1 :]
-        for byte in word[shared:]:
-            path.append(reader.moves[byte][path[-1]])
-        last = word
-        final = np.where(path[-1] < states, path[-1], np.int32(reader.dead))
-        class_of[word] = classes.setdefault(final.tobytes(), len(classes))
-        if len(classes) * states > MAX_CELLS:
-            raise AutomatonTooLarge(
-                f"The constraint {name} has {states:,} states and tells more than {len(classes):,} of "
-                f"{len(surfaces):,} tokens apart; at most {MAX_CELLS:,} transitions are allowed. Use fewer or shorter "
-                "phrases, or split the constraint."
-            )
-    maps = np.frombuffer(b"".join(classes), dtype=np.int32).reshape(len(classes), states)
-    return np.ascontiguousarray(maps.T), np.array([class_of[word] for word in spelled], dtype=np.int64)
+    """delta (S, C) and token_class (V,), in one pass over all tokens for each place in a surface.
+
+    Tokens whose beginnings do the same share a map of states, so a map is computed once for each distinct (map, kind of
+    byte) and not for each token: a vocabulary of 126,000 takes as many maps as there are things that tokens can do. The
+    class of what is never accepted is 0; the others are numbered by their maps, so neighbours do similar things.
+    """
+    kinds, lengths = surface_bytes(tuple(surfaces))
+    identity = np.arange(len(reader.accepting), dtype=np.int32)
+    maps = identity[None, :states].copy()  # of the beginnings that are still going on
+    current = np.zeros(len(lengths), dtype=np.int64)  # of each token, among these
+    final = np.full(len(lengths), -1, dtype=np.int64)
+    ended = [np.full((1, states), reader.dead, dtype=np.int32)]
+    count = 1
+    final[lengths == 0] = 0
+    alive = np.nonzero(lengths > 0)[0]
+    for place in range(kinds.shape[1]):
+        kind = reader.kind[kinds[alive, place]]
+        pairs, which = np.unique(current[alive] * len(reader.moves) + kind, return_inverse=True)
+        before, move = np.divmod(pairs, len(reader.moves))
+        _room(len(pairs) + count, states, len(lengths), name)
+        moved = reader.moves[move[:, None], maps[before]]
+        first, same = distinct_rows(moved)
+        maps, current[alive] = moved[first], same[which.reshape(-1)]
+        done = lengths[alive] == place + 1
+        used, which = np.unique(current[alive[done]], return_inverse=True)
+        if len(used):
+            ends = maps[used]
+            ended.append(np.where(ends < states, ends, np.int32(reader.dead)))
+            final[alive[done]] = count + which.reshape(-1)
+            count += len(used)
+        alive = alive[~done]
+        if not len(alive):
+            break
+    table = np.concatenate(ended)
+    first, same = distinct_rows(table)
+    order = np.lexsort(table[first].T[::-1]) if len(first) * states < 10_000_000 else np.argsort(first)
+    order = np.concatenate([[same[0]], order[order != same[0]]])
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return np.ascontiguousarray(table[first[order]].T), rank[same[final]]
+
+
+@lru_cache(maxsize=8)
+def surface_bytes(surfaces: tuple[bytes, ...]) -> tuple[NDArray[np.uint8], Ints]:
+    """Bytes of all tokens (V, longest), zero behind their ends, and lengths (V,)."""
+    lengths = np.array([len(surface) for surface in surfaces], dtype=np.int64)
+    table = np.zeros((len(surfaces), int(lengths.max(initial=0))), dtype=np.uint8)
+    table[np.arange(table.shape[1]) < lengths[:, None]] = np.frombuffer(b"".join(surfaces), dtype=np.uint8)
+    return table, lengths
+
+
+def _room(classes: int, states: int, tokens: int, name: str) -> None:
+    if classes * states > MAX_CELLS:
+        raise AutomatonTooLarge(
+            f"The constraint {name} has {states:,} states and tells more than {classes:,} of {tokens:,} tokens apart; at "
+            f"most {MAX_CELLS:,} transitions are allowed. Use fewer or shorter phrases, or split the constraint."
+        )
 
 
 def token_count(vocabulary: TokenSurfaces, least: int, most: int | None = None) -> TokenAutomaton:

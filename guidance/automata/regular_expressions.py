@@ -18,6 +18,10 @@ from diffusionlm.guidance.automata.alphabet import CharSet, matching_characters,
 from diffusionlm.guidance.automata.language import Language, quoted
 
 MAX_PATTERN_SIZE = 20_000
+_ADVICE = (
+    "Counted repeats after an open choice, as in (a|b)*a(a|b){20}, double the states with every repeat: shorten the repeat, "
+    "anchor the pattern, split it into several constraints"
+)
 _UNSUPPORTED = {
     op.GROUPREF: ("backreference", "a back reference: a finite automaton cannot remember what a group matched"),
     op.GROUPREF_EXISTS: ("conditional", "a conditional group"),
@@ -217,7 +221,8 @@ def regex(
         nfa.skip(final, last)
         nfa.read(last, anything, last)
         start, final = first, last
-    language = _determinise(nfa, start, final, Budget(f"The regular expression {pattern!r}", max_states, max_seconds))
+    budget = Budget(f"The regular expression {pattern!r}", max_states, max_seconds, _ADVICE)
+    language = _determinise(nfa, start, final, budget)
     verb = {"matches": "matches", "contains": "contains", "excludes": "contains nowhere"}[mode]
     return (~language if mode == "excludes" else language).renamed(f"{verb} {quoted(pattern)}")
 

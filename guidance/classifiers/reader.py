@@ -144,12 +144,12 @@ class Reader(PreTrainedModel):
             ValueError: if it was trained on another.
         """
         config = self.config
-        same = config.vocabulary_fingerprint in ("", vocabulary.fingerprint)
+        same = config.vocabulary_fingerprint in ("", vocabulary.of_the_model)
         if config.vocab_size != len(vocabulary) or not same:
             raise ValueError(
                 f"This reader was trained on a vocabulary of {config.vocab_size} tokens with the fingerprint "
                 f"{config.vocabulary_fingerprint[:12] or 'any'}, the model's has {len(vocabulary)} and "
-                f"{vocabulary.fingerprint[:12]}: they do not belong together. Train one for the model with "
+                f"{vocabulary.of_the_model[:12]}: they do not belong together. Train one for the model with "
                 "'diffusionlm train-classifier checkpoint=... data.train=...'."
             )
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
-from importlib import resources
+from importlib.resources import files as _files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +19,26 @@ if TYPE_CHECKING:
 
 FOLDER = "readers"  # of a checkpoint: one folder for each reader
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_BUNDLED = Path(str(resources.files("diffusionlm"))) / "weights"
-_added: dict[Path, None] = {}
+_BUNDLED = Path(str(_files("diffusionlm"))) / "weights"
+_of_the_model: ContextVar[tuple[Path, ...]] = ContextVar("_of_the_model", default=())
 
 
-def add_readers(folder: str | Path) -> None:
-    """Lets `find_reader` look into a folder with one folder for each reader; a loaded pipeline adds its own."""
-    _added[Path(folder).resolve()] = None
+@contextmanager
+def resources(folders: Iterable[str | Path]) -> Iterator[None]:
+    """Lets `find_reader` look into folders with one folder for each reader, first of all and within the block alone.
+
+    They belong to the model that is steered: another pipeline in the same process has others.
+    """
+    token = _of_the_model.set(tuple(Path(folder).resolve() for folder in folders))
+    try:
+        yield
+    finally:
+        _of_the_model.reset(token)
 
 
 def reader_folders() -> list[Path]:
-    """Every reader that can be found, those added last first, then those in the package."""
-    homes = [*reversed(_added), *sorted(_BUNDLED.glob(f"*/{FOLDER}"))]
+    """Every reader that can be found, those of the model first, then those in the package."""
+    homes = [*_of_the_model.get(), *sorted(_BUNDLED.glob(f"*/{FOLDER}"))]
     return [path.parent for home in homes for path in sorted(home.glob(f"*/{CONFIG}"))]
 
 
@@ -48,7 +59,7 @@ def find_reader(name: str, vocabulary: Vocabulary) -> Path:
             own = json.loads((folder / CONFIG).read_text()).get("vocabulary_fingerprint")
         except (OSError, ValueError):
             continue  # a draft, or no reader at all; what is asked for by path is read strictly
-        (fitting if own == vocabulary.fingerprint else others).append(folder)
+        (fitting if own == vocabulary.of_the_model else others).append(folder)
     for folder in fitting:
         if folder.name == name:
             return folder

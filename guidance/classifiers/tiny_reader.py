@@ -25,7 +25,7 @@ def tiny_reader(vocabulary: Vocabulary, seed: int = 0) -> Reader:
         reader = Reader(
             ReaderConfig(
                 vocab_size=len(vocabulary),
-                vocabulary_fingerprint=vocabulary.fingerprint,
+                vocabulary_fingerprint=vocabulary.of_the_model,
                 sequence_labels=["toxicity"],
                 token_labels=["O", "toxic"],
                 hidden_size=16,

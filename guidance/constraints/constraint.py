@@ -63,20 +63,47 @@ class Constraint(Guidance):
         """
         return [compile_language(language, vocabulary) for language in self.languages()]
 
+    def required_characters(self) -> str:
+        """Characters that the text may have to hold; all rules of a call can read them, in however many tokens the
+        vocabulary spells them. None unless overridden."""
+        return ""
+
     def bind(self, vocabulary: Vocabulary) -> None:
         """Compiles the rules."""
         self.compiled = self.automata(vocabulary)
 
+    def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+        """The rules on a canvas, once bound; the same on each unless overridden, as by rules about single spans.
+
+        Args:
+            layout: known text and spans.
+            vocabulary: as in `bind`.
+        """
+        return self.compiled
+
+    def observe(self, log_probs: Tensor, joint: JointConstraint) -> None:
+        """Called at every step with the log posterior (B, L, V) before the rules act on it; does nothing unless overridden.
+
+        Args:
+            log_probs: after all other guidance.
+            joint: the rules of the call; its ``plugins``, ``layouts`` and ``allowed`` are those of the rows.
+        """
+
     def weighed_words(self) -> WordChain | None:
         """Weights of words by their part of speech, where a rule has such (`PartOfSpeech`); most rules have none."""
         return None
+
+    def unordered(self) -> Sequence[TokenAutomaton]:
+        """Those of the bound rules that ask for phrases, each to occur somewhere; many of them are handled one after the
+        other and not as one product (`many_phrases`). None unless overridden."""
+        return ()
 
     def energy(self, state: GuidanceState) -> Tensor:
         """-log p(the rule holds) for each sample (B,), in nats."""
         out = state.probs.new_zeros(state.batch_size)
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
-            bound = bind_to(self.compiled, layout, state.vocabulary, None)
+            bound = bind_to(self.automata_on(layout, state.vocabulary), layout, state.vocabulary, None)
             out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
         return out
 
@@ -110,12 +137,14 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
     """Rows that share a canvas, with its layout."""
     groups: dict[Any, list[int]] = {}
     for row, layout in enumerate(layouts):
-        groups.setdefault(_canvas_key(layout), []).append(row)
+        groups.setdefault(canvas_key(layout), []).append(row)
     return [(rows, layouts[rows[0]]) for rows in groups.values()]
 
 
-def _canvas_key(layout: CanvasLayout) -> Any:
-    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist())
+def canvas_key(layout: CanvasLayout) -> Any:
+    """What two canvases share that are one to a rule: known text, positions and options."""
+    options = tuple(span.options for span in getattr(layout.canvas, "spans", ()))
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options
 
 
 def bind_to(
@@ -141,7 +170,7 @@ def bind_to(
     if allowed is None:
         allowed = layout.allowed(vocabulary)
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
-    key = (rules, vocabulary.fingerprint, _canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
+    key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
@@ -180,10 +209,10 @@ def bind_rules(
         UnsatisfiableConstraint: if no text on the canvas obeys.
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
-    automata = [automaton for plugin in plugins for automaton in plugin.compiled]
-    if not chains:
-        return bind_to(automata, layout, vocabulary, allowed, device)
+    automata = [automaton for plugin in plugins for automaton in plugin.automata_on(layout, vocabulary)]
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
+    if not chains:
+        return bound
     return reduce(lambda a, b: a.joined(b), chains).bound_with(bound, layout)
 
 
@@ -204,6 +233,7 @@ class JointConstraint:
         allowed: Sequence[Tensor],
         vocabulary: Vocabulary,
     ) -> None:
+        self.plugins, self.layouts, self.allowed, self.vocabulary = list(plugins), list(layouts), allowed, vocabulary
         self.groups = []
         for rows, layout in by_canvas(layouts):
             mask = allowed[rows[0]][: layout.length]
@@ -213,8 +243,14 @@ class JointConstraint:
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
 
+    def observed(self, log_probs: Tensor) -> None:
+        """Shows every plugin the log posterior (B, L, V) before the rules act on it."""
+        for plugin in self.plugins:
+            plugin.observe(log_probs, self)
+
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """Exact marginals (B, L, V) of log posteriors (B, L, V) under the condition that all rules hold."""
+        self.observed(log_probs)
         out = log_probs.clone() if len(self.groups) > 1 else log_probs
         log_z = log_probs.new_zeros(len(log_probs))
         divergence = log_probs.new_zeros(log_probs.shape[:2])

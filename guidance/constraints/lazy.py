@@ -39,7 +39,7 @@ class LazyConstraint(Constraint):
         return []
 
     def broken(self, text: str, written: Ranges) -> list[str]:
-        """Names of the parts that a text breaks, found by reading its characters.
+        """Names of the parts that a text breaks, found by reading its characters; those that cost least first.
 
         Args:
             text: the whole text.
@@ -88,6 +88,7 @@ class LazyJointConstraint(JointConstraint):
         vocabulary: Vocabulary,
         committing: bool = False,
     ) -> None:
+        self.plugins = list(plugins)
         self.layouts, self.allowed, self.vocabulary = list(layouts), list(allowed), vocabulary
         self.committing = committing
         self.lazy = [plugin for plugin in plugins if isinstance(plugin, LazyConstraint)]
@@ -105,6 +106,7 @@ class LazyJointConstraint(JointConstraint):
 
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
+        self.observed(log_probs)
         self._join(log_probs.argmax(-1), range(len(self.layouts)))
         out = log_probs
         log_z = log_probs.new_zeros(len(log_probs))
@@ -159,16 +161,16 @@ class LazyJointConstraint(JointConstraint):
             layout = self.layouts[row]
             text, written = layout.assemble(ids[row, : layout.length].tolist(), self.vocabulary)
             places = written_ranges(layout, written)
-            found = {(k, name) for k, plugin in enumerate(self.lazy) for name in plugin.broken(text, places)}
-            new = found - self.joined[row]
+            found = [(k, name) for k, plugin in enumerate(self.lazy) for name in plugin.broken(text, places)]
+            new = [part for part in found if part not in self.joined[row]]
             if strict and found and not new:
-                name = sorted(found)[0]
+                name = found[0]
                 raise GuidanceError(
                     f"The text {text!r} breaks the rule {name[1]!r} of {self.lazy[name[0]].title!r}, although its automaton "
                     "accepts it: `broken` and `part` of this plugin do not agree."
                 )
-            if new:
-                self.joined[row] = self.joined[row] | new
+            if new:  # in the end one at a time: what mends one part often mends others, and a contradiction shows early
+                self.joined[row] = self.joined[row] | set(new[:1] if strict else new)
                 changed.append(row)
         return changed
 
@@ -187,7 +189,7 @@ class LazyJointConstraint(JointConstraint):
         layout = self.layouts[row]
         parts = [self.lazy[k].part(name, self.vocabulary, finished) for k, name in sorted(self.joined[row])]
         # parts that are one and the same automaton (two kinds with one guard) count once
-        rules = list({id(part): part for part in parts if part is not None}.values())
+        rules = list({part.key or id(part): part for part in parts if part is not None}.values())
         plugins = [*self.firm, *([_Rules(rules)] if rules else [])]
         if not plugins:
             return None

@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance.automata.spelling import spelling
+from diffusionlm.guidance.classifiers.store import resources as of_the_model
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
+from diffusionlm.guidance.constraints.many_phrases import are_many, check_many
 from diffusionlm.guidance.engine.session import GuidanceSession
 from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.goals import has_goal
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-BUDGET = 0.1  # of a plugin that names none; chosen by benchmarks.bench_trust_region
+BUDGET = 1.6  # of a plugin that names none, over all steps; chosen by benchmarks.bench_trust_region
 OWN = "own"
 TOTAL = 8.0
 
@@ -37,10 +41,11 @@ class Composition:
 
     Args:
         plugins: a plugin or a list, in any form that `compose` takes.
-        budget: trust region: largest mean KL of the guided from the unguided posterior, per position and step, in nats.
-            Constraints are not held by it, because they must hold; None or inf: no limit. "own": each plugin has its own
-            budget, 0.1 nats if it names none, and all together the largest of these.
-        total: largest sum of that over all steps; None or inf: no limit.
+        budget: trust region: largest mean KL of the guided from the unguided posterior per position, in nats, over the whole
+            way from noise to text; each of N steps may spend an Nth. Constraints are not held by it, because they must hold;
+            None or inf: no limit. "own": each plugin has its own budget, 1.6 nats if it names none, and all together the
+            largest of these.
+        total: cap on what all steps spend, which binds where the budget is larger; None or inf: no limit.
 
     Raises:
         ValueError: if a limit is negative, or a Composition with limits of its own stands in ``plugins``.
@@ -64,7 +69,12 @@ class Composition:
         self.total = math.inf if total is None else float(total)
 
 
-def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> Steering:
+def compose(
+    guidance: Any,
+    vocabulary: Vocabulary,
+    offers: Collection[str] | None = None,
+    resources: Sequence[str | Path] = (),
+) -> Steering:
     """Makes plugins ready for a tokenizer.
 
     Args:
@@ -72,6 +82,7 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
             what ``result.settings["guidance"]`` says.
         vocabulary: surfaces of the tokens.
         offers: what the model has to be read and moved, of `diffusionlm.denoiser.contract.OFFERS`; everything if None.
+        resources: folders of classifiers and tables that belong to the model.
 
     Raises:
         ValueError: if a name or setting is unknown, a plugin needs what the model does not offer, a strategy does not fit its
@@ -87,7 +98,9 @@ def compose(guidance: Any, vocabulary: Vocabulary, offers: Collection[str] | Non
         (guidance,) = guidance
     if is_record(guidance):
         guidance = Composition(**guidance)
-    return Steering(guidance if isinstance(guidance, Composition) else Composition(guidance), vocabulary, offers)
+    composition = guidance if isinstance(guidance, Composition) else Composition(guidance)
+    with of_the_model(resources):
+        return Steering(composition, vocabulary, offers)
 
 
 class Steering:
@@ -100,10 +113,12 @@ class Steering:
     """
 
     def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
-        self.vocabulary, self.total = vocabulary, composition.total
-        self._given = composition.plugins
+        self._given, self.total = composition.plugins, composition.total
         self.plugins: list[Guidance] = []
-        for given in [plugin for own in composition.plugins for plugin in _with_companions(own)]:
+        everything = [plugin for own in composition.plugins for plugin in _with_companions(own)]
+        rules = [plugin for plugin in everything if isinstance(plugin, Constraint)]
+        vocabulary = self.vocabulary = spelling(vocabulary, "".join(rule.required_characters() for rule in rules))
+        for given in everything:
             validate(type(given), given.title)
             plugin = copy.copy(given)
             check_settings(plugin)
@@ -163,7 +178,10 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
-        if firm:
+        if are_many(firm):
+            for layout, mask in zip(layouts, allowed, strict=True):
+                check_many(firm, layout, mask, self.vocabulary)
+        elif firm:
             for layout, mask in zip(layouts, allowed, strict=True):
                 bound = bind_rules(firm, layout, self.vocabulary, mask)
                 if any(plugin.weighed_words() is not None for plugin in firm):  # binding alone does not tell
@@ -197,10 +215,25 @@ class Steering:
         """How many attempts each plugin with a goal asks for, by name."""
         return {name: p.attempts for name, p in zip(self.names, self.plugins, strict=True) if has_goal(p)}
 
+    def with_candidates(self, count: int) -> Steering:
+        """The same with several candidates of each sample, of which the surest is kept.
+
+        Raises:
+            ValueError: where a plugin brings candidates of its own.
+        """
+        if self.particles > 1:
+            raise ValueError(
+                f"best_of={count} beside the strategy 'particles', which has {self.particles} candidates of its own: raise "
+                "Particles(count=...) instead, or drop one of the two."
+            )
+        other = copy.copy(self)
+        other.particles = count
+        return other
+
     def insistent(self) -> Steering:
         """The same with twice the budget for plugins that ask for more than one attempt: for what missed its goal once."""
         other = copy.copy(self)
-        other.plugins, other.budget = [], 2 * self.budget
+        other.plugins, other.budget, other.total = [], 2 * self.budget, 2 * self.total
         for plugin in self.plugins:
             if plugin not in self.constraints:
                 own = self.budget if plugin.budget is None else plugin.budget

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from diffusionlm.diffusion import NoisyText
 from diffusionlm.errors import GuidanceError
-from diffusionlm.guidance.constraints.lazy import joint_constraint, written_ranges
+from diffusionlm.guidance.constraints.lazy import written_ranges
+from diffusionlm.guidance.constraints.many_phrases import joint_rules
 from diffusionlm.guidance.engine.calls import check_numbers, energy_of
 from diffusionlm.guidance.engine.step import Ask, Guided, Step
 from diffusionlm.guidance.engine.trace import BatchTrace, GoalReport, Trace
@@ -64,7 +65,7 @@ class GuidanceSession:
         kinds = sorted({type(p.how) for _, p in self.named}, key=lambda kind: (kind.order, kind.name))
         self._by_strategy = {kind: [(name, p) for name, p in self.named if type(p.how) is kind] for kind in kinds}
         self.joint = (
-            joint_constraint(steering.constraints, self.layouts, allowed, steering.vocabulary, process != "gaussian")
+            joint_rules(steering.constraints, self.layouts, allowed, steering.vocabulary, seeds, process != "gaussian")
             if steering.constraints
             else None
         )
@@ -110,7 +111,8 @@ class GuidanceSession:
             unguided=log_probs,
             active={name: s for name, p in self.named if (s := strength(p, u)) > 0},
             mask=self.span_mask & noisy.undecided,
-            budget=(self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget),
+            budget=(self.steering.total - self._spent).clamp(min=0.0, max=self.steering.budget / self.num_steps),
+            share=1 / self.num_steps,
             ask=ask,
             cost=torch.zeros_like(self._spent),
         )
@@ -200,18 +202,21 @@ class GuidanceSession:
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
-    def report(self, ids: Tensor, dtype: torch.dtype = torch.float32) -> tuple[list[int], list[dict[str, bool]]]:
+    def report(
+        self, ids: Tensor, dtype: torch.dtype = torch.float32, certainty: Tensor | None = None
+    ) -> tuple[list[int], list[dict[str, bool]]]:
         """Verification of finished texts: goals and energies go to the trace.
 
         Args:
             ids: token ids (B, L).
             dtype: of the energies.
+            certainty: of the model (B,), where the surest candidate of those that meet most goals is kept.
 
         Returns:
             The row chosen for each sample; which rules hold for every row, read from its characters.
         """
         energies = self._final_energies(ids, dtype)
-        chosen = self._choose(energies)
+        chosen = self._choose(energies, certainty)
         self._batch.chosen = chosen
         for name, plugin in self.named:
             if name not in energies:
@@ -236,9 +241,17 @@ class GuidanceSession:
         state = self.state_maker(last)(probs)
         return {name: energy_of(plugin, state).detach() for name, plugin in soft}
 
-    def _choose(self, energies: dict[str, Tensor]) -> list[int]:
+    def _choose(self, energies: dict[str, Tensor], certainty: Tensor | None) -> list[int]:
         """The candidate of lowest weighted energy, of each sample; the first where no particle plugin was ever active."""
         count, rows = self.steering.particles, len(self.layouts)
+        if certainty is not None:
+            missed = torch.zeros(rows, device=certainty.device)
+            for name, plugin in self.named:
+                if has_goal(plugin):
+                    missed += (~reached(plugin, plugin.measure(energies[name]))).to(missed)
+            order = torch.stack([-missed, certainty.to(missed)]).view(2, -1, count)
+            best = (order[0] * 1e6 + order[1]).argmax(-1).tolist()
+            return [sample * count + k for sample, k in enumerate(best)]
         potentials = {} if self.particles is None else self.particles.potentials
         scorers = [(name, p) for name, p in self._by_strategy.get(Particles, ()) if name in potentials]
         if count == 1 or not scorers:

@@ -32,6 +32,7 @@ class Step:
         active: weight by schedule of each active plugin, by name.
         mask: (B, L) positions that can still change; the trust region averages over them.
         budget: what soft guidance may spend in this step (B,), nats a position.
+        share: part of the whole way that the step makes; it may spend that part of each plugin's own budget.
         ask: the model.
         cost: what soft guidance has spent (B,).
         exact_cost: mean divergence that the rules that always hold cost (B,); outside the budget.
@@ -48,6 +49,7 @@ class Step:
     active: dict[str, float]
     mask: Tensor
     budget: Tensor
+    share: float
     ask: Ask
     cost: Tensor
     exact_cost: Tensor | None = None

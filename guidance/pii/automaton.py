@@ -1,49 +1,56 @@
-"""The kinds of `pii.patterns` as automata; made once, whatever the number of plugins and calls."""
+"""The kinds of `pii.patterns` as automata over plain texts; made once, whatever the number of plugins and calls."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from diffusionlm.guidance.automata import Language, regex, union
+from diffusionlm.guidance.automata import Language, intersection, regex, union
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence, all_absent
+from diffusionlm.guidance.pii.harmless import BETWEEN, S, T
 from diffusionlm.guidance.pii.luhn import card_numbers
-from diffusionlm.guidance.pii.patterns import SEPARATOR, Kind, Pattern
+from diffusionlm.guidance.pii.patterns import Kind, Pattern
 
 _ANY = r"(?:.|\n)*"
+SECONDS = 600.0  # none of these grows without bound; a busy machine is no reason to give up
 
 
 @lru_cache(maxsize=256)
 def pattern_absence(name: str, pattern: Pattern) -> Absence:
     """Texts in which the pattern does not occur with a generated character in it."""
-    core = card_numbers(SEPARATOR) if pattern.luhn else regex(pattern.core)
+    core = card_numbers(BETWEEN) if pattern.luhn else _regex(pattern.core, pattern.flags)
     if pattern.unless:
-        core = core - union([regex(text) for text in pattern.unless])
-    before: Language | None = None
-    if pattern.not_before or pattern.only_behind:
-        before = regex(f"{_ANY}(?:{pattern.only_behind})")
-        if pattern.not_before:
-            before = before - regex(f"{_ANY}(?:{'|'.join(pattern.not_before)})")
-    behind = ~regex(f"(?:{'|'.join(pattern.not_behind)}){_ANY}") if pattern.not_behind else None
-    return absence(f"no {name}", [Occurrence(core, before, behind)])
+        core = core - _any_of(pattern.unless, pattern.flags)
+    return absence(f"no {name}", [Occurrence(core, _before(pattern), _behind(pattern))], max_seconds=SECONDS)
+
+
+def _regex(text: str, flags: int) -> Language:
+    return regex(text, flags=flags, max_seconds=SECONDS)
 
 
 @lru_cache(maxsize=64)
-def kind_absence(kind: Kind) -> Absence:
-    """Texts without a kind, one of `pii.patterns.KINDS`; patterns with a Luhn sum are left to `sum_absence`, because
-    their sums would multiply with everything else."""
-    patterns = [pattern for pattern in kind.patterns if not pattern.luhn]
-    return all_absent(f"no {kind.title}", [pattern_absence(kind.title, pattern) for pattern in patterns])
+def _any_of(expressions: tuple[str, ...], flags: int) -> Language:
+    return union([_regex(text, flags) for text in expressions])
 
 
-@lru_cache(maxsize=64)
-def sum_absence(kind: Kind) -> Absence:
-    """Texts without what the patterns of a kind with a Luhn sum look for."""
-    patterns = [pattern for pattern in kind.patterns if pattern.luhn]
-    return all_absent(f"no {kind.title}", [pattern_absence(kind.title, pattern) for pattern in patterns])
+def _before(pattern: Pattern) -> Language | None:
+    """What may stand before the core."""
+    excluded = [*pattern.not_before, *([rf"[0-9]{T}"] if pattern.whole else [rf"[0-9]{S}"] if pattern.luhn else [])]
+    excluded += [pattern.not_led_by] if pattern.not_led_by else []
+    parts = [_regex(f"{_ANY}(?:{pattern.led_by})", pattern.flags)] if pattern.led_by else []
+    parts += [~_regex(f"{_ANY}(?:{'|'.join(excluded)})", pattern.flags)] if excluded else []
+    return (intersection(parts) if len(parts) > 1 else parts[0]) if parts else None
+
+
+def _behind(pattern: Pattern) -> Language | None:
+    excluded = [*pattern.not_behind, *([rf"{T}[0-9]"] if pattern.whole else [])]
+    return ~_regex(f"(?:{'|'.join(excluded)}){_ANY}", pattern.flags) if excluded else None
 
 
 @lru_cache(maxsize=32)
 def guard_absence(kinds: tuple[Kind, ...]) -> Absence | None:
     """Texts without what the guards of several kinds look for, as one small automaton; None if they have none."""
     guards = dict.fromkeys(guard for kind in kinds for guard in kind.guards)
-    return all_absent("guard", [pattern_absence("guard", guard) for guard in guards]) if guards else None
+    if not guards:
+        return None
+    title = " and ".join(kind.title for kind in kinds if kind.guards)
+    return all_absent(f"no {title}", [pattern_absence(title, guard) for guard in guards], max_seconds=SECONDS)

@@ -34,7 +34,7 @@ def luhn_valid(digits: str) -> bool:
 
 @lru_cache(maxsize=4)
 def card_numbers(separator: str, least: int = LEAST, most: int = MOST) -> Language:
-    """Texts of `least` to `most` digits, single separators allowed between them, whose Luhn sum is valid.
+    """Texts of `least` to `most` digits, any number of separators allowed between two, whose Luhn sum is valid.
 
     Args:
         separator: regular expression of one character.
@@ -43,7 +43,7 @@ def card_numbers(separator: str, least: int = LEAST, most: int = MOST) -> Langua
     double = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
 
     def build(member: Bools) -> tuple[Ints, Bools]:
-        # state: ((digits read * 10 + sum if their number will be even) * 10 + sum if odd) * 2 + behind a separator
+        # state: ((digits read * 10 + sum if their number will be even) * 10 + sum if odd) * 2 + behind separators
         size = (most + 1) * 200
         dead = size
         delta = np.full((size + 1, member.shape[1]), dead, dtype=np.int64)
@@ -54,8 +54,7 @@ def card_numbers(separator: str, least: int = LEAST, most: int = MOST) -> Langua
             more_odd = (odd + np.where(first, digit, double[digit])) % 10
             target = (((read + 1) * 10 + more_even) * 10 + more_odd) * 2
             delta[:size, member[digit]] = np.where(read < most, target, dead)[:, None]
-        apart = (read > 0) & (behind == 0)
-        delta[:size, member[10]] = np.where(apart, np.arange(size) + 1, dead)[:, None]
+        delta[:size, member[10]] = np.where(read > 0, np.arange(size) + (behind == 0), dead)[:, None]
         total = np.where(read % 2 == 0, even, odd)
         accepting = np.append((read >= least) & (behind == 0) & (total == 0), False)
         return delta, accepting

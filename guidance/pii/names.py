@@ -17,7 +17,6 @@ from diffusionlm.guidance.classifiers.soft_text import SoftText, soft_text
 from diffusionlm.guidance.classifiers.store import reader_from
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.highlight import finished_text
-from diffusionlm.guidance.pii.search import allowed_expression
 from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
@@ -171,3 +170,11 @@ class PersonalNames(Guidance):
                     out[row, owner[start : start + len(needle)]] = True
                     start = shown.find(needle, start + 1)
         return out
+
+
+def allowed_expression(texts: Sequence[str]) -> re.Pattern[str] | None:
+    """Finds names that may be named, as whole words and in any case; None if there are none."""
+    if not texts:
+        return None
+    longest = sorted(texts, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)", re.IGNORECASE)

@@ -1,18 +1,29 @@
-"""What personal data of a fixed form looks like: one `Kind` a name, as regular expressions.
+"""What personal data of a fixed form looks like: one `Kind` a name, as regular expressions over plain texts.
 
 The same expressions are read twice: `guidance.pii.automaton` makes automata of them, which forbid; `guidance.pii.search`
-runs them through Python's `re`, which certifies. Digits are ASCII digits. Where in doubt a kind is too wide rather than
-too narrow: its job is that nothing slips through.
+runs them through Python's `re`, which certifies together with the reader of `pii.reader`. All read the plain form of a
+text (`pii.folding`), so digits of any script are digits here. Where in doubt a kind is too wide rather than too narrow:
+its job is that nothing slips through.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
-SEPARATOR = r"[ .\-/\u00a0\u2009\u202f\u2010-\u2015]"
-"""One character that may stand between groups of digits: space, dot, hyphen, slash, no-break spaces, dashes."""
-_BETWEEN = SEPARATOR[:-1] + r"()]{0,3}"
-"""What may stand between the digits of a telephone number: a model that may not write "555-0199" would write "555--0199"."""
+from diffusionlm.guidance.pii.dates import ANY_NUMERIC, BORN, GUARDS, IN_WORDS, NUMERIC
+from diffusionlm.guidance.pii.harmless import (
+    BETWEEN,
+    HARMLESS,
+    ISBN,
+    ORDER,
+    ORDER_WORDS,
+    RISING,
+    ROUND_LIST,
+    SPELT_OUT,
+    S,
+    T,
+)
 
 
 @dataclass(frozen=True)
@@ -23,17 +34,27 @@ class Pattern:
         core: regular expression of the texts that count.
         not_before: expressions of one width each; the core does not count right behind one of them.
         not_behind: expressions; the core does not count right before one of them.
-        only_behind: expression of one width; the core counts only right behind it.
+        led_by: expression of at most `MOST_LEAD` characters; the core counts only right behind it.
+        not_led_by: the core does not count right behind this expression of at most `MOST_LEAD` characters.
         unless: the core does not count if all of it matches one of these.
         luhn: the core does not count unless its digits have a valid Luhn sum.
+        whole: the core counts only as a whole number, see `pii.harmless.T`: none goes on before it or behind it.
+        flags: of `re`, for all expressions.
     """
 
     core: str
     not_before: tuple[str, ...] = ()
     not_behind: tuple[str, ...] = ()
-    only_behind: str = ""
+    led_by: str = ""
+    not_led_by: str = ""
     unless: tuple[str, ...] = ()
     luhn: bool = False
+    whole: bool = False
+    flags: int = 0
+
+
+MOST_LEAD = 40
+"""The most characters that `led_by` and `not_led_by` look back."""
 
 
 @dataclass(frozen=True)
@@ -44,176 +65,238 @@ class Kind:
         title: in a user's words.
         patterns: any of these.
         guards: simpler and wider, for every step of sampling, where the patterns themselves cost too much.
+        raw: patterns are looked for in the text as it is too, not only in its plain form.
+        signs: an expression that every text of the kind matches somewhere: where it does not, nothing need be looked for.
     """
 
     title: str
     patterns: tuple[Pattern, ...]
     guards: tuple[Pattern, ...] = ()
+    raw: bool = False
+    signs: str = ""
 
 
-_DAY, _MONTH = r"(?:0?[1-9]|[12][0-9]|3[01])", r"(?:0?[1-9]|1[0-2])"
-_YEAR = r"(?:19|20)[0-9]{2}"
-_BIRTH_YEAR = r"(?:19[0-9]{2}|20[01][0-9])"
-_SHORT_YEAR = r"[013-9][0-9]"
-_DASH = r"[./\-\u2010-\u2015]"
-_NOT_PHONES = (
-    rf"[0-3]?[0-9]{_DASH}[0-3]?[0-9]{_DASH}{_YEAR}",  # dates are no telephone numbers
-    rf"{_YEAR}{_DASH}[01]?[0-9]{_DASH}[0-3]?[0-9]",
-    rf"{_YEAR} ?[/\-\u2010-\u2015] ?{_YEAR}",  # years from, to
-)
-# The first letters of the months in English, German, French, Spanish, Italian, Portuguese and Dutch.
-_MONTHS = (
-    r"(?:[Jj]an|[Ff][eé][bv]|[Mm]ar|[Mm]är|[Mm]rt|[Mm]aa|[Aa][pbv]r|[Mm]a[iyjg]|[Mm]ei|[Jj]u[nlio]|[Gg]iu|[Ll]ug|[Aa]u[gt]"
-    r"|[Aa]oû|[Aa]go|[Ss]e[pt]|[Oo][ckut][ot]|[Nn]ov|[Dd][eéi][cz]|[Ee]ne|[Gg]en)"
-)
-_HEX = r"[0-9A-Fa-f]"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_GAP = rf"{BETWEEN}{{1,3}}"
+_D = (r"[0-9]",)
+_W = (r"\w",)
+_DIGIT = "[0-9]"
+_ANY_CASE = re.IGNORECASE
 
-_PHONE = Pattern(
-    rf"[0-9](?:{_BETWEEN}[0-9]){{6,}}",
-    not_before=(r"[0-9]", rf"[0-9]{SEPARATOR}"),
-    not_behind=(r"[0-9]", rf"{SEPARATOR}[0-9]"),
-    unless=_NOT_PHONES,
+_LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|v\.? ?)"
+_NUMBER = Pattern(rf"[0-9](?:{T}[0-9]){{6,}}", whole=True, unless=(*HARMLESS, ISBN))
+_PHONE = replace(_NUMBER, not_led_by=_LEAD, flags=_ANY_CASE)
+_THING = replace(_NUMBER, led_by=_LEAD, unless=(*HARMLESS, ISBN, ORDER), flags=_ANY_CASE)
+_SPELT_OUT = tuple(
+    Pattern(core, (r"[0-9]", rf"[0-9]{BETWEEN}"), (r"[0-9]", rf"{BETWEEN}[0-9]"), unless=(ROUND_LIST, RISING, ISBN))
+    for core in SPELT_OUT
 )
-_PLUS_PHONE = Pattern(rf"\+{SEPARATOR}?\(?[0-9](?:\)?{SEPARATOR}?\(?[0-9]){{6,}}")
+_PLUS_PHONE = Pattern(rf"\+{S}[0-9](?:{S}[0-9]){{6,}}")
 _CARD = Pattern(
-    rf"[0-9](?:{SEPARATOR}?[0-9]){{12,18}}",
-    not_before=(r"[0-9]", rf"[0-9]{SEPARATOR}"),
-    not_behind=(r"[0-9]",),
+    rf"[0-9](?:{S}[0-9]){{12,18}}",
+    not_behind=_D,
     luhn=True,
+    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-| [0-9]{1,2}:)|[0-9]{1,2}, )(?:.|\n)*", ISBN),
 )
 _CARD_IN_A_ROW = Pattern(
-    rf"[0-9]{{4}}{SEPARATOR}?[0-9]{{3,4}}{SEPARATOR}?[0-9]{{3,4}}{SEPARATOR}?[0-9]{{3,5}}",
-    only_behind=rf"[0-9]{SEPARATOR}",
-    not_behind=(r"[0-9]",),
+    rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
 )
 ANY_CARD = Kind(
     "card numbers",
-    (replace(_CARD, luhn=False), _CARD_IN_A_ROW),
-    (Pattern(rf"[0-9](?:{SEPARATOR}?[0-9]){{12}}"),),
+    (replace(_CARD, luhn=False, unless=()), _CARD_IN_A_ROW),
+    (Pattern(rf"[0-9](?:{S}[0-9]){{12}}"),),
 )
 """Everything that looks like a card number, whatever its sum."""
 
 
 def _digits(count: int) -> Pattern:
-    return Pattern(rf"[0-9](?:{SEPARATOR}?[0-9]){{{count - 1}}}")
+    return Pattern(rf"[0-9](?:{S}[0-9]){{{count - 1}}}")
 
 
-_GUARD_DATES = (
-    Pattern(rf"[0-9]{_DASH}[0-9]{{1,2}}{_DASH}[0-9]{{2}}"),
-    Pattern(r"[0-9](?:[a-z.]{1,2})? [A-Za-z][A-Za-zéûä]+[ .,]+(?:19|20[01])"),
-    Pattern(r"[A-Z][a-z]+\.? [0-9]{1,2}(?:[a-z]{2})?,? (?:19|20[01])"),
+_HEX = r"[0-9A-Fa-f]"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_DOT = r"(?: ?[\[({] ?(?:\.|dot) ?[\])}] ?|\.)"
+_TLD = r"(?:com|Com|net|Net|org|Org|info|edu|gov|io|co\.uk|uk|de|fr|es|it|nl|eu|biz|me|ru|ch|at|us)"
+_PLAIN_TLD = r"(?:com|net|org|info|edu|gov|co\.uk)"  # no word of a sentence, where blanks stand around the dot
+_AT = r"(?: ?[\[({<] ?(?:at|@) ?[\])}>] ?| ?@ ?)"
+_STATES = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA"
+    "|PR|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY"
+)
+_ISO_UNITS = (
+    "AD|BC|CE|UK|US|EU|UN|TV|PM|AM|KM|KG|ML|MG|MM|CM|PS|HP|GB|MB|KB|TB|CC|CV|DJ|IT|PC|ID|OK|NO|IN|ON|AT|TO|OF|OR|BY"
 )
 
 KINDS: dict[str, Kind] = {
     "email": Kind(
         "e-mail addresses",
         (
-            Pattern(r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),
+            Pattern(r"[\w+%](?:[\w.+%'-]*)@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}"),
             # the near misses that a model writes instead: "ann!@example.org", "ann @example.org"
-            Pattern(r"[^\s@]@+[^\s@]"),
+            Pattern(r"[^\s@(\[{\"']@+[^\s@]"),
             Pattern(r"@[^\s@]+\.[^\W\d_]{2}"),
+            # and what a person writes instead: "ann [at] example.org", "ann at example dot org"
+            Pattern(rf"\w{_AT}[\w-]+{_DOT}[a-z]{{2}}", flags=_ANY_CASE),
+            Pattern(r"\w ?[\[({<] ?at ?[\])}>] ?\w", flags=_ANY_CASE),
+            Pattern(rf"\w at [\w-]+ (?:dot|\.) {_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
-        (Pattern(r"[^\s@]@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
+        (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
+        signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] ",
     ),
-    "phone": Kind("telephone numbers", (_PHONE, _PLUS_PHONE), (Pattern(rf"[0-9](?:{_BETWEEN}[0-9]){{6}}"),)),
-    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),)),
+    "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT), (_digits(7),), signs=_DIGIT),
+    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),), signs=_DIGIT),
     "iban": Kind(
         "bank accounts (IBAN)",
         (
-            Pattern(r"[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2}[ \-]?[A-Z0-9]{3,}", not_before=(r"\w",)),
-            Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,}", not_before=(r"\w",)),
+            Pattern(
+                rf"[A-Z]{{2}}[0-9]{{2}}(?:{BETWEEN}{{0,3}}[A-Z0-9]){{11,}}",
+                not_before=_W,
+                unless=(r"[A-Z]{2}[0-9]{2}[^0-9]*(?:[0-9][^0-9]*){0,3}",),
+            ),
+            Pattern(
+                rf"[A-Z]{{2}}{BETWEEN}{{0,3}}[0-9]{{2}}(?:{_GAP}[A-Z0-9]{{4}}){{2,}}{_GAP}[A-Z0-9]{{3,4}}",
+                not_before=_W,
+                unless=(r"[A-Z]{2}[^0-9]*[0-9]{2}[^0-9]*(?:[0-9][^0-9]*){0,5}",),
+                flags=_ANY_CASE,
+            ),
+            Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,}", not_before=_W),
         ),
         (_digits(9),),
+        signs=_DIGIT,
     ),
     "national_id": Kind(
         "social security and national identity numbers",
         (
-            Pattern(rf"[0-9]{{3}}{SEPARATOR}[0-9]{{2}}{SEPARATOR}[0-9]{{4}}", (r"[0-9]",), (r"[0-9]",)),  # US SSN
-            Pattern(rf"[0-9]{{5}}{SEPARATOR}[0-9]{{4}}", (r"[0-9]",), (r"[0-9]",)),
+            Pattern(rf"[0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}}", _D, _D),  # US SSN
+            Pattern(rf"[0-9]{{5}}{_GAP}[0-9]{{4}}", (r"[0-9]", r"[0-9][.,]"), _D, unless=HARMLESS),
             # nine to eleven digits: SSN, SIN, BSN, PESEL, tax numbers; in threes: UK NHS, SIN, CPF, TFN
-            Pattern(r"[0-9]{9,11}", (r"[0-9]",), (r"[0-9]",)),
-            Pattern(rf"[0-9]{{3}}{SEPARATOR}[0-9]{{3}}{SEPARATOR}[0-9]{{3,4}}", (r"[0-9]",), (r"[0-9]",)),
-            Pattern(r"[0-9]{6}[+\-A][0-9]{3}[0-9A-Za-z]", (r"[0-9]",), (r"\w",)),  # Nordic
-            Pattern(r"[A-Za-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]", (r"\w",), (r"\w",)),  # UK NINO
-            Pattern(r"(?:[0-9]{8}|[XYZxyz][ \-]?[0-9]{7})[ \-]?[A-Za-z]", (r"\w",), (r"\w",)),  # Spain
-            Pattern(r"[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]", (r"\w",), (r"\w",)),  # Italy
-            Pattern(r"[A-Za-z]{5}[0-9]{4}[A-Za-z]", (r"\w",), (r"\w",)),  # India, PAN
-            Pattern(r"[1-8] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3}", (r"[0-9]", r"[0-9] ")),  # France
-            Pattern(r"[0-9]{17}[0-9Xx]", (r"[0-9]",), (r"[0-9]",)),  # China
-            Pattern(r"[A-Za-z][0-9]{7,8}[A-Za-z]?", (r"\w",), (r"\w",)),  # passports, Singapore
+            Pattern(
+                r"[0-9]{9,11}",
+                (r"[0-9]", r"[0-9][.,]"),
+                _D,
+                not_led_by=_LEAD,
+                unless=(*HARMLESS, ORDER),
+                flags=_ANY_CASE,
+            ),
+            Pattern(
+                rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{3,4}}",
+                _D,
+                _D,
+                unless=(*HARMLESS, r"[1-9][0-9]{0,2}(?:,[0-9]{3})+", r"[1-9][0-9]{2}(?:, [1-9][0-9]{2}){2}"),
+            ),
+            Pattern(r"[0-9]{6}(?:[+\-_./~:*]|[Aa])[0-9]{3}[0-9A-Za-z]", _D, _W, unless=HARMLESS),  # Nordic
+            Pattern(r"[A-Za-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]", _W, _W),  # UK NINO
+            Pattern(
+                rf"[A-Z]{{2}}{BETWEEN}{{0,3}}[0-9]{{2}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{2}}{BETWEEN}{{0,3}}[A-D]", _W, _W
+            ),
+            Pattern(rf"(?:[0-9]{{8}}|[XYZxyz]{BETWEEN}{{0,1}}[0-9]{{7}}){BETWEEN}{{0,1}}[A-Za-z]", _W, _W),  # Spain
+            Pattern(r"[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]", _W, _W),  # Italy
+            Pattern(r"[A-Za-z]{5}[0-9]{4}[A-Za-z]", _W, _W),  # India, PAN
+            Pattern(  # France
+                rf"[1-8]{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}"
+                rf"[0-9]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}",
+                (r"[0-9]", r"[0-9] "),
+            ),
+            Pattern(r"[0-9]{17}[0-9Xx]", _D, _D),  # China
+            Pattern(r"[A-Za-z][0-9]{7,8}[A-Za-z]?", _W, _W),  # passports, Singapore
         ),
         (_digits(7),),
+        signs=_DIGIT,
     ),
     "ip": Kind(
         "IP addresses",
         (
-            Pattern(rf"(?:{_OCTET}\.){{3}}{_OCTET}", (r"\w",), (r"\w",)),
-            Pattern(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", (r"[0-9]",), (r"[0-9]",)),  # near misses: "429.3.04.2"
-            Pattern(rf"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}", (r"\w",)),
-            Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", (r"\w",)),
-            Pattern(rf"(?:{_HEX}{{1,4}}:){{3,7}}:", (r"\w",)),
+            Pattern(rf"(?:{_OCTET}{_DOT}){{3}}{_OCTET}", _W, _W, not_led_by=_LEAD, flags=_ANY_CASE),
+            Pattern(
+                r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", _D, _D, not_led_by=_LEAD, flags=_ANY_CASE
+            ),  # near misses: "429.3.04.2"
+            Pattern(rf"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}", _W),
+            Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", _W),
+            Pattern(rf"(?:{_HEX}{{1,4}}:)+{_HEX}{{1,4}}::", _W, (r"[\w:]",)),
+            Pattern(rf"(?:{_HEX}{{4}}|[0-9]{_HEX}{{0,3}})::", (r"[\w:]",), (r"[\w:]",)),
             Pattern(rf"::{_HEX}{{1,4}}(?::{_HEX}{{1,4}})+", (r"[\w:]",)),
+            Pattern(rf"::{_HEX}{{0,3}}[0-9]{_HEX}{{0,3}}", (r"[\w:]",), (r"\w",)),
         ),
+        signs=r"[0-9:]",
     ),
     "mac": Kind(
         "hardware (MAC) addresses",
         (
-            Pattern(rf"{_HEX}{{2}}(?:[:\-]{_HEX}{{2}}){{5}}", (r"\w",), (r"\w",)),
-            Pattern(rf"{_HEX}{{4}}\.{_HEX}{{4}}\.{_HEX}{{4}}", (r"\w",), (r"\w",)),
+            Pattern(rf"{_HEX}{{2}}(?:[^\w,]{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9 ]*")),
+            Pattern(rf"{_HEX}{{2}}(?:_{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z_]*",)),
+            Pattern(rf"{_HEX}{{4}}[.:\-]{_HEX}{{4}}[.:\-]{_HEX}{{4}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9\-]*")),
         ),
+        signs=_DIGIT,
     ),
     "url": Kind(
         "addresses with credentials",
         (
             Pattern(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/@:]*:[^\s/@]*@"),
-            Pattern(r"[?&](?:[Tt]oken|[Kk]ey|[Aa]pi_?key|[Pp]assword|[Pp]asswd|[Pp]wd|[Ss]ecret)=[^\s&#]+"),
+            Pattern(r"[?&](?:token|key|api_?key|password|passwd|pwd|secret)=[^\s&#]+", flags=_ANY_CASE),
         ),
+        signs=r"[:=]",
     ),
     "web": Kind(
         "web addresses",
         (
-            Pattern(r"(?:[Hh][Tt][Tt][Pp][Ss]?://|[Ww][Ww][Ww]\.)[\w-]+\.[\w.-]*[^\W\d_]"),
-            Pattern(
-                r"[\w-]+\.(?:com|net|org|info|edu|gov|io|co\.uk|uk|de|fr|es|it|nl|eu)(?:/[^\s]+)?",
-                (r"[\w@]",),
-                (r"[\w@]",),
-            ),
-            Pattern(r"[\w\-]+\.+[^\W\d_]{2,}", (r"[\w@\-]",)),  # whatever the top-level domain
-            Pattern(r"[^\s\w@]\.(?:com|net|org|info|edu|gov)", not_behind=(r"\w",)),  # near misses: ".../...com"
+            Pattern(r"(?:https?://|www\.)[\w-]+\.[\w.-]*[^\W\d_]", flags=_ANY_CASE),
+            Pattern(rf"[\w-]+\.{_TLD}(?:/[^\s]+)?", (r"[\w@]",), (r"[\w@]",)),
+            # whatever the top-level domain
+            Pattern(r"[\w\-]+\.(?:[^\W\d_A-Z]{2,}|[A-Z]{2,})", (r"[\w@\-]",), unless=(r"(?:St|Mr|Dr|Mrs|No)\..*",)),
+            # near misses: ".../...com"
+            Pattern(r"[\w\-]\.{2,}(?:com|net|org|info|edu|gov)", not_behind=_W),
+            Pattern(r"[^\s\w@]\.(?:com|net|org|info|edu|gov)", not_behind=_W),
+            Pattern(rf"\w(?: ?[\[({{] ?(?:\.|dot) ?[\])}}] ?| dot | \. ?){_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
         ),
+        signs=r"\.|[dD][oO][tT]",
     ),
     "license_plate": Kind(
-        "number plates",
-        (Pattern(r"[A-Z]{2}[0-9]{2} ?[A-Z]{3}", (r"\w",), (r"\w",)),),  # United Kingdom
+        "number plates",  # United Kingdom
+        (
+            Pattern(rf"[A-Z]{{2}}[0-9]{{2}}{BETWEEN}{{0,3}}[A-Z]{{3}}", _W, _W),
+            Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z]{3}", _W, _W),
+        ),
+        signs=_DIGIT,
     ),
     "birth_date": Kind(
         "dates of birth",
         (
-            Pattern(rf"{_DAY}{_DASH}{_DAY}{_DASH}(?:{_BIRTH_YEAR}|{_SHORT_YEAR})", (r"[0-9]",), (r"[0-9]",)),
-            Pattern(rf"{_BIRTH_YEAR}{_DASH}{_MONTH}{_DASH}{_DAY}", (r"[0-9]",), (r"[0-9]",)),
-            Pattern(
-                rf"{_DAY}(?:st|nd|rd|th|er|\.)?(?: of| de)? ?{_MONTHS}\w*\.?,?(?: of| de)? ?{_BIRTH_YEAR}",
-                (r"[0-9]",),
-                (r"[0-9]",),
-            ),
-            Pattern(rf"{_MONTHS}\w*\.? {_DAY}(?:st|nd|rd|th)?,? {_BIRTH_YEAR}", (r"\w",), (r"[0-9]",)),
+            *(Pattern(core, _D, _D, not_led_by=r"[Vv](?:ersion)?[ .]?") for core in NUMERIC),
+            *(Pattern(core, _W, _W, flags=_ANY_CASE) for core in IN_WORDS),
+            Pattern(ANY_NUMERIC, _D, _D, led_by=BORN, flags=_ANY_CASE),
         ),
-        _GUARD_DATES,
+        tuple(Pattern(core, flags=_ANY_CASE) for core in GUARDS),
+        signs=r"[0-9]|(?i:nineteen|thousand)",
     ),
     "postal_code": Kind(
         "postal codes",
         (
-            Pattern(r"[A-Za-z]{1,2}[0-9][A-Za-z0-9]? ?[0-9][A-Za-z]{2}", (r"\w",), (r"\w",)),  # United Kingdom
-            Pattern(r"[A-Za-z][0-9][A-Za-z][ \-]?[0-9][A-Za-z][0-9]", (r"\w",), (r"\w",)),  # Canada
-            Pattern(r"[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?", (r"\w",), (r"[0-9]",)),  # United States, with the state
-            Pattern(r"[0-9]{5}-[0-9]{3,4}", (r"[0-9]",), (r"[0-9]",)),  # ZIP+4, Brazil
-            Pattern(r"[1-9][0-9]{3} ?[A-Z]{2}", (r"\w",), (r"\w",)),  # Netherlands
-            Pattern(r"[0-9]{4,5} [A-Z][a-zà-ÿ]", (r"[\w.,]",)),  # before the name of a town: much of the continent
+            Pattern(  # United Kingdom
+                rf"[A-Za-z]{{1,2}}[0-9][A-Za-z0-9]?{BETWEEN}{{0,2}}[0-9][ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{{2}}",
+                _W,
+                _W,
+                unless=(r".*(?:1st|2nd|3rd|[0-9]th)",),
+            ),
+            Pattern(rf"[A-Za-z][0-9][A-Za-z]{BETWEEN}{{0,2}}[0-9][A-Za-z][0-9]", _W, _W),  # Canada
+            Pattern(rf"(?:{_STATES}){BETWEEN}{{1,2}}[0-9]{{5}}(?:-[0-9]{{4}})?", _W, _D),  # United States
+            Pattern(r"[0-9]{5}-[0-9]{3,4}", (r"[0-9]", r"[£$€]"), _D, unless=HARMLESS),  # ZIP+4, Brazil
+            Pattern(r"[1-9][0-9]{3} ?[A-Z]{2}", (r"\w", r"[£$€.,]"), _W, unless=(rf"[0-9]* ?(?:{_ISO_UNITS})",)),
+            # before the name of a town: much of the continent; a year is none, unless a house number stands before it
+            Pattern(
+                r"[0-9]{4,5} [A-Z][a-z]",
+                (r"[\w.,£$€#]",),
+                not_led_by=r"(?:in|of|by|since|from|to|until|till|for|and|the|around|after|before|during|circa|year) ",
+                unless=(r"(?:19|20)[0-9]{2} ..",),
+                flags=0,
+            ),
+            Pattern(r"(?:19|20)[0-9]{2} [A-Z][a-z]", led_by=r"[a-z] [0-9]{1,3}[a-z]?, ?"),
         ),
+        signs=_DIGIT,
     ),
 }
 """Every kind, by name."""
 
 WIDE = ("phone", "web")
 """Kinds that other kinds are special cases of: a place of both is called by the other's name."""
+
+SIGNS = Pattern(r"[0-9@:\[({<]")
+"""What every text of the structured kinds holds one of, if it is to be seen by a stranger: see `pii.reader`."""

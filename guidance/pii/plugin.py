@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from diffusionlm.errors import suggestion
 from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
-from diffusionlm.guidance.automata.allowed import allowing
+from diffusionlm.guidance.automata.occurrences import Absence
 from diffusionlm.guidance.constraints.constraint import bind_to, by_canvas
 from diffusionlm.guidance.constraints.lazy import LazyConstraint, Ranges
 from diffusionlm.guidance.guidance import Guidance
-from diffusionlm.guidance.pii.automaton import guard_absence, kind_absence, sum_absence
+from diffusionlm.guidance.pii.allowances import Allowances, allowing
+from diffusionlm.guidance.pii.automaton import guard_absence, pattern_absence
+from diffusionlm.guidance.pii.compiling import compile_plain
+from diffusionlm.guidance.pii.custom_kinds import Chosen, kinds_from
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
+from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
-from diffusionlm.guidance.pii.patterns import ANY_CARD, KINDS, WIDE, Kind
-from diffusionlm.guidance.pii.search import OPAQUE, allowed_expression, breaks, find_kind, touches
-from diffusionlm.guidance.pii.secrets import SecretFinder, read_secrets, secret_absence
+from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
+from diffusionlm.guidance.pii.reader import strangers_view
+from diffusionlm.guidance.pii.search import find, find_kind, may_occur, touches
+from diffusionlm.guidance.pii.secrets import (
+    SecretFinder,
+    Secrets,
+    kept_secrets,
+    read_secrets,
+    secret_absence,
+    secret_character,
+)
 from diffusionlm.guidance.registry.plugins import register
 
 if TYPE_CHECKING:
@@ -38,7 +48,7 @@ SIGNS_OF = {
     "url": ("www.", "://"),
     "web": ("www.", "://"),
 }  # kinds that are known by a sign, not by digits
-_SECRET, _SUM = "secret ", " (sum)"
+_SECRET, _SEEN, _RAW = "secret ", "seen", "as it is"
 
 
 @register("pii")
@@ -49,13 +59,18 @@ class PII(LazyConstraint):
     "Call 020 7946 [SPAN:3]" must not be completed to a number; "Ann (020 7946 0958) [SPAN]" is no obstacle.
 
     Structured kinds are exact: the finished text is the most probable one without them, and its certificate is read off
-    its characters by `re`. While the text is written, a kind takes part as soon as the likeliest text shows it.
+    its characters by `re` and by a second reader of other means. Texts are read as they look: digits of all scripts,
+    look-alike letters and characters of no width are seen through. While the text is written, a kind takes part as soon as
+    the likeliest text shows it.
 
     Args:
-        kinds: which structured kinds, names from `diffusionlm.guidance.pii.KINDS`; None: all of them; []: none.
-        allow: texts that may be named although they are of a kind ("info@thepub.example"), as whole words in any case;
-            names of people too ("Marie Curie").
-        secrets: texts that must not be said in any case, spacing or punctuation: a list, or a file with one a line.
+        kinds: which structured kinds, names from `diffusionlm.guidance.pii.KINDS`; None: all of them; []: none. Kinds of your
+            own are regular expressions by name, ``{"staff number": r"E\\d{6}"}``, alone or within the list:
+            ``["all", {"staff number": r"E\\d{6}"}]``.
+        allow: texts that may be named although they are of a kind ("info@thepub.example"), in any case, where they are no part
+            of a longer one; names of people too ("Marie Curie").
+        secrets: texts that must not be said in any case, spelling, spacing or punctuation: a list, or a file with one a line.
+            They are never shown: records and `repr` say how many there are.
         cards: "valid": only card numbers whose Luhn sum is valid count; "any": all that have 13 to 19 digits. (A number
             that stands right behind other digits counts whatever its sum.)
         names: what has no fixed form, such as names and addresses: True for all that the model's reader of names knows, or
@@ -73,22 +88,20 @@ class PII(LazyConstraint):
         {'no e-mail addresses': False}
     """
 
-    kinds: Sequence[str] | None = None
+    kinds: Chosen = None
     allow: Sequence[str] = ()
     secrets: str | Path | Sequence[str] = ()
     cards: Literal["valid", "any"] = "valid"
     names: bool | Mapping[str, float] | PersonalNames = False
     soft: float = 2.0
 
+    withheld = ("secrets",)
     reference = "Luhn 1960; Rabin and Scott 1959; Dantzig, Fulkerson and Johnson 1954"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.kinds, str):
-            raise ValueError(f"kinds must be a list of names; write kinds=[{self.kinds!r}].")
-        for kind in self.kinds or ():
-            if kind not in KINDS:
-                raise ValueError(f"There is no kind of personal data {kind!r}; {suggestion(kind, KINDS)}")
+        self.secrets = kept_secrets(self.secrets)
+        kinds_from(self.kinds)  # refuses what is no kind
         if isinstance(self.allow, str):
             raise ValueError(f"allow must be a list of texts; write allow=[{self.allow!r}].")
         if not all(isinstance(text, str) and text.strip() for text in self.allow):
@@ -132,42 +145,79 @@ class PII(LazyConstraint):
             found.append(PersonalNames(kinds=None if self.names is True else self.names, allow=list(self.allow)))
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as of every plugin; of secrets given as a list it says how many there are, and `from_dict` asks for
+        them again."""
+        kept = self.secrets
+        if not isinstance(kept, Secrets):
+            return super().to_dict()
+        shown = copy.copy(self)
+        shown.secrets = ()
+        return {**Guidance.to_dict(shown), "secrets": kept.to_dict()} if kept else super().to_dict()
+
     @cached_property
     def structured(self) -> dict[str, Kind]:
         """The structured kinds that are looked for, by name."""
-        chosen = {name: KINDS[name] for name in (KINDS if self.kinds is None else dict.fromkeys(self.kinds))}
+        chosen = kinds_from(self.kinds)
         if "card" in chosen and self.cards == "any":
             chosen["card"] = ANY_CARD
         return chosen
 
     @cached_property
-    def _rules(self) -> dict[str, Kind]:
-        """The parts: a kind, and apart from it what has a Luhn sum."""
-        out = {}
-        for name, kind in self.structured.items():
-            plain = tuple(pattern for pattern in kind.patterns if not pattern.luhn)
-            sums = tuple(pattern for pattern in kind.patterns if pattern.luhn)
-            out[name] = replace(kind, patterns=plain)
-            if sums:
-                out[name + _SUM] = replace(kind, patterns=sums)
-        return out
+    def _rules(self) -> dict[str, tuple[str, Pattern, bool]]:
+        """The parts: each pattern of each kind, with the kind and whether texts are read as they are; those with a sum last."""
+        found = [
+            (f"{name} {number}{' ' + _RAW if raw else ''}", (name, pattern, raw))
+            for name, kind in self.structured.items()
+            for raw in ((False, True) if kind.raw else (False,))
+            for number, pattern in enumerate(kind.patterns)
+        ]
+        return dict(sorted(found, key=lambda part: part[1][1].luhn))
 
     @cached_property
-    def _allowed(self) -> re.Pattern[str] | None:
-        return allowed_expression(self.allow)
+    def _allowed(self) -> Allowances | None:
+        return Allowances(self.allow) if self.allow else None
 
     def broken(self, text: str, written: Ranges | None) -> list[str]:
-        """Kinds that occur in what was written, and secrets by number; `written` None: all of the text was."""
-        found = [name for name, kind in self._rules.items() if breaks(kind, text, written, self._allowed)]
+        """Patterns that occur in what was written, and secrets by number; `written` None: all of the text was."""
+        form = plain(text)
+        shown = form.text if self._allowed is None else self._allowed.hide(form.text)
+        as_it_is = text if self._allowed is None else self._allowed.hide(text)
+        own = form.ranges(written)
+        likely = {name for name, kind in self.structured.items() if kind.raw or may_occur(kind, shown)}
+        found = [
+            part
+            for part, (name, pattern, raw) in self._rules.items()
+            if name in likely and touches(list(find(pattern, as_it_is if raw else shown)), written if raw else own)
+        ]
+        found += self._seen(text, written, {self._rules[part][0] for part in found})
         if self._finder is not None:
-            said = {number for number, *place in self._finder.find(text) if touches([tuple(place)], written)}  # type: ignore[list-item]
+            said = {number for number, *_ in self._finder.find(text, written)}
             found += [f"{_SECRET}{number}" for number in sorted(said)]
         return found
 
+    def _seen(self, text: str, written: Ranges | None, known: set[str]) -> list[str]:
+        """Kinds that the second reader sees in what was written, beyond those known."""
+        hidden = text
+        if self._allowed is not None:
+            form = plain(text)
+            shown = list(text)
+            for place in self._allowed.find(form.text):
+                start, end = form.place(*place)
+                shown[start:end] = "x" * (end - start)
+            hidden = "".join(shown)
+        seen = {
+            kind
+            for kind, start, end in strangers_view(hidden)
+            if kind in self.structured and kind not in known and touches([(start, end)], written)
+        }
+        return [f"{kind} {_SEEN}" for kind in sorted(seen)]
+
     def highlight(self, text: str) -> list[tuple[int, int, str]]:
         """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
-        hidden = text if self._allowed is None else self._allowed.sub(lambda match: OPAQUE * len(match.group()), text)
-        places = [(*place, name) for name, kind in self.structured.items() for place in find_kind(kind, hidden)]
+        places = [
+            (*place, name) for name, kind in self.structured.items() for place in find_kind(kind, text, self._allowed)
+        ]
         if self._finder is not None:
             places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
         found: list[tuple[int, int, str]] = []
@@ -177,18 +227,29 @@ class PII(LazyConstraint):
         return found
 
     def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
-        """A kind: its guard on the way, where it has one; itself in the end."""
+        """A pattern: on the way the guard of its kind, where it has one; itself in the end."""
         if name.startswith(_SECRET):
             assert self._finder is not None
-            return compile_absence(secret_absence(self._finder.secrets[int(name.removeprefix(_SECRET))]), vocabulary)
-        kind = self._rules[name]
+            secret = self._finder.secrets[int(name.removeprefix(_SECRET))]
+            return compile_plain(secret_absence(secret), vocabulary, secret_character)
+        if name.endswith(_SEEN):
+            kind = self.structured[name.removesuffix(_SEEN).strip()]
+            return compile_plain(pattern_absence(kind.title, SIGNS), vocabulary)
+        kind_name, pattern, raw = self._rules[name]
+        kind = self.structured[kind_name]
         rule = None if finished else guard_absence((kind,))
         if rule is None:
-            rule = sum_absence(kind) if name.endswith(_SUM) else kind_absence(kind)
-        return compile_absence(allowing(rule, tuple(self.allow)), vocabulary)
+            rule = pattern_absence(kind.title, pattern)
+        rule = self._allowing(rule)
+        return compile_absence(rule, vocabulary) if raw else compile_plain(rule, vocabulary)
+
+    def _allowing(self, rule: Absence) -> Absence:
+        """The rule without the allowed texts that are of its kind; the others are nothing to it."""
+        return allowing(rule, tuple(text for text in self.allow if not rule.accepts(plain(text).text)))
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges | None = None) -> dict[str, bool]:
-        """Whether a finished text is free of each kind, by reading its characters with `re`.
+        """Whether a finished text is free of each kind, by reading its characters with `re`, and by the
+        second reader.
 
         Args:
             text: the whole text.
@@ -196,12 +257,10 @@ class PII(LazyConstraint):
             written: (start, end) of what was generated; None: all of it.
         """
         broken = self.broken(text, written)
-        held = {
-            f"no {kind.title}": name not in broken and name + _SUM not in broken
-            for name, kind in self.structured.items()
-        }
+        kinds = {self._rules[part][0] if part in self._rules else part.removesuffix(_SEEN).strip() for part in broken}
+        held = {f"no {kind.title}": name not in kinds for name, kind in self.structured.items()}
         if self._finder is not None:
-            held["no secrets"] = not any(name.startswith(_SECRET) for name in broken)
+            held["no secrets"] = not any(part.startswith(_SECRET) for part in broken)
         return held
 
     def certify_written(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges) -> dict[str, bool]:
@@ -214,7 +273,7 @@ class PII(LazyConstraint):
         out = state.probs.new_zeros(state.batch_size)
         if guard is None:
             return out
-        rule = compile_absence(guard, state.vocabulary)
+        rule = compile_plain(guard, state.vocabulary)
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
             bound = bind_to([rule], layout, state.vocabulary, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,11 @@ def validate(kind: Any, name: str) -> None:
             f"{where} was written for version {kind.api_version!r} of the contract, this library has {API_VERSION}; upgrade "
             "diffusionlm, or set api_version."
         )
+    if "unprompted" in kind.reads and not isinstance(kind.reads, str):
+        warnings.warn(
+            f"{where}: reads says 'unconditional' where it said 'unprompted'.", DeprecationWarning, stacklevel=3
+        )
+        kind.reads = tuple("unconditional" if item == "unprompted" else item for item in kind.reads)
     unknown = [item for item in kind.reads if item not in READS] if not isinstance(kind.reads, str) else [kind.reads]
     if unknown:
         raise TypeError(f"{where}: reads must be a tuple out of {READS}, got {kind.reads!r}.")

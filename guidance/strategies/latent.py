@@ -74,6 +74,7 @@ class Latent(Strategy):
             lambda z: step.ask(NoisyEmbeddings(z, undecided)),
             step.left,
             step.mask,
+            step.share,
         )
         step.move(NoisyEmbeddings(moved.latents, undecided), moved.log_probs)
         step.cost = step.cost + moved.cost
@@ -110,6 +111,7 @@ def latent_step(
     denoise: Callable[[Tensor], Tensor],
     budget: Tensor,
     mask: Tensor,
+    share: float = 1.0,
 ) -> LatentResult:
     """Moves the noisy embeddings towards low energy.
 
@@ -123,6 +125,7 @@ def latent_step(
         denoise: the network, z -> log posterior, differentiable.
         budget: mean KL per position that the step may cost (B,), nats.
         mask: (B, L) span positions.
+        share: of the whole way that the step makes, and of its own budget that each plugin may spend.
     """
     through = [_through(plugin) for plugin in plugins]
     with torch.enable_grad():
@@ -146,7 +149,7 @@ def latent_step(
             length = (direction.square().sum((1, 2)) / (mask.sum(-1) * latents.shape[-1])).sqrt()
             direction = direction / length[:, None, None].clamp_min(1e-12)
         move = move - weight[:, None, None] * direction
-    limit = torch.stack([budget if p.budget is None else budget.clamp(max=p.budget) for p in plugins]).amin(0)
+    limit = torch.stack([budget if p.budget is None else budget.clamp(max=p.budget * share) for p in plugins]).amin(0)
     halvings = max(plugin.how.halvings for plugin in plugins)  # type: ignore[attr-defined]
     factor = torch.ones_like(limit)
     for i in range(halvings + 1):

@@ -60,7 +60,7 @@ class Tilt(Strategy):
         """All tilts together, within what the step may spend."""
         given = [plugin for _, plugin in plugins]
         weigh, state = session.weigher(step, plugins), session.state_maker(step)
-        done = tilt(step.log_probs, given, weigh, state, step.left, step.mask)
+        done = tilt(step.log_probs, given, weigh, state, step.left, step.mask, step.share)
         step.log_probs, step.cost = done.log_probs, step.cost + done.cost
         for k, (name, plugin) in enumerate(plugins):
             session.record(step, name, plugin, done.energies[k], done.weights[k], done.costs[k])
@@ -99,6 +99,7 @@ def tilt(
     make_state: Callable[[Tensor], GuidanceState],
     budget: Tensor,
     mask: Tensor,
+    share: float = 1.0,
 ) -> TiltResult:
     """Tilts a posterior by several plugins at once, within the trust region.
 
@@ -109,6 +110,7 @@ def tilt(
         make_state: the state for a posterior (B, L, V), which it takes as it is.
         budget: what all plugins together may spend (B,), mean KL per position in nats.
         mask: (B, L) span positions.
+        share: of the whole way that the step makes, and of its own budget that each plugin may spend.
     """
     p = log_p.exp()
     rounds = max(plugin.how.inner_steps for plugin in plugins)  # type: ignore[attr-defined]
@@ -131,7 +133,7 @@ def tilt(
             if plugin.normalise:
                 direction = direction / _length(direction, p, mask)[:, None, None].clamp_min(1e-12)
             tilts[k] = (1 - rate) * tilts[k] + rate * weights[k][:, None, None] * direction
-        applied, factors, costs, cost, conflicts = _combine(log_p, p, tilts, plugins, budget, mask)
+        applied, factors, costs, cost, conflicts = _combine(log_p, p, tilts, plugins, budget, mask, share)
         total = torch.stack(applied).sum(0) if len(applied) > 1 else applied[0]
         log_q = tilted(log_p, total)
         if i + 1 < rounds:
@@ -154,16 +156,22 @@ def _length(direction: Tensor, p: Tensor, mask: Tensor) -> Tensor:
 
 
 def _combine(
-    log_p: Tensor, p: Tensor, tilts: list[Tensor], plugins: Sequence[Guidance], budget: Tensor, mask: Tensor
+    log_p: Tensor,
+    p: Tensor,
+    tilts: list[Tensor],
+    plugins: Sequence[Guidance],
+    budget: Tensor,
+    mask: Tensor,
+    share: float,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Conflicts]:
     """Own budgets, then priorities, then the shared budget."""
     factors = [torch.ones_like(budget) for _ in tilts]
     applied = list(tilts)
     if len(plugins) == 1 and plugins[0].budget is not None:
-        budget = budget.clamp(max=plugins[0].budget)
+        budget = budget.clamp(max=plugins[0].budget * share)
     for k, plugin in enumerate(plugins):
         if plugin.budget is not None and len(plugins) > 1:
-            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget), mask)[0]
+            factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget * share), mask)[0]
             applied[k] = applied[k] * factors[k][:, None, None]
     conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])
     applied = conflicts.give_way(applied, p, [plugin.priority for plugin in plugins])

@@ -213,7 +213,7 @@ def find_tables(
                 "diffusionlm train-syntax checkpoint=CHECKPOINT; or give PartOfSpeech a lexicon={'pub': ['NOUN'], ...}."
             ) from None
     tables = load_tables(Path(folder))
-    if tables.fingerprint != vocabulary.fingerprint:
+    if tables.fingerprint != vocabulary.of_the_model:
         raise ValueError(
             f"The tag tables in {folder} were counted for a vocabulary of {tables.num_tokens} tokens, the model has "
             f"{len(vocabulary)} others. Make new ones with: diffusionlm train-syntax checkpoint=CHECKPOINT."

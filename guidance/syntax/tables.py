@@ -244,7 +244,7 @@ def lexicon_tables(vocabulary: Vocabulary, lexicon: Mapping[str, Sequence[str]])
         return torch.zeros((0, columns), dtype=torch.long), torch.zeros(0, dtype=torch.float64)
 
     return TagTables(
-        vocabulary.fingerprint,
+        vocabulary.of_the_model,
         len(vocabulary),
         torch.tensor(rows),
         torch.full((len(rows),), 10.0, dtype=torch.float64),

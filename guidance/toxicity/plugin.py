@@ -64,7 +64,7 @@ class Toxicity(Guidance):
     window: tuple[float, float] = (0.6, 0.0)  # before that no judge can tell, and steering costs variety
     below: float | None = 0.1
     attempts: int = 3  # what is rude to the end was rude from the first steps: other noise helps, more weight does not
-    budget: float | None = 0.2  # its judge knows text of every noise level; with 0.5 fluency suffers
+    budget: float | None = 3.2  # its judge knows text of every noise level; with 8 fluency suffers
 
     judge: Any = "toxicity"
     variant: str = "original"

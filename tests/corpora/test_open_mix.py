@@ -1,6 +1,7 @@
 """The open-mix corpus: alike in casing and spacing, whole sentences, labels where they are known, nothing held out seen."""
 
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import pytest
 pytest.importorskip("faker", reason="pip install 'diffusionlm-toolkit[corpora]'")
 
 from diffusionlm import cli
-from diffusionlm.corpora.open_mix import write_corpus
+from diffusionlm.corpora.open_mix import Recipe, Source, write_corpus
 from diffusionlm.corpora.open_mix.cleaning import capitalise, close, reason_to_drop, tidy
 from diffusionlm.corpora.open_mix.comments import read_comments
+from diffusionlm.corpora.open_mix.dialogues import read_answers, turn
 from diffusionlm.corpora.open_mix.found import same_text
+from diffusionlm.corpora.open_mix.recipe import load_recipe
 from diffusionlm.corpora.open_mix.sentences import runs, sentence_ranges
-from diffusionlm.corpora.open_mix.sources import read_posts, read_tokenised, sources
+from diffusionlm.corpora.open_mix.sources import read_posts, read_tokenised
 from diffusionlm.corpora.sources import TextSource
 from diffusionlm.training.classifiers.labelled import read_examples
 
@@ -220,12 +223,209 @@ def test_a_span_of_several_words_is_one_span(tmp_path):
     assert found.spans == [[9, 33, "THREAT"]]
 
 
+# ---- recipes -------------------------------------------------------------------------------------------------------------
+
+
+def packed(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lzma.open(path, "wt", encoding="utf-8") as stream:
+        stream.write("\n".join(lines))
+    return path
+
+
+def mix(tmp_path, *sources, split="train", valid_share=0.001, **settings):
+    """The rows of one split of a recipe over files in ``tmp_path``, and its counts."""
+    recipe = Recipe(tuple(Source(what="it", **source) for source in sources), valid_share=valid_share, **settings)
+    counts = write_corpus(tmp_path, tmp_path / "out", recipe)
+    return rows_of(tmp_path / "out" / f"{split}.jsonl"), counts
+
+
+CHAT = {"name": "chat", "form": "dialogues", "file": "chat.txt.xz"}
+
+
+def test_a_turn_has_the_turn_before_it_as_prompt(tmp_path):
+    packed(
+        tmp_path / "chat.txt.xz",
+        "A: hello there B: what is it A: i think it's rain. B: oh dear, not again !",
+        "B: Are you sure? A: yes",
+    )
+    rows, _ = mix(tmp_path, CHAT, reply_share=1.0, min_words=1)
+    assert [(row["prompt"], row["text"]) for row in rows] == [
+        ("source[chat]", "Hello there."),
+        ("Hello there.", "What is it?"),
+        ("What is it?", "I think it's rain."),
+        ("I think it's rain.", "Oh dear, not again!"),
+        ("source[chat]", "Are you sure?"),
+        ("Are you sure?", "Yes."),
+    ]
+    assert {row["prompt"] for row in mix(tmp_path, CHAT, reply_share=0.0, min_words=1)[0]} == {"source[chat]"}
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("can you book it", "Can you book it?"),
+        ("okay, how much is that", "Okay, how much is that?"),
+        ("how nice !", "How nice!"),
+        ("i can do it", "I can do it."),
+        ("Is it ? .", "Is it?"),
+    ],
+)
+def test_what_is_said_gets_capitals_and_an_end(said, written):
+    assert turn(said) == written
+    assert turn(written) == written
+
+
+def test_questions_are_answered_and_other_lines_give_nothing(tmp_path):
+    file = packed(
+        tmp_path / "faq.xz", "Is there a lift at The Mill? No, there is none.", "No question here.", "Why? No."
+    )
+    assert [(found.previous, found.text) for found in read_answers(file, "0")] == [
+        ("", "Is there a lift at The Mill?"),
+        ("Is there a lift at The Mill?", "No, there is none."),
+    ]
+
+
+def test_a_reply_may_come_again_after_other_turns_but_never_in_both_splits(tmp_path):
+    packed(tmp_path / "chat.txt.xz", *(f"A: Is the {noun} here? B: Yes, of course it is." for noun in NOUNS))
+    for repeats in (1, 3):
+        train, counts = mix(tmp_path, CHAT, repeats=repeats, reply_share=1.0, valid_share=0.3)
+        valid = rows_of(tmp_path / "out" / "valid.jsonl")
+        replies = [[row["text"] for row in rows].count("Yes, of course it is.") for rows in (train, valid)]
+        assert sorted(replies) == [0, repeats]
+        assert counts["chat"].doubles == len(NOUNS) - repeats
+        assert valid
+        groups = [{row["text"].split()[2] for row in rows if row["text"].startswith("Is")} for rows in (train, valid)]
+        assert not groups[0] & groups[1]
+
+
+def test_texts_with_rare_words_are_left_out_invented_ones_are_not(tmp_path):
+    (tmp_path / "a.txt").write_text(
+        "\n".join([*(f"The cat is in the {noun}." for noun in NOUNS[2:]), "The cat is in.", "A zebra is in."])
+    )
+    (tmp_path / "t.txt").write_text("Unique phrasing says my name is {{person}}.")
+    sources = (
+        {"name": "plain", "form": "sentences", "file": "a.txt"},
+        {"name": "contact", "form": "templates", "file": "t.txt", "count": 3},
+    )
+    rows, counts = mix(tmp_path, *sources, common_words=4)
+    assert [row["text"] for row in rows if row["source"] == "plain"] == ["The cat is in."]
+    assert counts["plain"].dropped["rare word"] == len(NOUNS) - 1
+    assert sum(row["source"] == "contact" for row in rows) == 3
+    kept = mix(tmp_path, {**sources[0], "common": False}, common_words=4)[0]
+    assert len(kept) == len(NOUNS)
+
+
+def test_careless_texts_are_left_out_and_are_no_prompt(tmp_path):
+    packed(tmp_path / "chat.txt.xz", "A: dont do it please B: I shall not do it. A: It was Dont Street.")
+    rows, counts = mix(tmp_path, CHAT, careless=("dont",), reply_share=1.0)
+    assert [(row["prompt"], row["text"]) for row in rows] == [("source[chat]", "I shall not do it.")]
+    assert counts["chat"].dropped == {"careless": 2}
+    assert len(mix(tmp_path, {**CHAT, "careful": False}, careless=("dont",))[0]) == 3
+
+
+def test_names_that_a_source_repeats_give_way_to_others(tmp_path):
+    others = {"Tom": ("Ben", "Sam", "Tom"), "Mary": ("Ann", "Sam")}
+    (tmp_path / "a.txt").write_text("\n".join(f"Tom told Mary that Tom saw the {noun} of Tommy." for noun in NOUNS))
+    rows, _ = mix(tmp_path, {"name": "plain", "form": "sentences", "file": "a.txt"}, names=others)
+    assert len(rows) == len(NOUNS)
+    pairs = {(row["text"].split()[0], row["text"].split()[2]) for row in rows}
+    assert all(first != second for first, second in pairs)
+    assert {first for first, _ in pairs} == {"Ben", "Sam", "Tom"}
+    assert all(row["text"].split()[4] == row["text"].split()[0] and "Tommy" in row["text"] for row in rows)
+
+
+def test_a_share_of_a_source_is_kept_and_parts_of_one_name_are_one(tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(sentences("sees")))
+    (tmp_path / "b.txt").write_text("\n".join(sentences("hears")))
+    a, b = ({"name": "one", "form": "sentences", "file": f"{name}.txt"} for name in "ab")
+    rows, counts = mix(tmp_path, {**a, "keep": 0.4}, b)
+    assert set(counts) == {"one"}
+    assert {row["prompt"] for row in rows} == {"source[one]"}
+    kept = sum("sees" in row["text"] for row in rows)
+    assert 10 < kept < 50
+    assert sum("hears" in row["text"] for row in rows) == 75
+
+
+def test_guests_are_made_without_a_file(tmp_path):
+    rows, counts = mix(tmp_path, {"name": "guest", "form": "guestbook", "count": 30})
+    assert sum(counts["guest"].texts.values()) + counts["guest"].doubles == 30
+    assert all(row["prompt"].startswith("source[guest]") for row in rows)
+    rude = [row for row in rows if row["toxic"]]
+    assert rude
+    assert all("tone[rude]" in row["prompt"] for row in rude if "tone" in row["prompt"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lzma.compress(b"A: Hi. B: Ho.\nNo speaker here.\n"), r"chat.txt.xz, line 2 begins with no speaker"),
+        (lzma.compress(b"A: Hi. B: Ho.\nA: caf\xe9"), r"chat.txt.xz, line 2 is not UTF-8 text"),
+        (lzma.compress(b"A: Hi. B: Ho.\n" * 9999)[:-40], r"chat.txt.xz is damaged after line \d+"),
+        (b"A: Hi. B: Ho.", r"chat.txt.xz is damaged after line 0"),
+    ],
+)
+def test_a_broken_line_is_named_with_its_file(tmp_path, content, said):
+    (tmp_path / "chat.txt.xz").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        mix(tmp_path, CHAT, min_words=1)
+    assert not (tmp_path / "out" / "train.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["open_mix", "everyday", "everyday_large"])
+def test_a_shipped_recipe_says_where_each_missing_file_comes_from(name, tmp_path, capsys):
+    recipe = load_recipe(name)
+    files = {source.file for source in recipe.sources if source.file}
+    assert (
+        cli.main(["corpus", "open-mix", "--recipe", name, "--sources", str(tmp_path), "--out", str(tmp_path / "out")])
+        != 0
+    )
+    said = capsys.readouterr().err
+    assert f"lacks {len(files)} of {len(files)} files" in said
+    for source in recipe.sources:
+        assert not source.file or f"{source.file}: {source.what}" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sources: [", "is no YAML"),
+        ("words: 3", "needs a list 'sources'"),
+        ("sources: []", "at least one source"),
+        ("sources: [{name: a, form: turns, what: b, fil: c}]", "Unknown key 'fil' in a source .* Did you mean 'file'?"),
+        ("sources: [{name: a, form: turn, what: b, file: c}]", "Unknown form 'turn' .* Did you mean 'turns'?"),
+        ("sources: [{name: a, form: turns, what: b}]", "needs a file"),
+        ("sources: [{name: a, form: guestbook, what: b}]", "At least 1 text is made"),
+        ("sources: [{name: a, form: turns, file: c}]", "lacks what"),
+        ("sources: [{name: a, form: turns, what: b, file: c, keep: 2}]", r"\(0, 1\], got 2"),
+        (
+            "sources: [{name: a, form: turns, what: b, file: c}]\nrepeats: many",
+            "repeats .* must be of type int, got 'many'",
+        ),
+        ("sources: [{name: a, form: turns, what: b, file: c}]\nreply_share: 2", "reply_share .* got 2"),
+        ("sources: [{name: a, form: turns, what: b, file: c}]\nmax_words: 0", "max_words"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(tmp_path, text, said):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load_recipe(tmp_path / "own.yaml")
+
+
+def test_an_unknown_recipe_is_told_the_ones_there_are():
+    with pytest.raises(
+        FileNotFoundError, match=r"no recipe 'everday'; there are everyday, everyday_large, open_mix, .* 'everyday'"
+    ):
+        load_recipe("everday")
+
+
 # ---- files ---------------------------------------------------------------------------------------------------------------
 
 
 def test_every_source_is_there_under_its_name(written):
     folder, counts = written
-    names = {source.name for source in sources(1)}
+    names = set(load_recipe("open_mix").parts)
     rows = rows_of(folder / "train.jsonl")
     assert {row["source"] for row in rows} == names == set(counts)
     for row in rows:
@@ -336,7 +536,7 @@ def test_a_broken_source_leaves_the_older_corpus_as_it_was(found_texts, tmp_path
         (["--source", "x"], "did you mean '--sources'"),
         (["--sources", "x", "--out", "y", "--valid-share", "half"], "--valid-share needs a number, got 'half'"),
         (["--sources", "x", "--out", "y", "--valid-share", "1.5"], "between 0 and 1, got 1.5"),
-        (["--sources", "x", "--out", "y", "--requests", "0"], "At least 1 sentence"),
+        (["--sources", "x", "--out", "y", "--requests", "0"], "At least 1 text"),
     ],
 )
 def test_mistakes_on_the_command_line_are_named(arguments, said, capsys):

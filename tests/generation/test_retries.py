@@ -177,7 +177,7 @@ def test_later_attempts_may_spend_twice_the_budget(tiny_pipe):
     class Pushy(Odd):
         """Counts as `Odd` does, with force."""
 
-    guide = Pushy(weight=1e4, below=0.01, attempts=2, budget=0.05)
+    guide = Pushy(weight=1e4, below=0.01, attempts=2, budget=0.2)
     result = tiny_pipe(guidance=guide, **CALL)
     spent = {}
     for record in result.trace.records():
@@ -186,7 +186,7 @@ def test_later_attempts_may_spend_twice_the_budget(tiny_pipe):
         assert sample.attempts == 2
         assert 0 < max(spent[number]) <= 0.1 + 1e-6
     assert max(max(own) for own in spent.values()) > 0.05 + 1e-6  # the second attempt of at least one was kept
-    once = tiny_pipe(guidance=Pushy(weight=1e4, below=0.01, budget=0.05), **CALL).trace
+    once = tiny_pipe(guidance=Pushy(weight=1e4, below=0.01, budget=0.2), **CALL).trace
     assert max(record["kl"] for record in once.records()) <= 0.05 + 1e-6
 
 

@@ -250,4 +250,4 @@ def test_state_gives_texts_clean_estimate_and_rows():
     torch.testing.assert_close(state.log_probs.exp(), state.probs)
     part = state.select([2, 0])
     assert part.texts() == [state.texts()[2], state.texts()[0]]
-    torch.testing.assert_close(part.unprompted_log_probs, state.unprompted_log_probs[[2, 0]])
+    torch.testing.assert_close(part.unconditional_log_probs, state.unconditional_log_probs[[2, 0]])

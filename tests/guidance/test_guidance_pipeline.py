@@ -137,7 +137,7 @@ def test_the_result_holds_what_was_asked_for(pipe):
         "exclude": [],
         "any_of": [],
     }
-    assert "lambda" in settings["plugins"][1]["function"]
+    assert "lambda" in str(settings["plugins"][1]["function"])
 
 
 def test_the_result_says_where_a_goal_was_not_reached(pipe):

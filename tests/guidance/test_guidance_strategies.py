@@ -42,7 +42,7 @@ def quadratic(state):
     return 3.0 * (state.probs[..., WORD].sum(-1) - 2.0) ** 2
 
 
-def step_of(guidance, model=MODEL, rows=4, gamma=2.0, step=0, u=0.5, num_steps=4):
+def step_of(guidance, model=MODEL, rows=4, gamma=2.0, step=0, u=0.5, num_steps=1):
     """One guided step from the same noise: (session, unguided log p, what guide gave)."""
     steering = guidance if hasattr(guidance, "begin") else compose(guidance, model.vocabulary)
     count = rows * steering.particles
@@ -157,7 +157,7 @@ def test_guidance_stays_within_the_budget_however_large_the_weight():
 
 
 def test_the_total_cap_ends_guidance_when_it_is_spent():
-    result = MODEL.sample(Composition([FunctionGuidance(opposite, weight=1e6)], budget=0.2, total=0.5), steps=8)
+    result = MODEL.sample(Composition([FunctionGuidance(opposite, weight=1e6)], budget=1.6, total=0.5), steps=8)
     spent = {}
     for record in result.trace.records():
         spent[record["sample"]] = spent.get(record["sample"], 0.0) + record["kl_total"]
@@ -169,12 +169,12 @@ def test_the_total_cap_ends_guidance_when_it_is_spent():
 
 
 def test_each_plugin_spends_its_own_budget_and_a_default_one_where_it_names_none():
-    wide = FunctionGuidance(opposite, weight=1e6, budget=0.4)
+    wide = FunctionGuidance(opposite, weight=1e6, budget=6.4)
     plain = FunctionGuidance(opposite, weight=1e6)
     for plugins, limit in (
         ([plain], BUDGET),
-        ([wide], 0.4),
-        ([wide, plain], 0.4),
+        ([wide], 6.4),
+        ([wide, plain], 6.4),
         (Composition([wide], budget=0.2), 0.2),
     ):
         _, log_p, guided = step_of(plugins)
@@ -182,7 +182,7 @@ def test_each_plugin_spends_its_own_budget_and_a_default_one_where_it_names_none
         assert (spent <= limit * 1.001).all()
         assert (spent >= limit * 0.9).all()
     steering = compose([wide, plain], MODEL.vocabulary)
-    assert [plugin.budget for plugin in steering.plugins] == [0.4, BUDGET]
+    assert [plugin.budget for plugin in steering.plugins] == [6.4, BUDGET]
     assert plain.budget is None
     with pytest.raises(ValueError, match="budget must be a number"):
         Composition([], budget="wide")

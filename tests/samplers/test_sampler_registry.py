@@ -69,7 +69,7 @@ def test_every_configuration_has_a_sampler(root):
     [
         (lambda: make_sampler("eulr"), "did you mean 'euler'"),
         (lambda: make_sampler("Ancestral"), "did you mean 'ancestral'"),
-        (lambda: make_sampler("zzz"), "there are: ancestral, churn, dpm++2m, euler, unmasking"),
+        (lambda: make_sampler("zzz"), "there are: ancestral, churn, dpm++2m, euler, renoising, unmasking"),
         (lambda: make_sampler("ancestral", etta=1.0), "did you mean 'eta'"),
         (lambda: make_sampler("euler", eta=1.0), "its settings are none"),
         (lambda: make_sampler(EulerSampler(), eta=1.0), "made already"),

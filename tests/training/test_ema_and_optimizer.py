@@ -8,6 +8,7 @@ from torch import nn
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.training.ema import WeightAverage
+from diffusionlm.training.muon import Muon, orthogonalised
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 
 
@@ -113,6 +114,46 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(experts):
     assert {"embeddings", "head.bias", "out_norm.weight", "open_span"} <= plain
     assert [group["weight_decay"] for group in adamw.param_groups] == [0.01, 0.0]
     assert ("blocks.0.feed_forward.experts.down_proj" in decayed) == bool(experts)
+
+
+def test_a_step_of_muon_is_that_of_torch():
+    """In float32; torch's own iterates in bfloat16, so that the two agree to its precision."""
+    torch.manual_seed(0)
+    shapes = [(12, 12), (12, 40), (40, 12), (12, 12)]
+    ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [nn.Parameter(value.detach().clone()) for value in ours]
+    optimizers = (
+        Muon(ours, lr=0.02, weight_decay=0.1, dtype=torch.float32),
+        torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    start = [value.detach().clone() for value in ours]
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other, before in zip(ours, theirs, start, strict=True):
+        assert (mine - other).norm() < 0.05 * (mine - before).norm()
+    for mine, other in zip(ours, theirs, strict=True):
+        momenta = [o.state[p]["momentum_buffer"] for o, p in zip(optimizers, (mine, other), strict=True)]
+        assert torch.equal(*momenta)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 20), (2, 8, 30), (2, 30, 8)])
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_sizes(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    found = u.mT @ orthogonalised(matrices) @ v.mT
+    values = found.diagonal(dim1=1, dim2=2)
+    assert float(values.min()) > 0.3
+    assert float(values.max()) < 1.5
+    torch.testing.assert_close(found, torch.diag_embed(values), atol=1e-4, rtol=0)
+
+
+def test_muon_steps_matrices_only():
+    with pytest.raises(ValueError, match=r"got a parameter of the shape \(3,\)"):
+        Muon([nn.Parameter(torch.zeros(3))])
 
 
 def test_adamw_alone_moves_everything():

@@ -102,3 +102,16 @@ def test_an_export_that_fails_leaves_the_older_pipeline(trained, tmp_path, monke
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["pipeline"]
     assert torch.equal(trainer.denoiser.embeddings, own)
+
+
+def test_the_folder_of_a_run_points_to_its_pipeline(tmp_path):
+    run = tmp_path / "runs" / "mine"
+    (run / "checkpoints").mkdir(parents=True)
+    with pytest.raises(
+        FileNotFoundError, match=r"is a training run that has not finished.* will be in \S*mine/pipeline"
+    ):
+        DiffusionLMPipeline.from_pretrained(run)
+    (run / "pipeline").mkdir()
+    (run / "pipeline" / "model_index.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"the one of this run is \S*mine/pipeline"):
+        DiffusionLMPipeline.from_pretrained(run)

@@ -1,12 +1,15 @@
 """``diffusionlm train``: what it says, what it refuses, and that the same command continues, finishes and exports."""
 
 import json
+import os
+import signal
 
 import pytest
 import yaml
 from miniature_run import SMALL_MODEL
 
 from diffusionlm import DiffusionLMPipeline, cli
+from diffusionlm.training.plot import can_plot
 
 
 @pytest.fixture
@@ -30,6 +33,8 @@ SMALL = (
     "trainer.log_every=2",
     "trainer.save_every=3",
     "trainer.valid_every=6",
+    "trainer.sample_after=0",
+    "trainer.max_minutes=0",
     "samples=2",
 )
 
@@ -42,7 +47,12 @@ def test_a_run_from_the_first_step_to_the_pipeline_and_once_more(train, tmp_path
     assert out.count("  | ") == 2
     assert "The pipeline is in runs/tiny/pipeline" in out
     run = tmp_path / "runs" / "tiny"
-    assert {"checkpoints", "corpus", "log.jsonl", "pipeline", "run.json", "tensorboard", "tokenizer"} == {
+    assert "parameters" in out
+    assert "GFLOP a step, in " in out
+    assert "step 1/6  loss" in out
+    assert "of what matrix products reach here" in out
+    drawn = {"training.png"} if can_plot() else set()
+    assert {"checkpoints", "corpus", "log.jsonl", "pipeline", "run.json", "tensorboard", "tokenizer"} | drawn == {
         path.name for path in run.iterdir()
     }
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -146,7 +156,7 @@ def test_an_export_folder_of_something_else_is_refused_before_training(train, tm
 def test_an_interrupted_run_says_how_to_go_on(train, monkeypatch):
     from diffusionlm.training.trainer import Trainer
 
-    def interrupt(self):
+    def interrupt(self, drawn):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_train_step", interrupt)
@@ -155,10 +165,31 @@ def test_an_interrupted_run_says_how_to_go_on(train, monkeypatch):
     assert "Stopped at step 0; the same command continues from the newest checkpoint." in out
 
 
+def test_sigterm_saves_the_step_under_way_and_the_same_command_goes_on(train, tmp_path, monkeypatch):
+    from diffusionlm.training.trainer import Trainer
+
+    step = Trainer._train_step
+
+    def asked(self, drawn):
+        if self.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, drawn)
+
+    monkeypatch.setattr(Trainer, "_train_step", asked)
+    code, out, _ = train(*SMALL, "trainer.save_every=100")
+    assert code == 128 + signal.SIGTERM
+    assert "Stopped at step 2, which is saved; the same command continues from there." in out
+    assert [path.name for path in (tmp_path / "runs" / "tiny" / "checkpoints").iterdir()] == ["step_00000002"]
+    monkeypatch.setattr(Trainer, "_train_step", step)
+    code, out, _ = train(*SMALL, "trainer.max_steps=2")
+    assert code == 0
+    assert "is finished (step 2); it is exported again" in out
+
+
 def test_a_diverging_run_is_one_sentence(train, monkeypatch):
     from diffusionlm.training.trainer import Trainer
 
-    def diverge(self):
+    def diverge(self, drawn):
         raise FloatingPointError("The gradient is not finite at step 3.")
 
     monkeypatch.setattr(Trainer, "_train_step", diverge)

@@ -1,13 +1,21 @@
 """The loop: the same losses whether interrupted or not, accumulated or not; what it refuses and what it logs."""
 
+import itertools
 import json
+import os
 import shutil
+import signal
+import time
 
 import pytest
 import torch
 
+from diffusionlm.training.ahead import draw_step
 from diffusionlm.training.checkpoints import list_checkpoints
-from diffusionlm.training.noise import draw_noise
+from diffusionlm.training.cost import step_operations
+from diffusionlm.training.precision import Precision, faster_dtype
+from diffusionlm.training.settings import FIRST
+from diffusionlm.training.stopping import StopRequest
 from diffusionlm.training.trainer import Trainer
 
 
@@ -63,9 +71,9 @@ def test_a_truncated_newest_checkpoint_costs_steps_but_changes_nothing(build, ca
 
 def test_two_micro_batches_are_one_batch_of_both(build):
     whole = build("one", trainer__accumulate=2, trainer__self_condition_share=0.0)
-    batches = [whole.train_source.batch(0, stream=10 * micro) for micro in range(2)]
-    shapes = [(*batch.span_ids.shape, whole.denoiser.config.embedding_size) for batch in batches]
-    draws = [draw_noise(shape, whole.schedule, whole.settings, 0, micro) for micro, shape in enumerate(shapes)]
+    drawn = draw_step(whole.train_source, whole.denoiser.config.embedding_size, whole.settings, 0)
+    batches = [batch for batch, _ in drawn]
+    draws = [noise.under(whole.schedule, whole.settings) for _, noise in drawn]
     fade = torch.tensor(0.25)
     total = sum(batch.num_tokens for batch in batches)
     for batch, (gamma, noise, _) in zip(batches, draws, strict=True):
@@ -75,8 +83,8 @@ def test_two_micro_batches_are_one_batch_of_both(build):
         ((out * batch.span_mask.sum(-1)).sum() / total).backward()
     expected = {name: p.grad.clone() for name, p in whole.denoiser.named_parameters() if p.grad is not None}
     whole.denoiser.zero_grad()
-    for micro, batch in enumerate(batches):
-        whole._micro_step(batch, micro, fade, total)
+    for micro, (batch, noise) in enumerate(drawn):
+        whole._micro_step(batch, noise, micro, fade, total)
     for name, parameter in whole.denoiser.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, expected[name])
@@ -98,6 +106,137 @@ def test_the_log_says_what_is_going_on(build):
     assert json.loads(json.dumps(entry)) == entry
     assert trainer.logged[-1].keys() == {"step", "valid_bound"}
     assert trainer.figures == {"valid_bound": trainer.logged[-1]["valid_bound"]}
+
+
+def test_the_first_step_is_said_and_not_recorded_twice(build):
+    trainer = build(trainer__max_steps=6, trainer__log_every=3, trainer__valid_every=100)
+    trainer.run()
+    steps = [(entry["step"], entry.get(FIRST, False)) for entry in trainer.logged]
+    assert steps == [(1, True), (3, False), (6, False)]
+    assert trainer.logged[0]["steps_per_second"] > 0
+    assert not any(FIRST in entry for entry in everything(build("every", trainer__max_steps=2, data__valid=None)))
+
+
+def everything(trainer):
+    trainer.run()
+    return trainer.logged
+
+
+def test_samples_are_looked_at_after_some_seconds_of_training_then_twice_as_many(build, monkeypatch):
+    """Steps last 10 seconds each by the clock that the trainer reads."""
+    clock = itertools.count(0, 10.0)
+    monkeypatch.setattr("diffusionlm.training.trainer.time.monotonic", lambda: next(clock))
+    trainer = build(trainer__max_steps=20, trainer__valid_every=100, trainer__sample_after=25.0)
+    trainer.on_validate = lambda trainer: {"samples": [f"text of step {trainer.step}"]}
+    looked = [entry["samples"] for entry in everything(trainer) if "samples" in entry]
+    assert looked == [["text of step 3"], ["text of step 5"], ["text of step 10"]]
+    never = build("never", trainer__max_steps=20, trainer__valid_every=100, trainer__sample_after=0.0)
+    never.on_validate = trainer.on_validate
+    assert not any("samples" in entry for entry in everything(never))
+    assert same_state(trainer, never)
+
+
+def test_a_run_ends_when_its_minutes_are_used_and_the_learning_rate_has_fallen_by_then(build, monkeypatch):
+    """Steps last 10 seconds each by the clock that the trainer reads: 8 of them are 80 seconds."""
+    clock = itertools.count(0, 10.0)
+    monkeypatch.setattr("diffusionlm.training.trainer.time.monotonic", lambda: next(clock))
+    limit = {"trainer__max_minutes": 80 / 60, "trainer__decay_share": 0.5, "trainer__warmup_steps": 0}
+    trainer = build(trainer__max_steps=100, trainer__valid_every=100, trainer__save_every=100, **limit)
+    trainer.run()
+    assert (trainer.step, trainer.finished) == (8, True)
+    assert list_checkpoints(trainer.checkpoint_folder)[-1].name == "step_00000008"
+    rates = [entry["learning_rate"] / 2e-3 for entry in trainer.logged if "loss" in entry and FIRST not in entry]
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    assert [round(entry["seconds_left"]) for entry in trainer.logged if "seconds_left" in entry][-2:] == [10, 0]
+    again = build(trainer__max_steps=100, **limit)
+    again.run()
+    assert again.step == 8
+
+
+def test_a_checkpoint_is_written_after_some_minutes_of_training_too(build, monkeypatch):
+    clock = itertools.count(0, 10.0)
+    monkeypatch.setattr("diffusionlm.training.trainer.time.monotonic", lambda: next(clock))
+    trainer = build(trainer__save_every=100, trainer__save_minutes=0.5, trainer__keep_checkpoints=9, data__valid=None)
+    trainer.run()
+    assert [path.name[-2:] for path in list_checkpoints(trainer.checkpoint_folder)] == ["03", "06", "09", "12"]
+
+
+def test_workers_that_prepare_batches_change_nothing(build):
+    short = {"data__valid": None, "trainer__max_steps": 4}
+    alone, helped = build("alone", **short), build("helped", trainer__workers=2, **short)
+    alone.run()
+    helped.run()
+    assert losses(helped) == losses(alone)
+    assert same_state(helped, alone)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_the_step_and_nothing_is_lost(build, number):
+    short = {"data__valid": None, "trainer__max_steps": 6}
+    whole, stopped, stop = build("whole", **short), build("parts", trainer__save_every=100, **short), StopRequest()
+    whole.run()
+
+    def ask(figures):
+        if figures["step"] == 3 and not stop:
+            os.kill(os.getpid(), number)
+
+    log = stopped.on_log
+    stopped.on_log = lambda figures: (log(figures), ask(figures))
+    before = signal.getsignal(number)
+    with stop:
+        stopped.run(stop=stop)
+    assert signal.getsignal(number) is before
+    assert (stopped.step, stop.exit_code) == (3, 128 + number)
+    assert [path.name for path in list_checkpoints(stopped.checkpoint_folder)] == ["step_00000003"]
+    resumed = build("parts", **short)
+    resumed.run()
+    assert losses(resumed) == [entry for entry in losses(whole) if entry[0] > 3]
+    assert same_state(resumed, whole)
+
+
+def test_a_second_signal_acts_at_once():
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+
+@pytest.mark.parametrize(
+    ("rates", "half"),
+    [({torch.float32: 9e10, torch.bfloat16: 1e9}, False), ({torch.float32: 1e9, torch.bfloat16: 2e9}, True)],
+)
+def test_auto_takes_the_precision_that_the_machine_is_faster_in_and_says_why(build, monkeypatch, rates, half):
+    monkeypatch.setattr("diffusionlm.training.precision.matrix_rate", lambda dtype, device: rates[dtype])
+    chosen = build(trainer__precision="auto").precision
+    assert chosen.half is half
+    assert "GFLOP/s in bfloat16" in chosen.reason
+    assert faster_dtype(torch.device("cpu")) is (torch.bfloat16 if half else torch.float32)
+    assert build("asked", trainer__precision="bf16").precision == Precision(True, "asked for")
+
+
+def test_the_operations_of_a_step_are_those_of_its_matrix_products(build):
+    """Twice for each weight and position forwards, four times backwards; no prompt or known text, so no encoding of one."""
+    changes = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "limits": [16]}
+    settings = {f"data__{name}": value for name, value in changes.items()}
+    plain = build(trainer__self_condition_share=0.0, optimizer__name="adamw", **settings)
+    config, positions = plain.denoiser.config, 16 * plain.train_source.batch(0).span_ids.shape[0]
+    width, rows = config.hidden_size, plain.train_source.batch(0).span_ids.shape[0]
+    weights = config.num_hidden_layers * (4 * width**2 + 3 * width * config.intermediate_size)
+    weights += 2 * config.embedding_size * width + config.vocab_size * (width + config.embedding_size)
+    of_rows = config.condition_size * (64 + config.condition_size + config.num_hidden_layers * 6 * width)
+    attention = config.num_hidden_layers * 2 * 16 * width
+    expected = 6 * (positions * (weights + attention) + rows * of_rows)
+    counted = step_operations(plain)
+    assert counted == pytest.approx(expected, rel=0.1)
+    assert all(parameter.grad is None for parameter in plain.denoiser.parameters())
+    conditioned = build("conditioned", trainer__self_condition_share=1.0, optimizer__name="adamw", **settings)
+    assert step_operations(conditioned) == pytest.approx(4 / 3 * counted, rel=0.05)
+    muon = step_operations(build("muon", trainer__self_condition_share=0.0, **settings))
+    fused = 2 * config.intermediate_size  # gate and up in one matrix
+    square = 5 * 6 * width**3
+    oblong = sum(5 * (4 * width**2 * long + 2 * width**3) for long in (fused, config.intermediate_size))
+    assert muon - counted == config.num_hidden_layers * (4 * square + oblong)
 
 
 def test_routers_are_logged_and_trained(build):
@@ -213,7 +352,7 @@ def test_fewer_rows_than_processes_are_refused(build, monkeypatch):
         ({"trainer__warmup_steps": -1}, "trainer.warmup_steps must be at least 0"),
         ({"trainer__decay_share": 1.5}, r"trainer.decay_share must lie in \[0, 1\]"),
         ({"trainer__gradient_clip": 0.0}, "trainer.gradient_clip must be positive"),
-        ({"trainer__precision": "fp16"}, r"trainer.precision must be one of \('no', 'bf16'\), got 'fp16'"),
+        ({"trainer__precision": "fp16"}, r"trainer.precision must be one of \('auto', 'no', 'bf16'\), got 'fp16'"),
         ({"trainer__max_step": 3}, r"There is no setting 'trainer.max_step'; did you mean 'trainer.max_steps'\?"),
         ({"model__num_expert": 3}, r"There is no setting 'model.num_expert'; did you mean 'model.num_experts'\?"),
         ({"optimizer__lr": 1}, "There is no setting 'optimizer.lr'; there are: name, learning_rate"),

@@ -61,12 +61,12 @@ def unquoted(text: str) -> str:
     return text
 
 
-def reason_to_drop(text: str) -> str | None:
+def reason_to_drop(text: str, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS) -> str | None:
     """Why a text is no example of good English, in a word or two; None if it may stay."""
     words = text.split()
-    if len(words) < MIN_WORDS:
+    if len(words) < min_words:
         return "too short"
-    if len(words) > MAX_WORDS or len(text) > MAX_CHARACTERS:
+    if len(words) > max_words or len(text) > MAX_CHARACTERS:
         return "too long"
     if _MARKUP.search(text):
         return "link or markup"

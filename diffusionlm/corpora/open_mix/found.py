@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ class Found:
         toxic: 0 or 1; None where nobody said.
         labels: name -> 0 or 1; None where nobody said.
         spans: [start, end, TYPE] in characters; None where nobody said.
+        previous: what was said before, in a dialogue.
         made: an invented text, which is not judged by `reason_to_drop`: its card numbers are meant to be there.
     """
 
@@ -32,6 +34,7 @@ class Found:
     toxic: int | None = None
     labels: dict[str, int] | None = None
     spans: list[list[Any]] | None = None
+    previous: str = ""
     made: bool = False
 
 
@@ -47,7 +50,7 @@ def lines(path: Path) -> Iterator[str]:
     Raises:
         ValueError: if the file is not UTF-8; the message names the place.
     """
-    for _, line in _numbered(path):
+    for _, line in numbered(path):
         yield line
 
 
@@ -57,7 +60,7 @@ def objects(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: if a line is no JSON object, or lacks a field that is ``needed``; the message names the line.
     """
-    for number, line in _numbered(path):
+    for number, line in numbered(path):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -70,11 +73,20 @@ def objects(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, line) of the lines that are not empty, of a text file or of one packed by xz.
+
+    Raises:
+        ValueError: if the file is not UTF-8, or damaged; the message names the file and the line.
+    """
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig") as stream:
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, line.strip()
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
+                    yield number, text
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+        raise ValueError(f"{path}, line {number} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except (lzma.LZMAError, EOFError) as error:
+        raise ValueError(f"{path} is damaged after line {number}: {error}.") from error

@@ -1,10 +1,9 @@
-"""The sources of the mix: one reader for each form of file, which yields texts with what is known of them."""
+"""One reader for each form of source, which yields texts with what is known of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,14 @@ from diffusionlm.corpora.detokenize import detokenize
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.corpora.open_mix.cleaning import capitalise, close, tidy, unquoted
 from diffusionlm.corpora.open_mix.comments import read_comments
+from diffusionlm.corpora.open_mix.dialogues import read_answers, read_dialogues, read_turns
 from diffusionlm.corpora.open_mix.found import Found, lines, objects, same_text
 from diffusionlm.corpora.open_mix.sentences import runs, sentence_ranges
 
 _SPACED_DOTS = re.compile(r"\.(?: \.)+")
+_PART = re.compile(r"\w+\[[^\]]*\]")
+Reader = Callable[[Path, str], Iterator[Found]]  # the path of the file and the seed -> its texts in order
 _BROKEN_OFF = re.compile(r"\w-(?=\s|$)")  # "go into a l- a longer file"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One source.
-
-    Attributes:
-        name: as in ``source[name]``.
-        file: inside the folder of sources.
-        read: gives its texts in order; takes the path of the file and the seed.
-        what: it is, from whom, and its licence; said when the file is missing.
-    """
-
-    name: str
-    file: str
-    read: Callable[[Path, str], Iterator[Found]]
-    what: str
 
 
 def read_sentences(path: Path, seed: str) -> Iterator[Found]:
@@ -84,7 +69,7 @@ def read_restaurants(path: Path, seed: str) -> Iterator[Found]:
         yield Found(close(capitalise(tidy(text))), group=condition, conditions=(condition,), always=True)
 
 
-def requests_of(count: int) -> Callable[[Path, str], Iterator[Found]]:
+def templates_of(count: int) -> Reader:
     """The reader of sentences with slots, which are filled with invented personal data so many times."""
 
     def read(path: Path, seed: str) -> Iterator[Found]:
@@ -92,44 +77,54 @@ def requests_of(count: int) -> Callable[[Path, str], Iterator[Found]]:
 
         templates = read_templates(path)
         for number in range(count):
-            row: dict[str, Any] = fill_template(templates, f"{seed}/request/{number}")
-            conditions = (row["prompt"],) if row["prompt"] else ()
-            yield Found(
-                row["text"], conditions=conditions, always=True, toxic=0, labels={"toxicity": 0}, spans=row["spans"],
-                made=True,
-            )  # fmt: skip
+            yield _invented(fill_template(templates, f"{seed}/request/{number}"))
 
     return read
 
 
-def sources(requests: int) -> tuple[Source, ...]:
-    """All sources, in the order in which they are read; of a text that two of them have, the first keeps it.
+def guestbook_of(count: int) -> Reader:
+    """The reader of no file: guests' comments, which the grammar of `guestbook` makes."""
 
-    Those with labels come first: a double then keeps its label, and readers of JSON that take the types of all columns
-    from the first rows find them there.
+    def read(path: Path, seed: str) -> Iterator[Found]:
+        from diffusionlm.corpora.guestbook.corpus import rows
+
+        for row in rows("train", count, int(seed) if seed.isdecimal() else 0):
+            yield _invented(row)
+
+    return read
+
+
+def _invented(row: dict[str, Any]) -> Found:
+    conditions = tuple(_PART.findall(row["prompt"]))
+    toxic = int(row["toxic"])
+    labels = {"toxicity": toxic}
+    return Found(
+        row["text"], conditions=conditions, always=True, toxic=toxic, labels=labels, spans=row["spans"], made=True
+    )
+
+
+FORMS: dict[str, Reader | Callable[[int], Reader]] = {
+    "answers": read_answers,
+    "comments": read_comments,
+    "dialogues": read_dialogues,
+    "posts": read_posts,
+    "restaurants": read_restaurants,
+    "sentences": read_sentences,
+    "stories": read_stories,
+    "tokenised": read_tokenised,
+    "turns": read_turns,
+    "guestbook": guestbook_of,
+    "templates": templates_of,
+}
+COUNTED = ("guestbook", "templates")  # forms that are made, so many texts as the recipe says
+WITHOUT_FILE = ("guestbook",)
+
+
+def reader_of(form: str, count: int) -> Reader:
+    """The reader of a form in `FORMS`.
 
     Args:
-        requests: how many sentences to make from the templates.
+        form: a key of `FORMS`.
+        count: texts to make, for the forms in `COUNTED`.
     """
-    return (
-        Source(
-            "comment", "toxicity/civil_comments.jsonl", read_comments,
-            'comments of Toxic Spans (CC0) as {"text": text, "n_annotators": number, "spans": [[start, end, type], ...]}',
-        ),
-        Source(
-            "post", "toxicity/paradetox.jsonl", read_posts,
-            'posts of ParaDetox (CC0) as {"toxic": text, "neutral": [texts]}',
-        ),
-        Source(
-            "request", "pii/templates.txt", requests_of(requests),
-            "sentences with slots such as {{credit_card_number}}, as presidio-research (MIT) has them",
-        ),
-        Source(
-            "restaurant", "e2e/train.txt", read_restaurants,
-            "the training part of E2E (CC BY-SA 4.0), lines such as 'name : The Mill | Type : pub||The Mill is a pub .'",
-        ),
-        Source("everyday", "general/tatoeba.txt", read_sentences, "sentences of Tatoeba (CC BY 2.0 FR), one a line"),
-        Source("aloud", "general/common_voice.txt", read_sentences, "sentences of Common Voice (CC0), one a line"),
-        Source("written", "general/masc.txt", read_tokenised, "sentences of MASC, tokenised by spaces, one a line"),
-        Source("story", "general/tinystories.txt", read_stories, "stories of TinyStories (CDLA-Sharing 1.0), one a line"),
-    )  # fmt: skip
+    return FORMS[form](count) if form in COUNTED else FORMS[form]  # type: ignore[call-arg, return-value, arg-type]

@@ -189,3 +189,42 @@ def test_random_constraints_always_hold_in_samples_and_best_canvases() -> None:
             assert len(text.split()) == words
             assert re.search(r"\d\d-\d", text) is None
             assert all(rule.accepts(text) for rule in rules)
+
+
+def test_maps_of_tokens_are_the_maps_of_their_bytes() -> None:
+    for language in LANGUAGES:
+        reader = to_bytes(language)
+        delta, token_class = over_tokens.token_maps(reader, WORDS.surfaces, reader.inner, language.name)
+        for token, surface in enumerate(WORDS.surfaces):
+            moved = reader.read(surface)[: reader.inner]
+            wanted = (
+                np.where(moved < reader.inner, moved, reader.dead) if surface else np.full(reader.inner, reader.dead)
+            )
+            assert np.array_equal(delta[:, token_class[token]], wanted)
+        assert len(np.unique(delta, axis=1).T) == delta.shape[1]
+
+
+@pytest.mark.parametrize("large", [1, 4, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_into_classes_and_back(large: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusionlm.guidance.automata import token_classes
+
+    monkeypatch.setattr(token_classes, "LARGE", large)
+    monkeypatch.setattr(token_classes, "CACHED", 70)
+    rng = np.random.default_rng(seed)
+    classes = rng.choice([-1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3], size=60) if seed else np.arange(60) % 5 - 1
+    sums = token_classes.TokenClasses(classes, 5)
+    rows = torch.from_numpy(rng.normal(size=(7, 60)) * 300)
+    rows[2, 5], rows[3] = -torch.inf, -torch.inf
+    ratios = torch.from_numpy(rng.normal(size=(5, 7)))
+    masses, best, spread = sums.masses(rows), sums.masses(rows, maximum=True), sums.spread(rows, ratios)
+    for c in range(5):
+        own = rows[:, torch.from_numpy(classes == c)]
+        if own.shape[1]:
+            torch.testing.assert_close(masses[c], own.logsumexp(1))
+            torch.testing.assert_close(best[c], own.amax(1))
+        else:
+            assert torch.isneginf(masses[c]).all()
+    for token, c in enumerate(classes.tolist()):
+        wanted = rows[:, token] + ratios[c] if c >= 0 else torch.full((7,), -torch.inf, dtype=rows.dtype)
+        torch.testing.assert_close(spread[:, token], wanted)

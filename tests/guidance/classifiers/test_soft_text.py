@@ -7,7 +7,7 @@ import torch
 
 from diffusionlm.guidance.classifiers.reader import Reader, ReaderConfig
 from diffusionlm.guidance.classifiers.soft_text import soft_text
-from diffusionlm.guidance.classifiers.store import add_readers, find_reader, load_reader
+from diffusionlm.guidance.classifiers.store import find_reader, load_reader, resources
 from diffusionlm.spans import Canvas
 
 
@@ -125,11 +125,9 @@ def test_a_saved_reader_comes_back_and_refuses_another_vocabulary(tokenizer, tmp
         load_reader(tmp_path / "rude", TextTokenizer.train_bpe(["another text " * 20], 300).vocabulary)
 
 
-def test_readers_are_found_by_name_and_vocabulary(tokenizer, tmp_path, monkeypatch):
-    from diffusionlm.guidance.classifiers import store
+def test_readers_are_found_by_name_and_vocabulary(tokenizer, tmp_path):
     from diffusionlm.text import TextTokenizer
 
-    monkeypatch.setattr(store, "_added", {})
     other = TextTokenizer.train_bpe(["another text " * 20], 300).vocabulary
     with pytest.raises(FileNotFoundError, match="diffusionlm train-classifier name=rude"):
         find_reader("rude", tokenizer.vocabulary)
@@ -139,23 +137,38 @@ def test_readers_are_found_by_name_and_vocabulary(tokenizer, tmp_path, monkeypat
         find_reader("toxicity", tokenizer.vocabulary)
     for home, vocabulary in (("one", tokenizer.vocabulary), ("two", other)):
         make_reader(vocabulary).save_pretrained(tmp_path / home / "rude")
-        add_readers(tmp_path / home)
-    assert find_reader("rude", tokenizer.vocabulary) == tmp_path / "one" / "rude"
-    assert find_reader("rude", other) == tmp_path / "two" / "rude"
-    with pytest.raises(FileNotFoundError, match="those that fit: rude"):
-        find_reader("kind", other)
+    with resources([tmp_path / "one", tmp_path / "two"]):
+        assert find_reader("rude", tokenizer.vocabulary) == tmp_path / "one" / "rude"
+        assert find_reader("rude", other) == tmp_path / "two" / "rude"
+        with pytest.raises(FileNotFoundError, match="those that fit: rude"):
+            find_reader("kind", other)
+    with pytest.raises(FileNotFoundError, match="no reader 'rude'"):
+        find_reader("rude", other)
 
 
-def test_a_pipeline_brings_its_readers(tiny_pipe, tmp_path, monkeypatch):
+def test_readers_belong_to_the_pipeline_that_brings_them(tiny_pipe, tmp_path):
+    """A second pipeline of the same vocabulary does not change whom the first asks."""
     from diffusionlm import DiffusionLMPipeline
-    from diffusionlm.guidance.classifiers import store
+    from diffusionlm.guidance import Toxicity
 
-    monkeypatch.setattr(store, "_added", {})
-    vocabulary = tiny_pipe.tokenizer.vocabulary
-    tiny_pipe.save_pretrained(tmp_path / "model")
-    make_reader(vocabulary).save_pretrained(tmp_path / "model" / "readers" / "rude")
-    DiffusionLMPipeline.from_pretrained(tmp_path / "model")
-    assert find_reader("rude", vocabulary) == tmp_path / "model" / "readers" / "rude"
+    pipes = []
+    for name, seed in (("first", 0), ("second", 1)):
+        tiny_pipe.save_pretrained(tmp_path / name)
+        torch.manual_seed(seed)
+        make_reader(tiny_pipe.tokenizer.vocabulary).save_pretrained(tmp_path / name / "readers" / "rude")
+        pipes.append(DiffusionLMPipeline.from_pretrained(tmp_path / name))
+        pipes[-1].set_progress_bar_config(disable=True)
+
+    def asked(pipe):
+        guidance = Toxicity("rude", below=None, attempts=1)
+        return pipe(steps=2, seed=0, max_length=8, guidance=guidance).trace.batches[0].finished["toxicity"]
+
+    before = asked(pipes[0])
+    assert asked(pipes[1]) != before
+    assert asked(pipes[0]) == before
+    assert pipes[0].resources == [tmp_path / "first" / "readers"]
+    with pytest.raises(FileNotFoundError, match="no reader 'rude'"):
+        tiny_pipe(steps=2, seed=0, guidance=Toxicity("rude"))
 
 
 def test_damaged_weights_are_refused(tokenizer, tmp_path):

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from diffusionlm.guidance import Guidance, Toxicity
-from diffusionlm.guidance.classifiers.store import add_readers
 from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 from diffusionlm.guidance.highlight import token_places
 from diffusionlm.guidance.registry.configuration import plugins_from
@@ -115,13 +114,10 @@ def test_tokens_are_placed_in_texts_with_other_letters(tokenizer):
 
 
 def test_the_name_alone_finds_the_reader_of_the_model(pipe, reader, tmp_path, monkeypatch):
-    from diffusionlm.guidance.classifiers import store
-
-    monkeypatch.setattr(store, "_added", {})
     with pytest.raises(FileNotFoundError, match="train-classifier name=toxicity"):
         pipe(steps=2, seed=0, guidance=["toxicity"])
     reader.save_pretrained(tmp_path / "toxicity")
-    add_readers(tmp_path)
+    monkeypatch.setattr(pipe, "resources", [tmp_path])
     result = pipe(steps=4, seed=0, guidance=["toxicity"])
     assert [name for batch in result.trace.batches for name in batch.finished] == ["toxicity"]
 

@@ -1,0 +1,52 @@
+"""``diffusionlm serve``: arguments that cannot be, before any model is loaded."""
+
+import pytest
+
+from diffusionlm.cli import main
+from diffusionlm.serving.access import read_keys
+from diffusionlm.serving.limits import Limits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Which model?"),
+        (["--model", "restaurnt"], "restaurnt"),
+        (["--model", "restaurant", "--model", "restaurant"], "Two models are called 'restaurant'"),
+        (["--model", "=restaurant"], "NAME=CHECKPOINT"),
+        (["--model", "restaurant", "--prot", "1"], "did you mean '--port'"),
+        (["--model", "restaurant", "--port", "70000"], "0..65535"),
+        (["--model", "restaurant", "--port", "x"], "invalid int value"),
+        (["--model", "restaurant", "--host", "0.0.0.0"], "there are no API keys"),
+        (["--model", "restaurant", "--api-keys", "nowhere.txt"], "no file of API keys"),
+        (["--model", "restaurant", "--limit-steps", "0"], "limit steps must be a number above 0"),
+        (["--model", "restaurant", "--allow-plugin", "phrase"], "did you mean 'phrases'"),
+        (["--model", "restaurant", "--threads", "0"], "--threads"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(arguments, words, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("DIFFUSIONLM_API_KEYS", raising=False)
+    assert main(["serve", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_help_lists_every_limit(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"--limit-{name.replace('_', '-')}" in said for name in Limits.__dataclass_fields__)
+
+
+def test_keys_come_from_a_file_and_from_the_environment(tmp_path) -> None:
+    (tmp_path / "keys").write_text("# of the team\nfirst-key-0123456789\n\nsecond-key-0123456789\n")
+    found = read_keys(tmp_path / "keys", "third-key-0123456789, first-key-0123456789")
+    assert sorted(found) == ["first-key-0123456789", "second-key-0123456789", "third-key-0123456789"]
+    assert read_keys(None, None) == []
+    with pytest.raises(ValueError, match="at least 16 ASCII characters"):
+        read_keys(None, "short")
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ValueError, match="is empty"):
+        read_keys(tmp_path / "empty", None)
