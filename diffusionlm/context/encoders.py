@@ -144,7 +144,7 @@ def make_encoder(encoder: Any) -> Encoder:
     if hasattr(encoder, "denoiser") and hasattr(encoder, "tokenizer"):
         return OwnEncoder(encoder)
     if all(hasattr(encoder, name) for name in ("encode", "name", "checksum")):
-        return encoder  # type: ignore[no-any-return]
+        return encoder
     raise ValueError(
         f"encoder must be 'minilm', a pipeline, or an object with name, checksum and encode(texts); got {encoder!r}."
     )

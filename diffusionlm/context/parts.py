@@ -85,7 +85,7 @@ class Part:
             removed: (R,) numbers of passages to leave out, sorted.
         """
         faiss = import_faiss()
-        gone = np.flatnonzero(np.isin(self.numbers, removed, assume_unique=True)).astype(np.int64)
+        gone: np.ndarray = np.flatnonzero(np.isin(self.numbers, removed, assume_unique=True)).astype(np.int64)
         selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(gone)) if len(gone) else None
         if isinstance(self.index, faiss.IndexIVF):
             how = faiss.SearchParametersIVF(nprobe=_PROBES, sel=selector)
@@ -100,7 +100,7 @@ class Part:
         faiss = import_faiss()
         if isinstance(self.index, faiss.IndexIVF):
             self.index.make_direct_map()
-        return self.index.reconstruct_n(0, len(self))  # type: ignore[no-any-return]
+        return self.index.reconstruct_n(0, len(self))
 
     def write(self, folder: Path) -> None:
         """Writes the files that `read_part` maps."""
@@ -136,10 +136,10 @@ class _Mapped:
 
 class _MappedPart(Part):
     def text(self, row: int) -> str:
-        return self._texts[row].decode()  # type: ignore[attr-defined, no-any-return]
+        return self._texts[row].decode()  # type: ignore[attr-defined]
 
     def metadata(self, row: int) -> dict[str, Any]:
-        return json.loads(self._metadata[row])  # type: ignore[arg-type, no-any-return]
+        return json.loads(self._metadata[row])  # type: ignore[arg-type]
 
 
 def read_part(folder: Path) -> Part:

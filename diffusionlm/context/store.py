@@ -109,7 +109,7 @@ class Store:
         vectors = np.ascontiguousarray(self.encoder.encode(passages), dtype=np.float32)
         index = build_index(vectors)
         with self._writing:
-            numbers = np.arange(self._next, self._next + len(passages), dtype=np.int64)
+            numbers: np.ndarray = np.arange(self._next, self._next + len(passages), dtype=np.int64)
             self._next += len(passages)
             parts, removed = self._state
             self._state = ((*parts, Part(numbers, passages, metadata, index)), removed)
