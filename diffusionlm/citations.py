@@ -72,6 +72,12 @@ PAPERS = (
         "Operations Research Letters 31(3)",
     ),
     Paper(
+        "Borgeaud et al. 2022",
+        "Improving language models by retrieving from trillions of tokens",
+        "Borgeaud, Sebastian and Mensch, Arthur and Hoffmann, Jordan and Cai, Trevor and Rutherford, Eliza and others",
+        arxiv="2112.04426",
+    ),
+    Paper(
         "Chen et al. 2022",
         "Analog bits: generating discrete data using diffusion models with self-conditioning",
         "Chen, Ting and Zhang, Ruixiang and Hinton, Geoffrey",
@@ -121,6 +127,13 @@ PAPERS = (
         "Switch Transformers: scaling to trillion parameter models with simple and efficient sparsity",
         "Fedus, William and Zoph, Barret and Shazeer, Noam",
         arxiv="2101.03961",
+    ),
+    Paper(
+        "Gal et al. 2022",
+        "An image is worth one word: personalizing text-to-image generation using textual inversion",
+        "Gal, Rinon and Alaluf, Yuval and Atzmon, Yuval and Patashnik, Or and Bermano, Amit H. and Chechik, Gal and "
+        "Cohen-Or, Daniel",
+        arxiv="2208.01618",
     ),
     Paper(
         "Hanu and Unitary team 2020",

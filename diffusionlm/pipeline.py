@@ -20,7 +20,9 @@ from diffusionlm.checkpoints.adapters import BASE, AdaptedModel, Adapters
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
-from diffusionlm.denoiser import PROMPT, DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.context.binding import bind
+from diffusionlm.context.source import segment_index
+from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
+    from diffusionlm.context.concept import LearnedConcept
     from diffusionlm.diffusion import NoisyText
     from diffusionlm.families import Loaded
     from diffusionlm.guidance.engine.composition import Steering
@@ -118,6 +121,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.best_of = check_count("best_of", best_of)
         self.resources: list[Path] = []
         self.card = dict(card or {})
+        self.concepts: dict[str, LearnedConcept] = {}
 
     @property
     def model(self) -> DiffusionModel:
@@ -237,6 +241,11 @@ class DiffusionLMPipeline(DiffusionPipeline):
         pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
         if (folder / "readers").is_dir():
             pipe.resources.append(folder / "readers")
+        if (folder / "concepts").is_dir():
+            from diffusionlm.context.concept import LearnedConcept
+
+            for path in sorted((folder / "concepts").glob("*.safetensors")):
+                pipe.concepts[path.stem] = LearnedConcept.load(path)
         return pipe if device is None else pipe.to(device)
 
     @classmethod
@@ -286,6 +295,29 @@ class DiffusionLMPipeline(DiffusionPipeline):
         } | ({"best_of": self.best_of} if self.best_of > 1 else {})
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
+    # ---- concepts ---------------------------------------------------------------------------------------------------
+
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
+        """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
+
+        The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``
+        writes it to a file.
+
+        Args:
+            name: of the concept.
+            texts: 3 to 5 examples are usual.
+            vectors: how many vectors stand for it.
+            settings: steps, learning_rate, batch_size, seed, on_step of ``diffusionlm.context.inversion.learn_concept``.
+
+        Raises:
+            ValueError: if an argument is out of range, or a text is empty or too long.
+        """
+        from diffusionlm.context.inversion import learn_concept
+
+        refuse_unknown("learn_concept()", settings, ["steps", "learning_rate", "batch_size", "seed", "on_step"])
+        self.concepts[name] = learn_concept(self, name, texts, vectors, **settings)
+        return self.concepts[name]
+
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -305,6 +337,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int = 64,
         best_of: int | None = None,
         adapter: str | None = None,
+        context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
         output_type: str = "text",
         **unknown: Any,
@@ -330,6 +363,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
                 state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
+            context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
+                ``[Retrieved(store, k=4), Concept("house-style")]``.
             callback_on_step_end: called as ``callback(pipe, step, state)`` after every step.
             output_type: "text" for a `GenerationResult`, "latents" for the last clean estimates (B, L, D).
             unknown: refused, with a suggestion.
@@ -363,6 +398,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size=batch_size,
             best_of=best_of,
             adapter=adapter,
+            context=context,
         )
         clean: list[Tensor] = []
         with self._progress() as advance:
@@ -412,6 +448,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
+        rows = bind(rows, call.context, self)
         warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
@@ -465,6 +502,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             groups[row.source].append(sample)
         keep_clean.extend(clean for clean in attempts.clean() if clean is not None)
         timings["total"] = time.perf_counter() - began
+        sources = list(dict.fromkeys(source for row in rows for source in row.context))
         settings = {
             "steps": steps,
             "sampler": sampler_to_dict(sampler),
@@ -473,12 +511,14 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "seed": rows[0].seed,
             **({"best_of": best_of} if best_of > 1 else {}),
             "guidance": None if steering is None else steering.to_dict(),
+            "context": [source.to_dict() for source in sources],
         }
         if isinstance(model, AdaptedModel):
             settings["adapter"] = model.adapter or BASE
         trace = None if steering is None else steering.join(attempts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
+        steered_by += [source.reference for source in sources]
         named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
@@ -532,12 +572,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
                 def asked(
                     text: NoisyText,
-                    unconditional: bool = False,
+                    unconditional: bool | tuple[str, ...] = False,
                     level: Tensor = gamma,
                     previous: Posterior | None = earlier,
                     model_of: TokenPosterior = ask,
                 ) -> Tensor:
-                    return model_of(text, level, previous, (PROMPT,) if unconditional else ())
+                    left_out = ("prompt",) if unconditional is True else unconditional or ()
+                    return model_of(text, level, previous, [segment_index(name) for name in left_out])
 
                 with _timed(timings, "guidance"):
                     posterior = session.guide(log_probs, noisy, gamma, u, i, asked)

@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PACKAGES = ("guidance", "samplers", "diffusion", "denoiser", "text", "training", "evaluation", "diffusionlm")
+PACKAGES = ("guidance", "samplers", "diffusion", "denoiser", "context", "text", "training", "evaluation", "diffusionlm")
 INCLUDE = re.compile(r"^<!-- include (\S+?)(?:#(.+))? -->$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\((?!https?://)([^)\s]*)\)")
 

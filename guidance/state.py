@@ -50,7 +50,7 @@ class GuidanceState:
         span_mask: Tensor,
         vocabulary: Vocabulary,
         embeddings: Tensor | None = None,
-        unconditional: Callable[[], Tensor] | None = None,
+        unconditional: Callable[..., Tensor] | None = None,
         log_probs: Tensor | None = None,
     ) -> None:
         self.probs, self.noisy = probs, noisy
@@ -117,10 +117,21 @@ class GuidanceState:
         Raises:
             RuntimeError: where no model is at hand to ask.
         """
+        return self.log_probs_without()
+
+    def log_probs_without(self, *segments: str) -> Tensor:
+        """Log token posterior (B, L, V) without some kinds of memory, "prompt" and "retrieved" say; no gradient.
+
+        Args:
+            segments: names in ``diffusionlm.denoiser.contract.SEGMENTS``; "prompt" if there are none.
+
+        Raises:
+            RuntimeError: where no model is at hand to ask.
+        """
         if self._unconditional is None:
             raise RuntimeError("This state has no model to ask for the posterior without the prompt.")
         with torch.no_grad():
-            return self._unconditional()
+            return self._unconditional() if segments in ((), ("prompt",)) else self._unconditional(segments)
 
     @property
     def unprompted_log_probs(self) -> Tensor:
@@ -144,7 +155,9 @@ class GuidanceState:
     def select(self, rows: Sequence[int] | Tensor) -> GuidanceState:
         """The state of some of the rows."""
         index = torch.as_tensor(rows, device=self.device)
-        unconditional = None if self._unconditional is None else (lambda: self.unconditional_log_probs[index])
+        unconditional = (
+            None if self._unconditional is None else (lambda without=(): self.log_probs_without(*without)[index])
+        )
         return GuidanceState(
             self.probs[index],
             self.noisy.select(index),

@@ -51,6 +51,7 @@ def test_a_plugin_without_weight_is_not_cited(tiny_pipe):
 
 
 def test_every_reference_in_the_library_is_known_here():
+    from diffusionlm.context import SOURCES
     from diffusionlm.denoiser import DenoiserConfig
     from diffusionlm.diffusion.schedule import SCHEDULES
     from diffusionlm.guidance.registry.plugins import available, get
@@ -58,7 +59,8 @@ def test_every_reference_in_the_library_is_known_here():
     from diffusionlm.samplers import SAMPLERS, DiffusersSampler
 
     plugins = [get(name) for name, entry in available().items() if entry.kind == "built-in"]
-    sources = [*plugins, *STRATEGIES.values(), *SAMPLERS.values(), DiffusersSampler, *SCHEDULES.values()]
+    memory = [SOURCES[name] for name, entry in SOURCES.available().items() if entry.kind == "built-in"]
+    sources = [*plugins, *memory, *STRATEGIES.values(), *SAMPLERS.values(), DiffusersSampler, *SCHEDULES.values()]
     references = [source.reference for source in sources if source.reference]
     for shape in ({}, {"position_kind": "alibi", "num_experts": 2, "num_latents": 4}):
         references += DenoiserConfig(**shape).references

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-EXPORTING = ("", ".guidance", ".samplers", ".diffusion", ".denoiser", ".text")
+EXPORTING = ("", ".guidance", ".samplers", ".diffusion", ".denoiser", ".context", ".text")
 WHOLE = (".training", ".evaluation")  # these export nothing: their modules are public
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples):$", re.MULTILINE)
 SHAPE = re.compile(r"\((?:\.\.\., *)?[\w +*/-]+,[\w ,+*/-]*\)|scalar|any shape|shapes as in|same shape")

@@ -12,7 +12,7 @@ import pytest
 import diffusionlm
 
 GROUND = {"diffusion", "text", "errors", "registry"}
-PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans"}
+PARTS = GROUND | {"denoiser", "samplers", "guidance", "spans", "context"}
 CORE = PARTS | {"pipeline", "generation", "checkpoints", "citations", "families"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "samplers": {"diffusion", "errors", "registry"},
     "spans": {"errors", "text"},
     "guidance": GROUND,
+    "context": GROUND | {"denoiser", "spans"},
     "families": GROUND | {"denoiser"},
     "integrations": PARTS | {"families"},
     "checkpoints": PARTS | {"families"},

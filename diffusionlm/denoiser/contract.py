@@ -32,6 +32,7 @@ class Piece:
         positions: (N,) places in the text; negative before it.
         ids: (N,) tokens; or
         raw: (N, C) numbers: embeddings, or patches of bytes.
+        origin: what the result says of it: the passage it is, the concept; None for nothing.
     """
 
     segment: int
@@ -39,6 +40,7 @@ class Piece:
     positions: Tensor
     ids: Tensor | None = None
     raw: Tensor | None = None
+    origin: Any = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -86,7 +88,7 @@ class DiffusionModel(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens, V."""
+        """Size of the vocabulary, V."""
         ...
 
     @property

@@ -96,6 +96,18 @@ class ContextMemory:
         """The samples at ``rows`` (N,) in that order; used when candidates are resampled."""
         return self._map(lambda tensor: tensor.index_select(0, rows))
 
+    def head(self, length: int) -> ContextMemory:
+        """The first ``length`` positions: (B, M, ...) -> (B, length, ...)."""
+        if length >= self.length:
+            return self
+        return replace(
+            self,
+            keys=tuple(key[:, :, :length] for key in self.keys),
+            values=tuple(value[:, :, :length] for value in self.values),
+            mask=self.mask[:, :length],
+            position_ids=self.position_ids[:, :length],
+        )
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ContextMemory:
         """Moves the memory; ``dtype`` acts on keys and values only."""
         return replace(

@@ -35,13 +35,18 @@ class SpanModel:
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens, V."""
+        """Size of the vocabulary, V."""
         return self.denoiser.config.vocab_size
 
     @property
     def max_length(self) -> int:
         """Positions of the longest text."""
         return self.denoiser.config.max_position_embeddings
+
+    @property
+    def segments(self) -> frozenset[int]:
+        """Kinds of memory that it reads."""
+        return frozenset(range(self.denoiser.config.num_segments))
 
     @property
     def device(self) -> torch.device:
@@ -65,41 +70,55 @@ class SpanModel:
         """
         if self.denoiser.config.position_kind == "rope":
             self.denoiser.set_sequence_length(max(places.totals))
-        slots: dict[tuple[int, int], dict[int, Piece]] = {}  # (segment, how manieth of it in its row) -> row -> piece
+        slots: dict[int, list[dict[int, Piece]]] = {}  # segment -> for the first, second, ... of a row: row -> piece
         for row, pieces in enumerate(context):
             count: dict[int, int] = {}
             for piece in pieces:
                 number = count[piece.segment] = count.get(piece.segment, -1) + 1
                 if len(piece):
-                    slots.setdefault((piece.segment, number), {})[row] = piece
-        memories = [self._encode(segment, own, len(context)) for (segment, _), own in slots.items()]
+                    own = slots.setdefault(piece.segment, [])
+                    own.extend({} for _ in range(number + 1 - len(own)))
+                    own[number][row] = piece
+        memories = [memory for segment, own in slots.items() for memory in self._encode(segment, own, len(context))]
         return ContextMemory.concat(memories) if memories else None
 
-    def _encode(self, segment: int, pieces: dict[int, Piece], rows: int) -> ContextMemory:
-        """Memory of one segment: (rows, M, ...), empty for rows without a piece."""
+    def _encode(self, segment: int, slots: list[dict[int, Piece]], rows: int) -> list[ContextMemory]:
+        """Memories of one segment, one (rows, M, ...) for each slot that a row fills; empty for rows without a piece."""
+        slots = [pieces for pieces in slots if pieces]
         distinct: dict[Hashable, Piece | None] = {}
-        for row in range(rows):
-            piece = pieces.get(row)
-            distinct.setdefault(None if piece is None else (piece.key,), piece)
+        for pieces in slots:
+            for row in range(rows):
+                piece = pieces.get(row)
+                distinct.setdefault(None if piece is None else (piece.key,), piece)
         index = {key: n for n, key in enumerate(distinct)}
-        wanted = [index[None if row not in pieces else (pieces[row].key,)] for row in range(rows)]
         none = torch.zeros(0, dtype=torch.long)
         lengths = torch.tensor([0 if piece is None else len(piece) for piece in distinct.values()])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
         at = pad_sequence([none if p is None else p.positions for p in distinct.values()], batch_first=True)
         held = [piece for piece in distinct.values() if piece is not None]
         device, ids, raw = self.device, None, None
-        if held[0].ids is not None:
+        if all(piece.raw is None for piece in held):
             own = [none if piece is None or piece.ids is None else piece.ids for piece in distinct.values()]
             pad = self.denoiser.config.pad_token_id
             ids = pad_sequence(own, batch_first=True, padding_value=pad).to(device)
-        else:
-            assert held[0].raw is not None
-            empty = held[0].raw.new_zeros(0, held[0].raw.shape[1])
-            own = [empty if piece is None or piece.raw is None else piece.raw for piece in distinct.values()]
-            raw = pad_sequence(own, batch_first=True).to(device)
+        else:  # tokens among them enter by their embeddings
+            raw = pad_sequence([self._numbers(piece) for piece in distinct.values()], batch_first=True)
         memory = self.denoiser.encode_context(ids, raw, mask.to(device), at.to(device), segment)
-        return memory.select(torch.tensor(wanted, device=device))
+        out = []
+        for pieces in slots:
+            wanted = [index[(pieces[row].key,) if row in pieces else None] for row in range(rows)]
+            longest = int(lengths[wanted].max()) if self.denoiser.resampler is None else memory.length
+            out.append(memory.select(torch.tensor(wanted, device=device)).head(longest))
+        return out
+
+    def _numbers(self, piece: Piece | None) -> Tensor:
+        """Inputs of memory of a piece, (N, D)."""
+        if piece is None:
+            return torch.zeros(0, self.denoiser.config.embedding_size, device=self.device)
+        if piece.raw is not None:
+            return piece.raw.to(self.device, torch.float32)
+        assert piece.ids is not None
+        return self.denoiser.embed(piece.ids.to(self.device))
 
 
 class GaussianSpanModel(SpanModel):

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffusionlm.denoiser import CANVAS, PROMPT, Piece, Places
+from diffusionlm.context.binding import gather
+from diffusionlm.denoiser import Places
 from diffusionlm.diffusion import Draws, NoisyText, NoisyTokens, Posterior
 from diffusionlm.generation.results import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from diffusionlm.denoiser import Context, DiffusionModel
+    from diffusionlm.denoiser import Context, DiffusionModel, Piece
     from diffusionlm.generation.requests import Row
     from diffusionlm.spans import Canvas, CanvasLayout
     from diffusionlm.text import TextTokenizer
@@ -74,6 +75,7 @@ class CanvasBatch:
         device = self.device
         self.places = Places(span_mask.to(device), positions.to(device), open_mask.to(device), totals)
         self.allowed = [masks[layout.canvas] for layout in self.layouts]
+        self._pieces: list[list[Piece]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,31 +87,23 @@ class CanvasBatch:
         other.layouts = [layout for layout in self.layouts for _ in range(count)]
         other.allowed = [mask for mask in self.allowed for _ in range(count)]
         other.places = self.places.select(torch.arange(len(self), device=self.device).repeat_interleave(count))
+        if self._pieces is not None:
+            other._pieces = [pieces for pieces in self._pieces for _ in range(count)]
         other.draws = self.draws.branch(count, [row.seed for row in self.rows])
         return other
 
     def context(self, without: Collection[int] = ()) -> Context:
-        """Pieces of known text of each row: its prompt, then what stands on its canvas.
+        """Pieces of each row: its prompt, what its sources bring, then what stands on its canvas.
 
         Args:
             without: segments to leave out.
 
         Raises:
-            ValueError: if a prompt is too long.
+            ValueError: if a prompt or a passage is too long.
         """
-        prompts: dict[str, Piece] = {}
-        limit = 2 * self.model.max_length
-        for text in dict.fromkeys(row.prompt for row in self.rows if row.prompt):
-            ids = self.tokenizer.encode_prompt(text)
-            if len(ids) > limit:
-                raise ValueError(f"The prompt has {len(ids)} tokens, at most {limit} are allowed.")
-            prompts[text] = Piece(PROMPT, text, torch.arange(-len(ids), 0), torch.tensor(ids, dtype=torch.long))
-        context = []
-        for row, layout in zip(self.rows, self.layouts, strict=True):
-            own = [prompts[row.prompt]] if row.prompt else []
-            own.append(Piece(CANVAS, row.canvas, layout.known_positions, layout.known_ids))
-            context.append([piece for piece in own if piece.segment not in without])
-        return context
+        if self._pieces is None:
+            self._pieces = gather(self)
+        return [[piece for piece in pieces if piece.segment not in without] for pieces in self._pieces]
 
     def forbid(self, logits: Tensor) -> Tensor:
         """Logits (B, L, V) with -inf at tokens that may not stand at a position; in place, no copy is made."""
@@ -143,7 +137,9 @@ class CanvasBatch:
             spans = layout.span_ids(tokens, self.tokenizer.pad_id)
             held = certificates[row] if certificates else {}
             sure = None if certainty is None else certainty[row]
-            out.append(Sample(text, written, spans, self.rows[row].seed, held, certainty=sure))
+            origins = [piece.origin for piece in self.context()[row] if piece.origin is not None]
+            kept = Sample(text, written, spans, self.rows[row].seed, held, certainty=sure, context=origins)
+            out.append(kept)
         return out
 
 

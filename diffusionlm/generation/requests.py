@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffusionlm.context.binding import read_context, split_concepts
 from diffusionlm.generation.temperatures import check_temperature
 from diffusionlm.spans import Canvas
 
 if TYPE_CHECKING:
+    from diffusionlm.context.source import Source
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import TextTokenizer
 
@@ -32,12 +34,16 @@ class Row:
         prompt: the condition, "" for none.
         seed: of its noise.
         source: index of the input it belongs to.
+        concepts: names of the concepts that its text begins with.
+        context: sources of memory beside prompt and canvas, ready for the pipeline.
     """
 
     canvas: Canvas
     prompt: str
     seed: int
     source: int
+    concepts: tuple[str, ...] = ()
+    context: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,10 @@ class CallSettings:
     batch_size: int = 64
     best_of: int | None = None
     adapter: str | None = None
+    context: Any = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "context", read_context(self.context))
         counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
         counts["num_samples"] = check_count("num_samples", self.num_samples)
         counts["batch_size"] = check_count("batch_size", self.batch_size)
@@ -127,10 +135,14 @@ def read_rows(
     for source, (given, condition, first) in enumerate(zip(texts, prompts, seeds, strict=True)):
         if condition is not None and not isinstance(condition, str):
             raise TypeError(f"prompt must be a string or a list of strings, got {type(condition).__name__}.")
+        concepts: tuple[str, ...] = ()
+        if isinstance(given, str):
+            concepts, given = split_concepts(given)
+            given = None if concepts and not given else given
         canvas = _read_canvas(given, max_length)
         for part in (condition or "", *canvas.literals):
             _check_characters(part)
-        rows += [Row(canvas, condition or "", first + j, source) for j in range(num_samples)]
+        rows += [Row(canvas, condition or "", first + j, source, concepts) for j in range(num_samples)]
     return rows, batched
 
 

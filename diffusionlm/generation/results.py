@@ -86,6 +86,7 @@ class Sample:
         certificates: hard constraints and whether the text meets them, by name.
         attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
         certainty: of the model, see ``best_of``: log-probability of the tokens ÷ the square root of their number, nats.
+        context: what its sources brought, as plain data: passages with their score, concepts.
     """
 
     text: str
@@ -95,6 +96,7 @@ class Sample:
     certificates: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
     certainty: float | None = None
+    context: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class GenerationResult:
     def certificates(self) -> Any:
         """Hard constraints and whether each text meets them, nested as `texts`."""
         return self._view("certificates")
+
+    @property
+    def context(self) -> Any:
+        """What the sources brought for each text, nested as `texts`."""
+        return self._view("context")
 
     @property
     def unmet(self) -> list[Any]:

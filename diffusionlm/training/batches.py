@@ -5,7 +5,7 @@ One batch holds one task, so that its rows have about one length and little is s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from diffusionlm.training.tasks import INFILL, PREFIX, TASKS, WHOLE, Layout, dra
 
 if TYPE_CHECKING:
     from diffusionlm.training.corpus import TokenCorpus
+    from diffusionlm.training.neighbours import Neighbours
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class SpanBatch:
         known_ids, known_mask, known_positions: (B, K); K may be 0.
         prompt_ids, prompt_mask, prompt_positions: (B, P); P may be 0. Prompts stand before position 0.
         task: name of the task.
+        retrieved_ids, retrieved_mask, retrieved_positions: (B, K, R) of up to K neighbours, before position 0; None without.
     """
 
     span_ids: Tensor
@@ -44,6 +46,9 @@ class SpanBatch:
     prompt_mask: Tensor
     prompt_positions: Tensor
     task: str = ""
+    retrieved_ids: Tensor | None = None
+    retrieved_mask: Tensor | None = None
+    retrieved_positions: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -78,6 +83,7 @@ class BatchSource:
         seed: of all draws.
         multiple: lengths are padded to a multiple of this, so that few shapes occur.
         pool: rows of one batch are neighbours in length among ``pool`` times as many draws.
+        neighbours: what texts may read as retrieved passages; None without.
     """
 
     corpus: TokenCorpus
@@ -90,6 +96,7 @@ class BatchSource:
     seed: int = 0
     multiple: int = 8
     pool: int = 8
+    neighbours: Neighbours | None = None
 
     def __post_init__(self) -> None:
         weights = self.task_weights.values()
@@ -137,7 +144,10 @@ class BatchSource:
         chosen = self._neighbours(self._draw(limit, rows * self.pool, rng), rows, task, with_prompt, rng)
         layouts = [self._layout(self.corpus.text(i), task, limit, share, rng) for i in chosen]
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
-        return collate(layouts, prompts, self.pad_id, self.multiple, task)
+        batch = collate(layouts, prompts, self.pad_id, self.multiple, task)
+        if self.neighbours is None or rng.random() >= self.neighbours.share:
+            return batch
+        return with_neighbours(batch, self.neighbours.draw(chosen, rng), self.pad_id, self.multiple)
 
     @property
     def min_rows(self) -> int:
@@ -195,6 +205,27 @@ class BatchSource:
         if task == PREFIX:
             return draw_prefix(ids, limit, share, self.pad_id)
         return draw_infill(ids, share, self.pad_id, rng)
+
+
+def with_neighbours(batch: SpanBatch, texts: list[list[np.ndarray]], pad_id: int, multiple: int = 1) -> SpanBatch:
+    """The batch with the neighbours of each row; unchanged where no row has any."""
+    most = max(map(len, texts))
+    if not most:
+        return batch
+    longest = max(len(text) for own in texts for text in own)
+    shape = len(texts), most, -(-longest // multiple) * multiple
+    ids, positions = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    mask = np.zeros(shape, dtype=bool)
+    for row, own in enumerate(texts):
+        for number, text in enumerate(own):
+            ids[row, number, : len(text)], mask[row, number, : len(text)] = text, True
+            positions[row, number, : len(text)] = np.arange(len(text)) - len(text)
+    return replace(
+        batch,
+        retrieved_ids=torch.from_numpy(ids),
+        retrieved_mask=torch.from_numpy(mask),
+        retrieved_positions=torch.from_numpy(positions),
+    )
 
 
 def collate(

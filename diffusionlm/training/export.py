@@ -26,6 +26,8 @@ def make_pipeline(
     """A pipeline around the trainer's network, with the weights that it carries now and the schedule of now."""
     longest = max(trainer.train_source.limits)
     span = min(round(16 / tokenizer.vocabulary.token_share), longest)
+    if trainer.train_source.neighbours is not None:
+        card = {"segments": ["retrieved"], **(card or {})}
     return DiffusionLMPipeline(trainer.denoiser, tokenizer, sampler, trainer.schedule, longest, span, card)
 
 

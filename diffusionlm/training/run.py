@@ -22,6 +22,7 @@ from diffusionlm.training.adapters import add_adapter, check_adapter, check_same
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
+from diffusionlm.training.neighbours import Neighbours
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
 from diffusionlm.training.trainer import Trainer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
-_OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name")
+_OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name", "retrieve")
 _SIGHTINGS = 20  # of each token, on average, below which a vocabulary is too large for its texts
 _LEAST_VOCABULARY = 300  # all bytes and some pairs
 _OF_TOKENIZER = ("kind", "vocab_size", "min_count")
@@ -169,7 +170,7 @@ def build_trainer(
         train_corpus, valid_corpus = train_corpus.hold_out(data["holdout"], config["seed"])
 
     def source(corpus: TokenCorpus, **changes: Any) -> BatchSource:
-        settings = {
+        settings: dict[str, Any] = {
             "limits": tuple(data["limits"]),
             "limit_weights": tuple(data["limit_weights"]),
             "tokens_per_batch": data["tokens_per_batch"],
@@ -177,6 +178,8 @@ def build_trainer(
             "prompt_share": data["prompt_share"],
             "seed": config["seed"],
         }
+        if data.get("retrieve"):
+            settings["neighbours"] = Neighbours.from_settings(data["retrieve"], corpus)
         return BatchSource(corpus, tokenizer.pad_id, **(settings | changes))
 
     valid = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from diffusionlm.denoiser import CANVAS, PROMPT, ContextMemory
+from diffusionlm.denoiser import CANVAS, PROMPT, RETRIEVED, ContextMemory
 from diffusionlm.diffusion import cross_entropy, diffuse, hide, masked_cross_entropy
 
 if TYPE_CHECKING:
@@ -35,9 +35,18 @@ class TrainingStep(nn.Module):
         prompt_ids: Tensor,
         prompt_mask: Tensor,
         prompt_positions: Tensor,
+        retrieved_ids: Tensor | None = None,
+        retrieved_mask: Tensor | None = None,
+        retrieved_positions: Tensor | None = None,
     ) -> ContextMemory | None:
-        """Encodes known text and prompt, each on its own; None where a batch has neither."""
+        """Encodes prompt, neighbours and known text, each on its own; None where a batch has none of them."""
         memories = []
+        if retrieved_ids is not None:
+            assert retrieved_mask is not None
+            assert retrieved_positions is not None
+            for number in range(retrieved_ids.shape[1]):
+                ids, mask, at = (part[:, number] for part in (retrieved_ids, retrieved_mask, retrieved_positions))
+                memories.append(self.denoiser.encode_context(ids, None, mask, at, RETRIEVED))
         if prompt_ids.shape[1]:
             memories.append(self.denoiser.encode_context(prompt_ids, None, prompt_mask, prompt_positions, PROMPT))
         if known_ids.shape[1]:
@@ -64,7 +73,7 @@ class TrainingStep(nn.Module):
             noise: (B, L, D) standard normal; a masked process hides tokens by its first entries.
             likelihood_weight: scalar in [0, 1].
             self_condition: whether to run the first pass.
-            context: known and prompt tensors of the batch.
+            context: known, prompt and retrieved tensors of the batch.
 
         Returns:
             Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures over all

@@ -38,7 +38,9 @@ def bound_of_batch(
     Returns:
         Nats in all, and the number of tokens of text.
     """
-    context = {name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt"))}
+    context = {
+        name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt", "retrieved"))
+    }
     memory = TrainingStep(denoiser).memory(**context)
 
     if denoiser.config.process == "masked":

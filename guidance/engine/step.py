@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.constraints.constraint import JointConstraint
 
 Ask = Callable[..., Tensor]
-"""``ask(noisy, unconditional=False) -> log posterior (B, L, V)``: the model, differentiable where gradients are enabled."""
+"""``ask(noisy, unconditional=False) -> log posterior (B, L, V)``: the model, differentiable where gradients are enabled;
+``unconditional`` is True to leave out the prompt, or names the kinds of memory to leave out."""
 
 
 @dataclass
@@ -54,13 +55,13 @@ class Step:
     exact_cost: Tensor | None = None
     directions: list[tuple[str, Tensor]] = field(default_factory=list)
     rows: Tensor | None = None
-    _unconditional: list[Tensor] = field(default_factory=list)
+    _unconditional: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
 
-    def unconditional(self) -> Tensor:
-        """Log posterior (B, L, V) without the condition; asked for once for each state of the noisy text."""
-        if not self._unconditional:
-            self._unconditional.append(self.ask(self.noisy, True))
-        return self._unconditional[0]
+    def unconditional(self, without: tuple[str, ...] = ("prompt",)) -> Tensor:
+        """Log posterior (B, L, V) without some kinds of memory; asked for once for each state of the noisy text."""
+        if without not in self._unconditional:
+            self._unconditional[without] = self.ask(self.noisy, True if without == ("prompt",) else without)
+        return self._unconditional[without]
 
     def move(self, noisy: NoisyText, log_probs: Tensor) -> None:
         """Goes on from another noisy text and its posterior (B, L, V)."""

@@ -1,0 +1,121 @@
+"""Passages of a store as memory: neighbours of what a row says already.
+
+Sources: Borgeaud et al. 2022 ("Improving language models by retrieving from trillions of tokens", RETRO): a fact is mended by a
+passage that is added to the store.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.context.source import SOURCES, Row, Rows, Source, segment_index, text_piece
+from diffusionlm.denoiser import RETRIEVED
+from diffusionlm.denoiser.contract import SEGMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from diffusionlm.context.store import Store
+    from diffusionlm.denoiser import Piece
+
+
+@SOURCES.register("retrieved")
+class Retrieved(Source):
+    """The passages of a store that are nearest to what a row says.
+
+    Args:
+        store: where they come from.
+        k: how many for each row.
+        query: what to look for: None is prompt and known text; "prompt" is the prompt alone; or a function of a row (with
+            ``prompt`` and ``canvas``) that returns a text. A row whose query is empty gets no passages.
+        segment: the kind of memory they enter as: "retrieved", which weights must have been fitted to; or "prompt", where
+            passages have the form of the prompts that the weights know.
+        min_score: cosine below which a passage is left out.
+
+    Example:
+        >>> pipe("[SPAN]", prompt="name[The Mill]", context=[Retrieved(store, k=2)]).context  # doctest: +SKIP
+    """
+
+    reference = "Borgeaud et al. 2022, Improving language models by retrieving from trillions of tokens"
+
+    def __init__(
+        self,
+        store: Store,
+        k: int = 4,
+        query: str | Callable[[Row], str] | None = None,
+        segment: str | int = RETRIEVED,
+        min_score: float = -1.0,
+    ) -> None:
+        if not hasattr(store, "search"):
+            raise TypeError(f"Retrieved takes a Store, got {store!r}; load one with Store.load(folder).")
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
+        if not (query is None or query == "prompt" or callable(query)):
+            raise ValueError(f"query must be None, 'prompt' or a function of a row, got {query!r}.")
+        self.store, self.k, self.query, self.min_score = store, k, query, min_score
+        self.segment = segment_index(segment)
+
+    def prepare(self, pipe: Any) -> Retrieved:
+        """Refuses an empty store; warns where the weights were never fitted to retrieved passages.
+
+        Raises:
+            ValueError: if the store is empty.
+        """
+        if not len(self.store):
+            raise ValueError("The store of Retrieved is empty; add passages with store.add([...]).")
+        if self.segment == RETRIEVED and "retrieved" not in pipe.card.get("segments", ()):
+            warnings.warn(
+                "These weights were not fitted to retrieved passages, so the model makes little of them; train with "
+                "data.retrieve=..., or give Retrieved(..., segment='prompt') if passages look like its prompts.",
+                stacklevel=2,
+            )
+        return self
+
+    def queries(self, rows: Rows) -> list[str]:
+        """What is looked for, for each row."""
+        out = []
+        for row in rows.rows:
+            if callable(self.query):
+                text = self.query(row)
+                if not isinstance(text, str):
+                    raise TypeError(f"The query function of Retrieved must return a text, got {text!r}.")
+            else:
+                known = "" if self.query == "prompt" else " ".join("".join(row.canvas.literals).split())
+                text = " ".join(filter(None, (row.prompt, known)))
+            out.append(text.strip())
+        return out
+
+    def pieces(self, rows: Rows) -> list[list[Piece]]:
+        """Up to k pieces a row, nearest first; rows with one query share them.
+
+        Raises:
+            ValueError: if a passage is longer than the model's memory of one piece.
+        """
+        queries = self.queries(rows)
+        distinct = list(dict.fromkeys(filter(None, queries)))
+        made: dict[str, list[Piece]] = {"": []}
+        for query, passages in zip(distinct, self.store.search(distinct, self.k), strict=True):
+            made[query] = [
+                text_piece(
+                    rows,
+                    self.segment,
+                    passage.text,
+                    f"Passage {passage.number} of the store",
+                    {"source": self.name, **vars(passage)},
+                )
+                for passage in passages
+                if passage.score >= self.min_score
+            ]
+        return [made[query] for query in queries]
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `Source`."""
+        query = getattr(self.query, "__name__", str(self.query)) if callable(self.query) else self.query
+        return {
+            "name": self.name,
+            "k": self.k,
+            "query": query,
+            "segment": SEGMENTS[self.segment],
+            "passages": len(self.store),
+        }

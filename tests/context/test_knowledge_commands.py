@@ -1,0 +1,69 @@
+"""``diffusionlm concept`` and the benchmark of the hot fix, on small models."""
+
+import json
+
+import pytest
+
+pytest.importorskip("faiss")
+
+from diffusionlm.commands import concept
+
+
+def test_a_concept_is_learned_saved_listed_and_used(tiny_pipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny_pipe.save_pretrained(tmp_path / "model")
+    (tmp_path / "examples.txt").write_text("The Mill is a cheap pub.\n\nThe Mill is near the river.\n")
+    arguments = ["learn", "mill", "examples.txt", "checkpoint=model", "steps=2", "vectors=3", "batch_size=2"]
+    assert concept.main(arguments) == 0
+    assert "concepts/mill.safetensors: 2 examples" in capsys.readouterr().out
+    concept.main(["list"])
+    assert capsys.readouterr().out.startswith("mill: 3 vectors")
+    result = tiny_pipe("[CONCEPT:mill] The [SPAN:3]", steps=1)
+    assert result.context == [[{"source": "concept", "name": "mill"}]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Write: diffusionlm concept learn"),
+        (["learn", "mill"], "Write: diffusionlm concept learn"),
+        (["learn", "mill", "examples.txt", "step=3"], "did you mean 'steps'"),
+        (["learn", "mill", "examples.txt", "steps=few"], "steps needs a number"),
+        (["learn", "mill", "empty.txt"], "empty.txt has no example"),
+    ],
+)
+def test_wrong_arguments_are_sentences(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "examples.txt").write_text("The Mill.\n")
+    with pytest.raises(ValueError, match=words):
+        concept.main(arguments)
+
+
+LINES = [
+    "name : The Mill | food : Italian | area : riverside||The Mill has Italian food at the riverside .",
+    "name : Browns | food : French | area : city centre||Browns has French food in the city centre .",
+]
+
+
+def test_the_hot_fix_benchmark_counts_what_texts_state(tiny_pipe, tmp_path):
+    from benchmarks import bench_hot_fix
+
+    (tmp_path / "test.txt").write_text("\n".join(LINES))
+    tiny_pipe.save_pretrained(tmp_path / "model")
+    arguments = ["--model", str(tmp_path / "model"), "--data", str(tmp_path), "--facts", "4", "--steps", "2"]
+    bench_hot_fix.main([*arguments, "--encoder", "model", "--out", str(tmp_path / "out")])
+    record = json.loads(next((tmp_path / "out").glob("*.json")).read_text())
+    assert record["facts"] == 4
+    assert record["stores"] == 2  # two facts of each place
+    assert record["right_passage"] > 0
+    pairs = bench_hot_fix.read_e2e(tmp_path / "test.txt")
+    (change,) = bench_hot_fix.changes(pairs, 1, "retrieved", 0)
+    assert change.new in change.passage
+    assert change.old not in change.passage
+    told = [f"It has {change.new}."], [f"It has {change.old}."], ["It is."]
+    assert [bench_hot_fix.shares(texts, [change]) for texts in told] == [
+        {"new": 1.0, "old": 0.0},
+        {"new": 0.0, "old": 1.0},
+        {"new": 0.0, "old": 0.0},
+    ]
