@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from diffusionlm.commands._values import ANY, Kind, parse_group
@@ -17,8 +16,7 @@ _TEXTS = frozenset(
 _LISTS = frozenset(("prompt", "tasks", "sequence_labels", "token_labels", "data.span_field"))
 # Texts or lists of them, or mappings {path: FILE, weight: 2} that say more of each.
 _SOURCES = frozenset(("data.train", "data.valid", "data.without"))
-_NULLABLE = frozenset(("init", "cache", "data.valid", "data.prompt_field", "prompt", "device"))
-_NULLABLE = frozenset(("cache", "checkpoint"))  # null means something though the default is a text
+_NULLABLE = frozenset(("cache", "checkpoint", "init"))  # null means something though the default is a text
 # Where "${name}" stands for another setting; it is a text everywhere else.
 INTERPOLATED = frozenset(("name", "folder", "export", "cache", "out"))
 
@@ -38,8 +36,6 @@ def kind_of_key(key: str, default: Any, guidance: Any, typed: str) -> KindAt:
     if parts[0] == "guidance":
         return _kinds_of_guidance(parts[1:], guidance if isinstance(guidance, Mapping) else {}, typed)
     kind = _kind_of_default(key, default)
-    if key in _NULLABLE:  # also where an experiment gives them a text
-        kind = replace(kind, optional=True)
     if key in _SOURCES:
         return lambda path: kind if not path else Kind(text=path[-1] in ("path", "format", "condition", "split"))
     return lambda path: kind if not path else ANY
