@@ -34,8 +34,8 @@ library that the model belongs to; DiffusionGemma runs in `generate` of transfor
 is a tiny Qwen3 decoder in diffusers' `LLaDA2Pipeline` through `SteeringScheduler`. **works**: texts came out, and obey what the
 plugin certifies. **refused**: a sentence says why, before the network runs (in the loops of other libraries at the first logits
 of a canvas, which show its size); the sentences stand below, with N for the size of a vocabulary. Classifiers are tiny and
-random too. A call writes up to 16 tokens; BERT has no token that ends a text and fills all of them, so that what must be shorter
-is refused there. Whether a plugin does a trained model good is another question: [results](results.md).
+random too. A call writes up to 16 tokens; BERT has no token that ends a text and fills all of them, so that what must be
+shorter is refused there. Whether a plugin does a trained model good is another question: [results](results.md).
 """
 
 

@@ -147,4 +147,4 @@ def test_where_nothing_may_be_added_the_known_text_alone_obeys_or_not(space):
     assert bound.posterior(log_p).marginals.argmax(-1).tolist() == [[0, 0]]
     assert bound.viterbi(log_p).tolist() == bound.sample(log_p, torch.full((1, 2), 0.5)).tolist() == [[0, 0]]
     with pytest.raises(UnsatisfiableConstraint):
-        bound_of("DET ADJ").posterior(log_p)
+        bound_of("DET NOUN ADJ ADJ").posterior(log_p)  # more words than can stand
