@@ -62,7 +62,7 @@ class CanvasGuide:
         if self.steering.particles > 1:
             raise ValueError(
                 "Candidates of a sample (strategy 'particles') are resampled in the loop of our own pipeline; in the loop of "
-                "another library use strategy='tilt'."
+                "another library use strategy='tilt', which needs an energy with a gradient."
             )
 
     @property

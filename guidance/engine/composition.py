@@ -296,10 +296,15 @@ def _check_offers(plugin: Guidance, offers: Collection[str] | None) -> None:
     for what in (*plugin.how.needs, *plugin.reads):
         if what not in offers:
             needs = f"its strategy {plugin.how.name!r} moves" if what in plugin.how.needs else "it reads"
+            remedy = "strategy='tilt'" if what in plugin.how.needs else "another plugin"
+            model = (
+                "a Gaussian model such as 'restaurant'"
+                if what == "latents"
+                else "a model in a pipeline of this library"
+            )
             raise ValueError(
                 f"The plugin {plugin.title!r} cannot be used with this model: {needs} {_WORDS[what]}, and the model offers "
-                f"{', '.join(_WORDS[item] for item in sorted(offers))}. Use another strategy ('tilt', 'particles'), another "
-                "plugin, or a Gaussian model such as 'restaurant'."
+                f"{', '.join(_WORDS[item] for item in sorted(offers))}. Use {remedy}, or {model}."
             )
 
 

@@ -81,7 +81,8 @@ class BoundChain:
             most = 2 * len(tokens) > len(mine)
             self.members[c] = None if most else tokens
             self.own[c] = self.weights * mine[:, None] if most else self.weights[tokens]
-        if not self.members:
+        ends_here = self.pad_class < engine.num_classes and bool((self.target[:, self.pad_class] < lost).any())
+        if not self.members and not ends_here:  # with pad alone the known text stands for itself
             raise UnsatisfiableConstraint(f"No token of this vocabulary can stand anywhere in {chain.name}.")
         ways = [c for c in (*self.members, self.pad_class) if c < engine.num_classes]
         self.into = {c: sources(self.target[:, c], lost) for c in ways}

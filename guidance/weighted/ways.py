@@ -27,7 +27,7 @@ class Masses:
     @property
     def rows(self) -> int:
         """B."""
-        return len(next(iter(self.opening.values())))
+        return len(next(part for part in (*self.opening.values(), self.pad) if part is not None))
 
 
 Add = Callable[[Tensor, int], Tensor]

@@ -63,7 +63,7 @@ def test_the_committed_canvas_of_generate_obeys(gemma, guidance, holds, steps):
             logits_processor=LogitsProcessorList([processor]),
         ).sequences
         for row in out:
-            text = answer_of(row[3:], source, source.eos_token_id).removeprefix(" ")
+            text = answer_of(row[3:], source, processor._guide.end_id).removeprefix(" ")
             assert holds(text), text
 
 
@@ -91,7 +91,7 @@ def test_later_canvases_go_on_from_what_is_committed(gemma):
         max_denoising_steps=3,
         logits_processor=LogitsProcessorList([processor]),
     ).sequences
-    text = answer_of(out[0, 3:], source, source.eos_token_id)
+    text = answer_of(out[0, 3:], source, processor._guide.end_id)
     assert "a" not in text
 
 

@@ -8,7 +8,7 @@ import torch
 from diffusionlm.guidance import PartOfSpeech, Phrases, UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import bind_rules
 from diffusionlm.guidance.syntax.pattern import parse_pattern
-from diffusionlm.guidance.testing.toy import ToyLayout
+from diffusionlm.guidance.testing.toy import ToyLayout, toy_vocabulary
 from diffusionlm.guidance.weighted.chain import WordChain
 from diffusionlm.text import Vocabulary
 
@@ -127,3 +127,24 @@ def test_parse_pattern_says_of_every_state_whether_a_mark_stands_before():
     after = [(sorted(own), mark) for own, mark in zip(automaton.tags, automaton.previous_is_mark, strict=True)]
     assert (["NOUN"], True) in after
     assert (["NOUN"], False) in after
+
+
+@pytest.mark.parametrize("space", [True, False])
+def test_where_nothing_may_be_added_the_known_text_alone_obeys_or_not(space):
+    vocabulary = toy_vocabulary()
+    layout = ToyLayout(before="the pub ", length=2)
+    allowed = torch.zeros(2, len(vocabulary), dtype=torch.bool)
+    allowed[:, 0] = True  # as behind the end of an answer in the loop of another library
+    allowed[0, vocabulary.strings.index(" and")] = space
+    log_p = torch.zeros(1, 2, len(vocabulary)).masked_fill(~allowed, -torch.inf).log_softmax(-1)
+
+    def bound_of(pattern):
+        plugin = PartOfSpeech(pattern, lexicon={**LEXICON, "and": ["CCONJ"]})
+        plugin.bind(vocabulary)
+        return bind_rules([plugin], layout, vocabulary, allowed)
+
+    bound = bound_of("DET NOUN")
+    assert bound.posterior(log_p).marginals.argmax(-1).tolist() == [[0, 0]]
+    assert bound.viterbi(log_p).tolist() == bound.sample(log_p, torch.full((1, 2), 0.5)).tolist() == [[0, 0]]
+    with pytest.raises(UnsatisfiableConstraint):
+        bound_of("DET NOUN ADJ ADJ").posterior(log_p)  # more words than can stand
