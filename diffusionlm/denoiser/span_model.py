@@ -120,6 +120,31 @@ class SpanModel:
         assert piece.ids is not None
         return self.denoiser.embed(piece.ids.to(self.device))
 
+    def _logits(
+        self,
+        latents: Tensor,
+        gamma: Tensor,
+        condition: ContextMemory | None,
+        places: Places,
+        previous: Posterior | None,
+        temperature: float,
+        likelihood_weight: float = 1.0,
+    ) -> Tensor:
+        """Logits (B, L, V) of the network for what it sees of the spans (B, L, D)."""
+        logits = self.denoiser(
+            latents,
+            gamma,
+            condition,
+            None if previous is None else previous.clean,
+            places.span_mask,
+            places.positions,
+            places.open_mask,
+            likelihood_weight,
+            temperature,
+        ).logits
+        assert logits is not None
+        return logits
+
 
 class GaussianSpanModel(SpanModel):
     """z = alpha e(x) + sigma eps, with a network that sees z and the exact likelihood of z beside it."""
@@ -147,19 +172,7 @@ class GaussianSpanModel(SpanModel):
     ) -> Tensor:
         """See `DiffusionModel`; differentiable in the noisy embeddings."""
         assert isinstance(noisy, NoisyEmbeddings)
-        estimate = None if previous is None else previous.clean
-        logits = self.denoiser(
-            noisy.z,
-            gamma,
-            condition,
-            estimate,
-            places.span_mask,
-            places.positions,
-            places.open_mask,
-            temperature=temperature,
-        ).logits
-        assert logits is not None
-        return logits
+        return self._logits(noisy.z, gamma, condition, places, previous, temperature)
 
 
 class MaskedSpanModel(SpanModel):
@@ -189,20 +202,7 @@ class MaskedSpanModel(SpanModel):
         """See `DiffusionModel`."""
         assert isinstance(noisy, NoisyTokens)
         seen = self.denoiser.embed(noisy.ids).masked_fill(noisy.undecided[..., None], 0.0)
-        estimate = None if previous is None else previous.clean
-        logits = self.denoiser(
-            seen,
-            gamma,
-            condition,
-            estimate,
-            places.span_mask,
-            places.positions,
-            places.open_mask,
-            likelihood_weight=0.0,
-            temperature=temperature,
-        ).logits
-        assert logits is not None
-        return logits
+        return self._logits(seen, gamma, condition, places, previous, temperature, likelihood_weight=0.0)
 
 
 def span_model(denoiser: SpanDenoiser) -> GaussianSpanModel | MaskedSpanModel:
