@@ -58,11 +58,9 @@ def run(config: Mapping[str, Any], given: set[str]) -> int:
     )
     done = run_job(plan, config["workers"], config["engine"], _tell)
     if sys.stderr.isatty():
-        print(file=sys.stderr)
-    else:
-        print(done, file=sys.stderr)
+        print(file=sys.stderr)  # ends the line that was written over
     if done.failed:
-        print(f"{done.failed:,} rows failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
+        print(f"{done.failed:,} row{'s' * (done.failed > 1)} failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
     return 1 if done.failed else 0
 
 
