@@ -60,7 +60,8 @@ def run(config: Mapping[str, Any], given: set[str]) -> int:
     if sys.stderr.isatty():
         print(file=sys.stderr)  # ends the line that was written over
     if done.failed:
-        print(f"{done.failed:,} row{'s' * (done.failed > 1)} failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
+        rows = "row" if done.failed == 1 else "rows"
+        print(f"{done.failed:,} {rows} failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
     return 1 if done.failed else 0
 
 
