@@ -217,8 +217,10 @@ def _listing() -> str:
     from importlib.resources import files
 
     lines = ["", "groups and their choices:"]
-    for group, choices in _groups().items():
-        lines += [f"  {group}=", *(f"    {name:<15} {said}".rstrip() for name, said in choices.items())]
+    groups = _groups()
+    width = max(len(name) for choices in groups.values() for name in choices)
+    for group, choices in groups.items():
+        lines += [f"  {group}=", *(f"    {name:<{width}} {said}".rstrip() for name, said in choices.items())]
     root = files("diffusionlm.configs")
     top = (root / "train.yaml").read_text().split("\n\n", 1)[1]
     lines += ["", "settings and their defaults ('--cfg' prints all that a command uses):"]

@@ -13,8 +13,7 @@ from diffusionlm.guidance.structured.spanwise import SpanConstraint
 
 @register("grammar")
 class Grammar(SpanConstraint):
-    """Texts of a context-free grammar in the form of Lark and llguidance, whose rules may be opened inside themselves ``depth``
-    times.
+    """Texts of a context-free grammar in the form of Lark and llguidance.
 
     Args:
         grammar: rules in lower case, terminals in upper case, ``"text"``, ``/pattern/``, ``| ? * + ~ n..m [ ]``,

@@ -58,11 +58,10 @@ def run(config: Mapping[str, Any], given: set[str]) -> int:
     )
     done = run_job(plan, config["workers"], config["engine"], _tell)
     if sys.stderr.isatty():
-        print(file=sys.stderr)
-    else:
-        print(done, file=sys.stderr)
+        print(file=sys.stderr)  # ends the line that was written over
     if done.failed:
-        print(f"{done.failed:,} rows failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
+        rows = "row" if done.failed == 1 else "rows"
+        print(f"{done.failed:,} {rows} failed; {config['output']}/failed.jsonl says why.", file=sys.stderr)
     return 1 if done.failed else 0
 
 

@@ -158,7 +158,9 @@ def test_the_command_line_takes_a_job(checkpoint, tmp_path, capsys) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [{"text": "The [SPAN:2] pub"}, {"text": "none"}])
     arguments = ["generate", f"checkpoint={checkpoint}", f"input={path}", f"output={tmp_path / 'out'}", "steps=2"]
     assert main([*arguments, "guidance=length", "guidance.tokens=2"]) == 1
-    assert "1 rows failed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 row failed" in told
+    assert told.count("2 of 2 rows") == 1
     (row,) = results(tmp_path / "out")
     assert row["certificates"] == [{"2 tokens": True}]
     assert main([*arguments, "a text [SPAN]"]) == 2
