@@ -594,7 +594,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             yield state
         assert posterior is not None
         ids = sampler.finish(posterior, noisy)
-        ids = repair_rows(ids, posterior.log_probs, batch.layouts, self.tokenizer.vocabulary)
+        if self.tokenizer.vocabulary.token_share < 1:  # bytes: a text must be valid UTF-8
+            ids = repair_rows(ids, posterior.log_probs, batch.layouts, self.tokenizer.vocabulary)
         sure = certainty.of(ids, batch.places.span_mask)
         if session is None:
             chosen, certificates = surest(sure, len(batch) // len(rows)), None

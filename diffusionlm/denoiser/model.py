@@ -297,7 +297,9 @@ class SpanDenoiser(PreTrainedModel):
             trunk = trunk + self.segments[CANVAS]
             trunk, _, routers = self._run(trunk, condition, group.mask, group.places, memory, group.mask)
             hidden = self.patch_out(trunk, slots, condition, group)
-        likelihood = torch.zeros((), device=latents.device)  # a token that is seen or hidden has none beside the network
+        likelihood = torch.zeros(
+            (), device=latents.device
+        )  # a token that is seen or hidden has none beside the network
         if self.config.process == "gaussian":
             with torch.autocast(latents.device.type, enabled=False):
                 likelihood = token_log_likelihood(latents.float(), self.unit_embeddings(), gamma.float())

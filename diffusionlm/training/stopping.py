@@ -43,11 +43,14 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        self._restore()
+        self._put_back()
         if signal.getsignal(number) is signal.SIG_IGN:  # as a shell leaves SIGINT to what it runs in the background
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     def _restore(self) -> None:
+        self._put_back()
+        self._before = {}
+
+    def _put_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._before = {}
