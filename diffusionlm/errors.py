@@ -32,6 +32,7 @@ _MEANT = {
     "num_inference_steps": "steps",
     "generator": "seed",
     "num_images_per_prompt": "num_samples",
+    "num_samples": "draws",  # of choose
     "num_return_sequences": "num_samples",
     "max_new_tokens": "max_length",
     "scheduler": "sampler",

@@ -91,9 +91,15 @@ def _open_mix(settings: dict[str, Any]) -> int:
     from diffusionlm.corpora.open_mix import write_corpus
     from diffusionlm.corpora.open_mix.corpus import Counts
 
-    print(f"{'source':<12}{'train':>9}{'valid':>8}{'words each':>12}{'toxic':>9}{'doubles':>9}  left out")
+    heads = [f"{'source':<12}{'train':>9}{'valid':>8}{'words each':>12}{'toxic':>9}{'doubles':>9}  left out"]
+
+    def tell(name: str, counts: Counts) -> None:
+        while heads:  # above the first row, not above the sentence about a mistake
+            print(heads.pop())
+        _print_row(name, counts)
+
     total = Counts()
-    for counts in write_corpus(**settings, on_source=_print_row).values():
+    for counts in write_corpus(**settings, on_source=tell).values():
         total += counts
     _print_row("all", total)
     print(f"The texts are in {settings['folder']}/train.jsonl and valid.jsonl, each source's in train/ and valid/.")

@@ -82,7 +82,10 @@ def _train(config: dict[str, Any]) -> int:
     stop = StopRequest()
     try:
         if trainer.finished:
-            console.print(f"The run in {config['folder']} is finished (step {trainer.step}); it is exported again.")
+            minutes = f", trainer.max_minutes={trainer.settings.max_minutes:g} are used up"
+            used = "" if trainer.step >= max_steps else minutes
+            sentence = f"The run in {config['folder']} is finished (step {trainer.step}{used}); it is exported again."
+            console.print(sentence, markup=False)
         else:
             operations = step_operations(trainer)
             rate = matrix_rate(torch.bfloat16 if trainer.precision.half else torch.float32, trainer.accelerator.device)

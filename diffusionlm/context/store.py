@@ -185,7 +185,8 @@ class Store:
             if self._folder != target.resolve():
                 if target.exists() and (not target.is_dir() or any(target.iterdir())):
                     raise ValueError(
-                        f"{target} is not an empty folder, and this store was not loaded from it; name another."
+                        f"{target} is not an empty folder, and this store was not loaded from it; name another, or go on "
+                        "with the store that is there: Store.load(folder)."
                     )
                 self._saved, self._revision = {}, ""
             elif _manifest(target)["revision"] != self._revision:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from diffusionlm.errors import refuse_unknown
+from diffusionlm.generation.requests import CallSettings
 from diffusionlm.guidance.automata import UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
 from diffusionlm.guidance.engine.composition import Composition
@@ -118,8 +120,13 @@ def choose(
         settings: of the pipeline's call, such as max_span_length and sampler.
 
     Raises:
+        TypeError: for a setting that there is not.
         ValueError: if the text has no choice, or more than 256 combinations of options.
     """
+    known = {"draws", "levels", *(item.name for item in fields(CallSettings))} - {
+        "num_samples"
+    }  # draws are the samples
+    refuse_unknown("choose()", settings, known)
     canvas = _canvas_with_options(text, options)
     choices = tuple((n, span.options) for n, span in enumerate(canvas.spans) if span.options)
     combinations = list(itertools.product(*(own for _, own in choices)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -99,7 +99,7 @@ class TokenCorpus:
         return TokenCorpus(*_flatten(texts), *_flatten(prompts), source, self.shares)
 
     def hold_out(self, share: float, seed: int) -> tuple[TokenCorpus, TokenCorpus]:
-        """Splits off a random ``share`` of the texts: (the rest, those held out).
+        """Splits off a random ``share`` of the texts: (the rest, those held out). The rest remembers what was left out.
 
         Raises:
             ValueError: if one of the two would be empty.
@@ -111,7 +111,8 @@ class TokenCorpus:
                 "choose another share, or 0 to go without validation."
             )
         order = np.random.default_rng(seed).permutation(len(self))
-        return self.select(np.sort(order[count:])), self.select(np.sort(order[:count]))
+        rest = replace(self.select(np.sort(order[count:])), left_out=self.left_out)
+        return rest, self.select(np.sort(order[:count]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

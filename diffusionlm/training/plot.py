@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def plot_run(log: Path, target: Path) -> bool:
     bottom.text(0, 1, _told(samples), family="monospace", fontsize=8, va="top", transform=bottom.transAxes)
     draft = target.with_name(f".draft_{target.name}")
     try:
-        figure.savefig(draft, format=target.suffix.removeprefix("."), dpi=110)
+        with warnings.catch_warnings():  # a young byte model writes characters that no font has: boxes in the picture
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            figure.savefig(draft, format=target.suffix.removeprefix("."), dpi=110)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

@@ -507,7 +507,8 @@ def test_missing_files_are_all_named_and_nothing_is_written(found_texts, tmp_pat
     for name in ("tatoeba", "masc"):
         (tmp_path / "general" / f"{name}.txt").write_text("It is a fine day.")
     assert cli.main(["corpus", "open-mix", "--sources", str(tmp_path), "--out", str(tmp_path / "out")]) != 0
-    said = capsys.readouterr().err
+    printed, said = capsys.readouterr()
+    assert not printed
     assert "lacks 6 of 8 files" in said
     assert "toxicity/paradetox.jsonl" in said
     assert "tatoeba" not in said

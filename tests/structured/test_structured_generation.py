@@ -164,3 +164,11 @@ def test_objects_are_what_the_text_says(tiny_pipe):
     assert [json.loads(text) for text in result.texts] == tiny_pipe.json(
         {"enum": ["a", {"b": None}]}, num_samples=2, steps=2, seed=3
     )
+
+
+def test_choose_names_its_own_settings_for_a_misspelt_one(tiny_pipe):
+    text = "It is a [CHOICE:pub|place]."
+    with pytest.raises(TypeError, match=r"choose\(\) has no argument 'draw'; did you mean 'draws'\?"):
+        tiny_pipe.choose(text, draw=3)
+    with pytest.raises(TypeError, match=r"choose\(\) has no argument 'num_samples'; did you mean 'draws'\?"):
+        tiny_pipe.choose(text, num_samples=3)

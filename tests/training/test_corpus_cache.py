@@ -64,9 +64,11 @@ def test_a_mix_is_the_corpora_end_to_end(tokenizer):
 
 
 def test_holding_out_splits_without_loss_or_overlap(tokenizer):
-    corpus = TokenCorpus.from_pairs([("", f"a {'pub ' * (i % 5 + 1)}".strip()) for i in range(40)], tokenizer, 8)
+    pairs = [("", f"a {'pub ' * (i % 5 + 1)}".strip()) for i in range(40)]
+    corpus = TokenCorpus.from_pairs([*pairs, ("", "pub " * 99)], tokenizer, 8)
     train, valid = corpus.hold_out(0.25, seed=0)
     assert (len(train), len(valid)) == (30, 10)
+    assert (train.left_out, valid.left_out) == (1, 0)
     assert sorted([*train.lengths, *valid.lengths]) == sorted(corpus.lengths)
     assert same(corpus.hold_out(0.25, seed=0)[1], valid)
     assert not same(corpus.hold_out(0.25, seed=1)[1], valid)

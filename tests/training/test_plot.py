@@ -27,6 +27,13 @@ def test_a_log_becomes_a_picture(tmp_path, entries):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "training.png", "training.svg"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_characters_that_no_font_has_pass_without_a_word(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"step": 1, "loss": 3.0, "samples": ["a \uc0e0 \x07"]}))
+    assert plot_run(log, tmp_path / "training.png")
+
+
 @pytest.mark.parametrize("content", [None, "", '{"step": 3}\n'])
 def test_without_figures_there_is_no_picture(tmp_path, content):
     if content is not None:
