@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from diffusionlm.guidance.automata import Language, intersection, regex, union
+from diffusionlm.guidance.automata import Language, intersection, regex
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence, all_absent
 from diffusionlm.guidance.pii.harmless import BETWEEN, S, T
 from diffusionlm.guidance.pii.luhn import card_numbers
@@ -29,7 +29,7 @@ def _regex(text: str, flags: int) -> Language:
 
 @lru_cache(maxsize=64)
 def _any_of(expressions: tuple[str, ...], flags: int) -> Language:
-    return union([_regex(text, flags) for text in expressions])
+    return _regex("|".join(f"(?:{text})" for text in expressions), flags)
 
 
 def _before(pattern: Pattern) -> Language | None:

@@ -60,7 +60,7 @@ NUMERIC: tuple[str, ...] = (
 
 IN_WORDS: tuple[str, ...] = (
     rf"{_DAY_WORD}{_LINK}{MONTH}{_LINK}{_YEAR}",
-    rf"{_DAY}[ ./\-_]{MONTH}[ ./\-_]'?{_SHORT_YEAR}",
+    rf"{_DAY}{_SUFFIX}[ ./\-_](?:of )?{MONTH},?(?:[./\-_]'?| '){_SHORT_YEAR}",
     rf"{MONTH}{_LINK}{_DAY_WORD}{_LINK}{_YEAR}",
     rf"{_YEAR}{_LINK}{MONTH}{_LINK}{_DAY_WORD}",
 )

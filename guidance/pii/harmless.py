@@ -42,6 +42,8 @@ HARMLESS: tuple[str, ...] = (
     rf"[1-9][0-9]{{2,4}}:{_YEAR}",  # standards
     r"(?:0[5-9]|1[0-9]|2[0-4])[0-5][05] ?[\-/] ?(?:0[5-9]|1[0-9]|2[0-4])[0-5][05]",  # opening hours
     rf"{_YEAR}(?: {_YEAR})+",
+    rf"{_ITEM} \({_ITEM}(?:{_JOIN}{_ITEM})?",  # 2 (1939-1945)
+    rf"{_PARTS} {_YEAR}",
 )
 """Expressions; a whole number that matches one is harmless."""
 

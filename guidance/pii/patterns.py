@@ -95,7 +95,7 @@ _CARD = Pattern(
     rf"[0-9](?:{S}[0-9]){{12,18}}",
     not_behind=_D,
     luhn=True,
-    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-| [0-9]{1,2}:)|[0-9]{1,2}, )(?:.|\n)*", ISBN),
+    unless=(r"(?:(?:1[5-9]|20)[0-9]{2}(?:, |-| [0-9]{1,2}:)|[0-9]{1,2}, |[0-9]\.[0-9]{5})(?:.|\n)*", ISBN),
 )
 _CARD_IN_A_ROW = Pattern(
     rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
@@ -179,8 +179,8 @@ KINDS: dict[str, Kind] = {
             ),
             Pattern(
                 rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{3,4}}",
-                _D,
-                _D,
+                (r"[0-9]", r"[0-9],"),
+                (r"[0-9]", r",[0-9]{3}"),
                 unless=(*HARMLESS, r"[1-9][0-9]{0,2}(?:,[0-9]{3})+", r"[1-9][0-9]{2}(?:, [1-9][0-9]{2}){2}"),
             ),
             Pattern(r"[0-9]{6}(?:[+\-_./~:*]|[Aa])[0-9]{3}[0-9A-Za-z]", _D, _W, unless=HARMLESS),  # Nordic
@@ -193,8 +193,10 @@ KINDS: dict[str, Kind] = {
             Pattern(r"[A-Za-z]{5}[0-9]{4}[A-Za-z]", _W, _W),  # India, PAN
             Pattern(  # France
                 rf"[1-8]{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}"
-                rf"[0-9]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}",
+                rf"[0-9]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}(?:{BETWEEN}{{0,1}}[0-9]{{2}})?",
                 (r"[0-9]", r"[0-9] "),
+                _D,
+                unless=(r"[0-9]\.[0-9]+",),
             ),
             Pattern(r"[0-9]{17}[0-9Xx]", _D, _D),  # China
             Pattern(r"[A-Za-z][0-9]{7,8}[A-Za-z]?", _W, _W),  # passports, Singapore
@@ -284,7 +286,7 @@ KINDS: dict[str, Kind] = {
             Pattern(
                 r"[0-9]{4,5} [A-Z][a-z]",
                 (r"[\w.,£$€#]",),
-                not_led_by=r"(?:in|of|by|since|from|to|until|till|for|and|the|around|after|before|during|circa|year) ",
+                not_led_by=r"(?i:in|of|by|since|from|to|until|till|for|and|the|around|after|before|during|circa|year) ",
                 unless=(r"(?:19|20)[0-9]{2} ..",),
                 flags=0,
             ),
