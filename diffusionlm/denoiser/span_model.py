@@ -139,8 +139,8 @@ class SpanModel:
             places.span_mask,
             places.positions,
             places.open_mask,
-            likelihood_weight,
-            temperature,
+            likelihood_weight=likelihood_weight,
+            temperature=temperature,
         ).logits
         assert logits is not None
         return logits
