@@ -9,8 +9,8 @@ right.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as op
+from re import _parser
 from typing import Any, Literal
 
 from diffusionlm.guidance.automata.algebra import AutomatonTooLarge, Budget, determinise
