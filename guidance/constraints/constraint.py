@@ -26,6 +26,7 @@ from diffusionlm.guidance.automata import (
     compile_language,
     token_count,
 )
+from diffusionlm.guidance.constraints.blocks import bind_block
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.strategies.strategy import Strategy
 
@@ -103,7 +104,7 @@ class Constraint(Guidance):
         out = state.probs.new_zeros(state.batch_size)
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
-            bound = bind_to(self.automata_on(layout, state.vocabulary), layout, state.vocabulary, None)
+            bound = bind_to(rules_on(self, layout, state.vocabulary), layout, state.vocabulary, None)
             out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
         return out
 
@@ -144,7 +145,14 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
 def canvas_key(layout: CanvasLayout) -> Any:
     """What two canvases share that are one to a rule: known text, positions and options."""
     options = tuple(span.options for span in getattr(layout.canvas, "spans", ()))
-    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options
+    before = getattr(layout, "before", ())  # tokens of earlier blocks of the same text
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options, before
+
+
+def rules_on(plugin: Constraint, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+    """The rules of a bound plugin on a canvas; of a block those on the whole canvas that it is a part of."""
+    whole = getattr(layout, "whole", None)
+    return plugin.automata_on(layout if whole is None else whole.layout, vocabulary)
 
 
 def bind_to(
@@ -170,6 +178,8 @@ def bind_to(
     if allowed is None:
         allowed = layout.allowed(vocabulary)
     rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
+    if getattr(layout, "whole", None) is not None:
+        return bind_block(automata, rules, layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
@@ -209,7 +219,7 @@ def bind_rules(
         UnsatisfiableConstraint: if no text on the canvas obeys.
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
-    automata = [automaton for plugin in plugins for automaton in plugin.automata_on(layout, vocabulary)]
+    automata = [automaton for plugin in plugins for automaton in rules_on(plugin, layout, vocabulary)]
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
     if not chains:
         return bound

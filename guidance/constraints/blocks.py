@@ -1,0 +1,105 @@
+"""Rules on a text that is written block by block: bound to a block from the state that the text before it leads to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from diffusionlm.guidance.automata import BoundAutomaton, TokenAutomaton
+from diffusionlm.guidance.automata.over_tokens import only_bytes
+from diffusionlm.guidance.automata.whole_canvas import WholeCanvas
+
+if TYPE_CHECKING:
+    from diffusionlm.generation.blocks import BlockLayout
+    from diffusionlm.guidance.constraints.constraint import Constraint
+    from diffusionlm.text import Vocabulary
+
+MAX_CACHED = 64
+_wholes: OrderedDict[Any, WholeCanvas] = OrderedDict()
+_blocks: OrderedDict[Any, BoundAutomaton] = OrderedDict()
+
+
+def bind_block(
+    automata: Sequence[TokenAutomaton],
+    rules: Any,
+    layout: BlockLayout,
+    vocabulary: Vocabulary,
+    allowed: Tensor,
+    device: torch.device | str,
+) -> BoundAutomaton:
+    """The product of the rules on a block; that on the whole canvas is made once and kept.
+
+    Args:
+        automata: the rules, on the whole canvas.
+        rules: what identifies them.
+        layout: the block.
+        vocabulary: of the automata.
+        allowed: (L, V) bool, tokens that the block allows.
+        device: where the inference runs.
+
+    Raises:
+        UnsatisfiableConstraint: if no text on the canvas obeys, or none that begins as this one does.
+        AutomatonTooLarge: if the product is too large.
+    """
+    canvas = layout.whole.layout
+    spans = tuple(span.options for span in canvas.canvas.spans)
+    key = rules, vocabulary.fingerprint, canvas.internal_literals, spans, layout.whole.ends, _marks(layout)
+    place = key, layout.before, layout.end, str(device)
+    if place in _blocks:
+        _blocks.move_to_end(place)
+        return _blocks[place]
+    if key not in _wholes:
+        patterns, pattern_of = layout.whole.patterns(vocabulary)
+        literals = list(canvas.internal_literals)
+        ascii_tokens = _ascii(vocabulary) if only_bytes(vocabulary) else None
+        _wholes[key] = WholeCanvas(
+            automata, literals, canvas.span_index, patterns, pattern_of, layout.whole.ends, ascii_tokens
+        )
+    _wholes.move_to_end(key)
+    bound = _blocks[place] = _wholes[key].block(layout.before, layout.end, allowed).to(device)
+    for kept in (_wholes, _blocks):
+        while len(kept) > MAX_CACHED:
+            kept.popitem(last=False)
+    return bound
+
+
+def refuse_what_stays_behind(plugins: Sequence[Constraint], many: bool) -> None:
+    """Raises ValueError for rules whose state cannot be handed on from block to block.
+
+    Args:
+        plugins: the constraints of a call.
+        many: whether their phrases to include are handled one after the other.
+    """
+    from diffusionlm.guidance.constraints.constraint import Constraint  # which imports this module
+
+    for plugin in plugins:
+        reason = ""
+        if type(plugin).observe is not Constraint.observe:
+            reason = "it reads the posterior of the text all at once"
+        elif plugin.weighed_words() is not None:
+            reason = "it weighs the words of a text all at once"
+        elif many and plugin.unordered():
+            reason = "so many phrases are put into an order for the text all at once"
+        if reason:
+            raise ValueError(
+                f"The rule {plugin.title!r} cannot be handed on from block to block of a text that is longer than the model "
+                f"takes: {reason}. Ask for a text that fits the model (max_length, [SPAN:n]), "
+                + ("include at most 4 phrases in all." if many and plugin.unordered() else "or leave the rule out.")
+            )
+
+
+def _ascii(vocabulary: Vocabulary) -> Tensor:
+    """(V,) bool: tokens that are one ASCII character, and pad."""
+    out = torch.tensor([len(surface) == 1 and surface < b"\x80" for surface in vocabulary.surfaces])
+    out[vocabulary.pad_id] = True
+    return out
+
+
+def _marks(layout: BlockLayout) -> Any:
+    """What decides which tokens a position of the whole canvas allows."""
+    canvas = layout.whole.layout
+    return tuple(tensor.numpy().tobytes() for tensor in (canvas.span_index, canvas.open_mask, canvas.space_mask))
