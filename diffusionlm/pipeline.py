@@ -305,6 +305,33 @@ class DiffusionLMPipeline(DiffusionPipeline):
         } | ({"best_of": self.best_of} if self.best_of > 1 else {})
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
+    # ---- longer texts -----------------------------------------------------------------------------------------------
+
+    def scale_positions(self, length: int, method: str | None = None) -> str:
+        """Lets the model take texts of ``length`` positions at once, more than those of its training, by scaling RoPE.
+
+        Args:
+            length: positions of the longest text.
+            method: of ``diffusionlm.denoiser.position_scaling.METHODS``; None takes the one that did best where the weights
+                were measured (``card["positions"]``), and warns beyond what was.
+
+        Returns:
+            The method.
+
+        Raises:
+            ValueError: if the length is below that of training, or the method does not suit the model.
+            TypeError: if the network is not a `SpanDenoiser`.
+        """
+        from diffusionlm.denoiser.position_scaling import chosen_method, scale_positions
+
+        if self._model is not None:
+            raise TypeError(f"Positions are scaled of a SpanDenoiser, not of {type(self._model).__name__}.")
+        length = check_count("length", length)
+        if method is None:
+            method = chosen_method(self.card.get("positions"), length, self.denoiser.config.position_kind)
+        scale_positions(self.denoiser, method, length)
+        return method
+
     # ---- concepts ---------------------------------------------------------------------------------------------------
 
     def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
