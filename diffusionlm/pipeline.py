@@ -690,7 +690,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 if bars:
                     bars.pop().close()
                 bars.append(self.progress_bar(total=state.num_steps))
-                if seen.intersection(state.samples):
+                if any(getattr(layout, "before", ()) for layout in state.layouts):
+                    bars[-1].set_description(f"next block of {len(state.samples)}")
+                elif seen.intersection(state.samples):
                     bars[-1].set_description(f"{len(state.samples)} that missed a goal")
                 seen.update(state.samples)
             bars[-1].update()

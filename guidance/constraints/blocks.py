@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.constraints.constraint import Constraint
     from diffusionlm.text import Vocabulary
 
-MAX_CACHED = 64
+MAX_CACHED = 16
+MAX_BLOCKS = 256  # each row of a batch has blocks of its own
 _wholes: OrderedDict[Any, WholeCanvas] = OrderedDict()
 _blocks: OrderedDict[Any, BoundAutomaton] = OrderedDict()
 
@@ -61,9 +62,10 @@ def bind_block(
         )
     _wholes.move_to_end(key)
     bound = _blocks[place] = _wholes[key].block(layout.before, layout.end, allowed).to(device)
-    for kept in (_wholes, _blocks):
-        while len(kept) > MAX_CACHED:
-            kept.popitem(last=False)
+    while len(_wholes) > MAX_CACHED:
+        _wholes.popitem(last=False)
+    while len(_blocks) > MAX_BLOCKS:
+        _blocks.popitem(last=False)
     return bound
 
 
