@@ -45,10 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             nats = sum(float(bound(pipe, rows, *part, options.levels, options.seed).sum()) for part in parts)
             found[method] = nats / rows.numel()
             print(f"{length} positions, {method}: {found[method]:.3f} nats a token", flush=True)
-    card = {
-        length: {name: round(value, 3) for name, value in own.items() if name != "blocks"}
-        for length, own in measured.items()
-    }
+    card = {length: {name: round(value, 3) for name, value in own.items()} for length, own in measured.items()}
     print(json.dumps({"positions": card}))
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     if options.out is not None:

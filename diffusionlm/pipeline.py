@@ -496,7 +496,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
         canvases = dict.fromkeys(row.canvas for row in rows)
         vocabulary = self.tokenizer.vocabulary
         if call.block_length is not None and self._model is not None:
-            raise ValueError("block_length is for models of this library; somebody else's write a text at once: leave it out.")
+            raise ValueError(
+                "block_length is for models of this library; somebody else's write a text at once: leave it out."
+            )
         layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, most) for canvas in canvases}
         wholes = {
             canvas: WholeLayout.of(layout, call.block_length, longest)

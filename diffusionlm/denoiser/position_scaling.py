@@ -65,7 +65,9 @@ def scale_positions(denoiser: SpanDenoiser, method: str, length: int) -> None:
     config = denoiser.config
     trained, parameters = trained_positions(denoiser)
     if length < trained:
-        raise ValueError(f"The model was trained on texts of {trained} positions; length must be at least that, got {length}.")
+        raise ValueError(
+            f"The model was trained on texts of {trained} positions; length must be at least that, got {length}."
+        )
     now = config.rope_parameters, config.max_position_embeddings
     config.rope_parameters, config.max_position_embeddings = parameters, trained
     try:
@@ -91,10 +93,12 @@ def trained_positions(denoiser: SpanDenoiser) -> tuple[int, dict[str, Any]]:
 def chosen_method(measured: dict[str, Any] | None, length: int, position_kind: str = "rope") -> str:
     """What a measurement (``benchmarks.bench_extension``) says of texts of ``length`` positions.
 
-    Warns where nothing was measured, or nothing that long; then the base is changed, or what was best for the longest that was.
+    Warns where nothing was measured, or nothing that long (then the base is changed, or what was best for the longest that was),
+    and where blocks did better.
 
     Args:
-        measured: ``{"64": {"none": nats a token}, "128": {"none": ..., "base": ..., ...}}`` from the card of the weights.
+        measured: ``{"64": {"none": nats a token}, "128": {"none": ..., "base": ..., "blocks": ...}}`` from the card of the
+            weights.
         length: positions of the longest text.
         position_kind: of the model; ALiBi is left as it is.
     """
@@ -115,5 +119,13 @@ def chosen_method(measured: dict[str, Any] | None, length: int, position_kind: s
             stacklevel=3,
         )
     assert measured is not None
-    nats = measured[str(near)]
-    return min(nats, key=lambda name: float(nats[name]))
+    nats = dict(measured[str(near)])
+    blocks = nats.pop("blocks", None)
+    best = min(nats, key=lambda name: float(nats[name]))
+    if blocks is not None and blocks < nats[best]:
+        warnings.warn(
+            f"At {near} positions these weights had {nats[best]:.2f} nats a token at best ({best}), and {blocks:.2f} in blocks: a "
+            "text of that length is better written in blocks, as it is without scale_positions.",
+            stacklevel=3,
+        )
+    return best

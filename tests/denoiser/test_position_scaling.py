@@ -52,6 +52,8 @@ def test_a_measurement_decides_and_what_lies_beyond_it_is_warned_of(recwarn):
     assert chosen_method(MEASURED, 100) == "base"
     assert chosen_method(MEASURED, 200) == "linear"
     assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"4\.00 nats a token at best \(base\), and 3\.10 in blocks"):
+        assert chosen_method({"128": {"none": 5.0, "base": 4.0, "blocks": 3.1}}, 128) == "base"
     with pytest.warns(UserWarning, match="measured up to 256 positions, not at 512"):
         assert chosen_method(MEASURED, 512) == "linear"
     with pytest.warns(UserWarning, match="Nothing is measured about these weights at 128"):
