@@ -93,8 +93,8 @@ def trained_positions(denoiser: SpanDenoiser) -> tuple[int, dict[str, Any]]:
 def chosen_method(measured: dict[str, Any] | None, length: int, position_kind: str = "rope") -> str:
     """What a measurement (``benchmarks.bench_extension``) says of texts of ``length`` positions.
 
-    Warns where nothing was measured, or nothing that long (then the base is changed, or what was best for the longest that was),
-    and where blocks did better.
+    Warns where nothing was measured, or nothing that long (then the base is changed, or what was best for the longest that
+    was), and where blocks did better.
 
     Args:
         measured: ``{"64": {"none": nats a token}, "128": {"none": ..., "base": ..., "blocks": ...}}`` from the card of the
@@ -124,8 +124,8 @@ def chosen_method(measured: dict[str, Any] | None, length: int, position_kind: s
     best = min(nats, key=lambda name: float(nats[name]))
     if blocks is not None and blocks < nats[best]:
         warnings.warn(
-            f"At {near} positions these weights had {nats[best]:.2f} nats a token at best ({best}), and {blocks:.2f} in blocks: a "
-            "text of that length is better written in blocks, as it is without scale_positions.",
+            f"At {near} positions these weights had {nats[best]:.2f} nats a token at best ({best}), and {blocks:.2f} in blocks: "
+            "a text of that length is better written in blocks, as it is without scale_positions.",
             stacklevel=3,
         )
     return best
