@@ -124,8 +124,8 @@ def chosen_method(measured: dict[str, Any] | None, length: int, position_kind: s
     best = min(nats, key=lambda name: float(nats[name]))
     if blocks is not None and blocks < nats[best]:
         warnings.warn(
-            f"At {near} positions these weights had {nats[best]:.2f} nats a token at best ({best}), and {blocks:.2f} in blocks: "
-            "a text of that length is better written in blocks, as it is without scale_positions.",
+            f"At {near} positions these weights had {nats[best]:.2f} nats a token at best ({best}), and {blocks:.2f} in "
+            "blocks: a text of that length is better written in blocks, as it is without scale_positions.",
             stacklevel=3,
         )
     return best

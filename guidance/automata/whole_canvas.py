@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from diffusionlm.guidance.automata.algebra import Budget
-from diffusionlm.guidance.automata.alphabet import Bools
+from diffusionlm.guidance.automata.algebra import Budget, distinct_rows, product
+from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.binding import canvas_table, merged_classes, why_not
 from diffusionlm.guidance.automata.bound import BoundAutomaton, UnsatisfiableConstraint, named
 from diffusionlm.guidance.automata.inference import ForwardBackward
@@ -27,6 +29,22 @@ from diffusionlm.guidance.automata.over_tokens import TokenAutomaton
 MAX_STATES = 100_000
 MAX_SECONDS = 60.0
 MAX_REMEMBERED = 256
+
+
+class BlockTable(NamedTuple):
+    """Constraints on one block.
+
+    Attributes:
+        delta: (S, C) target states, -1 where nothing can be accepted.
+        token_class: (V,) class of each token, -1 for tokens that are never accepted.
+        start: the first state.
+        accepting: (S,) states from which what stands behind the block can still be met.
+    """
+
+    delta: NDArray[np.int32]
+    token_class: Ints
+    start: int
+    accepting: Bools
 
 
 class WholeCanvas:
@@ -81,6 +99,7 @@ class WholeCanvas:
         self._possible = [
             np.unique(own[own >= 0]) for own in (self._token_class[pattern] for pattern in self._patterns)
         ]
+        self._steps: dict[int, tuple[Ints, NDArray[np.int32]]] = {}  # of each pattern: number of each state's, targets
         self._live: dict[int, Bools] = {}  # states behind each block from which the rest can be met
         self._between_characters: dict[int, Bools] = {}  # of these, where an ASCII character may follow
         return bool(self._sweep(table.accepting)[0])
@@ -106,7 +125,18 @@ class WholeCanvas:
         return live
 
     def _step_back(self, live: Bools, pattern: int) -> Bools:
-        return np.append(live, False)[self._delta[:, self._possible[pattern]]].any(1)
+        """States (S,) that some allowed token leads into ``live``; each distinct step of a state is looked at once."""
+        if pattern not in self._steps:
+            moves = np.sort(self._delta[:, self._possible[pattern]], axis=1)
+            fresh = moves >= 0
+            fresh[:, 1:] &= moves[:, 1:] != moves[:, :-1]
+            self._steps[pattern] = fresh.sum(1), moves[fresh]
+        counts, targets = self._steps[pattern]
+        out = np.zeros(len(live), dtype=bool)
+        some = counts > 0
+        if some.any():
+            out[some] = np.logical_or.reduceat(live[targets], np.cumsum(counts[some]) - counts[some])
+        return out
 
     def state_after(self, ids: tuple[int, ...]) -> int:
         """The state before position ``len(ids)``, when ``ids`` stand before it (pads behind the end of a span included); -1
@@ -126,13 +156,8 @@ class WholeCanvas:
         self._walked.setdefault((), 0)
         return state
 
-    def block(self, ids: tuple[int, ...], end: int, allowed: Tensor) -> BoundAutomaton:
-        """Constraints on the positions from ``len(ids)`` to ``end``, one of `ends`, behind the tokens ``ids``.
-
-        Args:
-            ids: all tokens before the block.
-            end: position behind it.
-            allowed: (end - len(ids), V) bool.
+    def table(self, ids: tuple[int, ...], end: int) -> BlockTable:
+        """The automaton of the positions from ``len(ids)`` to ``end``, one of `ends`, behind the tokens ``ids``.
 
         Raises:
             UnsatisfiableConstraint: if nothing that can stand in the block leaves a text that obeys.
@@ -143,17 +168,11 @@ class WholeCanvas:
             if live is not None:
                 break
         else:
-            raise UnsatisfiableConstraint(
-                f"The constraint {named([a.name for a in self.automata])} can no longer be met behind the first {begin} tokens "
-                "of this text. Ask for a longer text or for fewer rules at once."
-            )
+            raise UnsatisfiableConstraint(_no_longer(self.automata, begin))
         assert accepting is not None
         number = np.append(np.where(live, np.cumsum(live) - 1, -1), -1).astype(np.int32)
-        table, token_class = merged_classes(number[self._delta[live]], self._token_class)
-        engine = ForwardBackward(
-            table, token_class, int(number[start]), accepting[live], {}, end - begin, allowed.cpu()
-        )
-        return BoundAutomaton(engine, self.automata, ("", ""), np.zeros(end - begin, dtype=np.int64))
+        delta, token_class = merged_classes(number[self._delta[live]], self._token_class)
+        return BlockTable(delta, token_class, int(number[start]), accepting[live])
 
     def _states(self, start: int, begin: int, end: int, accepting: Bools) -> Bools | None:
         """States (S,) on a way through the block to one that accepts; None if there is no way."""
@@ -174,6 +193,63 @@ class WholeCanvas:
             useful = before & self._step_back(useful, self._pattern_of[i])
             union |= useful
         return union
+
+
+def bind_block(
+    wholes: Sequence[WholeCanvas], ids: tuple[int, ...], end: int, allowed: Tensor, most: int = MAX_STATES
+) -> BoundAutomaton:
+    """Constraints on the positions from ``len(ids)`` to ``end`` behind the tokens ``ids``, those of several canvases together.
+
+    What is one `WholeCanvas` can be met together behind the block; of several each can be met by itself.
+
+    Args:
+        wholes: the constraints.
+        ids: all tokens before the block.
+        end: position behind it.
+        allowed: (end - len(ids), V) bool.
+        most: cap on the states of all together.
+
+    Raises:
+        UnsatisfiableConstraint: if nothing that can stand in the block leaves a text that obeys.
+        AutomatonTooLarge: beyond the cap.
+    """
+    automata = [automaton for whole in wholes for automaton in whole.automata]
+    found = [whole.table(ids, end) for whole in wholes]
+    table = found[0]
+    if len(found) > 1:
+        first, token_class = distinct_rows(np.stack([own.token_class for own in found], axis=1))
+        classes = np.stack([own.token_class[first] for own in found])
+        keep = (classes >= 0).all(axis=0)
+        columns = []  # the last state of each is dead
+        for own, label in zip(found, classes[:, keep], strict=True):
+            moves = np.vstack([own.delta[:, label], np.full((1, int(keep.sum())), -1)])
+            columns.append(np.where(moves < 0, len(own.delta), moves))
+        dead = [len(own.delta) for own in found]
+        budget = Budget(named([a.name for a in automata]), most, MAX_SECONDS)
+        delta, states = product(columns, [own.start for own in found], budget, dead)
+        lost = (states == dead).all(axis=1)
+        delta[lost[delta]] = -1
+        accepting = np.stack([np.append(own.accepting, False)[states[:, k]] for k, own in enumerate(found)]).all(axis=0)
+        merged, token_class = merged_classes(delta, np.where(keep, np.cumsum(keep) - 1, -1)[token_class])
+        table = BlockTable(merged, token_class, 0, accepting)
+    length = end - len(ids)
+    engine = ForwardBackward(table.delta, table.token_class, table.start, table.accepting, {}, length, allowed.cpu())
+    if len(found) > 1:
+        live = engine.live_states()
+        if not live[table.start]:
+            raise UnsatisfiableConstraint(_no_longer(automata, len(ids)))
+        number = np.append(np.where(live, np.cumsum(live) - 1, -1), -1).astype(np.int32)
+        kept, token_class = merged_classes(number[table.delta[live]], table.token_class)
+        start, accepting = int(number[table.start]), table.accepting[live]
+        engine = ForwardBackward(kept, token_class, start, accepting, {}, length, allowed.cpu())
+    return BoundAutomaton(engine, automata, ("", ""), np.zeros(length, dtype=np.int64))
+
+
+def _no_longer(automata: Sequence[TokenAutomaton], begin: int) -> str:
+    return (
+        f"The constraint {named([a.name for a in automata])} can no longer be met behind the first {begin} tokens of this "
+        "text. Ask for a longer text or for fewer rules at once."
+    )
 
 
 def block_ends(spans: Sequence[int], most: int) -> list[int]:

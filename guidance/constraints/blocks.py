@@ -11,32 +11,32 @@ from torch import Tensor
 
 from diffusionlm.guidance.automata import BoundAutomaton, TokenAutomaton
 from diffusionlm.guidance.automata.over_tokens import only_bytes
-from diffusionlm.guidance.automata.whole_canvas import WholeCanvas
+from diffusionlm.guidance.automata.whole_canvas import WholeCanvas, bind_block
 
 if TYPE_CHECKING:
     from diffusionlm.generation.blocks import BlockLayout
     from diffusionlm.guidance.constraints.constraint import Constraint
     from diffusionlm.text import Vocabulary
 
-MAX_CACHED = 16
+MAX_CACHED = 64
 MAX_BLOCKS = 256  # each row of a batch has blocks of its own
 _wholes: OrderedDict[Any, WholeCanvas] = OrderedDict()
 _blocks: OrderedDict[Any, BoundAutomaton] = OrderedDict()
 
 
-def bind_block(
-    automata: Sequence[TokenAutomaton],
-    rules: Any,
+def bind_to_block(
+    groups: Sequence[Sequence[TokenAutomaton]],
+    contents: Sequence[Any],
     layout: BlockLayout,
     vocabulary: Vocabulary,
     allowed: Tensor,
     device: torch.device | str,
 ) -> BoundAutomaton:
-    """The product of the rules on a block; that on the whole canvas is made once and kept.
+    """Rules on a block; what they are on the whole canvas is worked out once and kept.
 
     Args:
-        automata: the rules, on the whole canvas.
-        rules: what identifies them.
+        groups: the rules on the whole canvas; those of one group are kept satisfiable together.
+        contents: what identifies each group.
         layout: the block.
         vocabulary: of the automata.
         allowed: (L, V) bool, tokens that the block allows.
@@ -46,22 +46,24 @@ def bind_block(
         UnsatisfiableConstraint: if no text on the canvas obeys, or none that begins as this one does.
         AutomatonTooLarge: if the product is too large.
     """
-    canvas = layout.whole.layout
-    spans = tuple(span.options for span in canvas.canvas.spans)
-    key = rules, vocabulary.fingerprint, canvas.internal_literals, spans, layout.whole.ends, _marks(layout)
-    place = key, layout.before, layout.end, str(device)
+    canvas, ends = layout.whole.layout, layout.whole.ends
+    marks = [tensor.numpy().tobytes() for tensor in (canvas.span_index, canvas.open_mask, canvas.space_mask)]
+    options = tuple(span.options for span in canvas.canvas.spans)
+    shape = vocabulary.fingerprint, canvas.internal_literals, options, ends, *marks
+    place = tuple(contents), shape, layout.before, layout.end, str(device)
     if place in _blocks:
         _blocks.move_to_end(place)
         return _blocks[place]
-    if key not in _wholes:
-        patterns, pattern_of = layout.whole.patterns(vocabulary)
-        literals = list(canvas.internal_literals)
-        ascii_tokens = _ascii(vocabulary) if only_bytes(vocabulary) else None
-        _wholes[key] = WholeCanvas(
-            automata, literals, canvas.span_index, patterns, pattern_of, layout.whole.ends, ascii_tokens
-        )
-    _wholes.move_to_end(key)
-    bound = _blocks[place] = _wholes[key].block(layout.before, layout.end, allowed).to(device)
+    wholes = []
+    for automata, content in zip(groups, contents, strict=True):
+        key = content, shape
+        if key not in _wholes:
+            ascii_tokens = _ascii(vocabulary) if only_bytes(vocabulary) else None
+            positions = canvas.span_index, *layout.whole.patterns(vocabulary)
+            _wholes[key] = WholeCanvas(automata, canvas.internal_literals, *positions, ends, ascii_tokens)
+        _wholes.move_to_end(key)
+        wholes.append(_wholes[key])
+    bound = _blocks[place] = bind_block(wholes, layout.before, layout.end, allowed).to(device)
     while len(_wholes) > MAX_CACHED:
         _wholes.popitem(last=False)
     while len(_blocks) > MAX_BLOCKS:
@@ -99,9 +101,3 @@ def _ascii(vocabulary: Vocabulary) -> Tensor:
     out = torch.tensor([len(surface) == 1 and surface < b"\x80" for surface in vocabulary.surfaces])
     out[vocabulary.pad_id] = True
     return out
-
-
-def _marks(layout: BlockLayout) -> Any:
-    """What decides which tokens a position of the whole canvas allows."""
-    canvas = layout.whole.layout
-    return tuple(tensor.numpy().tobytes() for tensor in (canvas.span_index, canvas.open_mask, canvas.space_mask))

@@ -26,7 +26,7 @@ from diffusionlm.guidance.automata import (
     compile_language,
     token_count,
 )
-from diffusionlm.guidance.constraints.blocks import bind_block
+from diffusionlm.guidance.constraints.blocks import bind_to_block
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.strategies.strategy import Strategy
 
@@ -48,6 +48,7 @@ class Constraint(Guidance):
     used softly too, with ``strategy="tilt"``.
     """
 
+    apart: ClassVar[bool] = False  # whether its rules on a text in blocks need only be satisfiable each by itself
     lazy: ClassVar[bool] = False  # see `diffusionlm.guidance.constraints.lazy`
 
     strategy: str | Strategy = field(default="constraint", kw_only=True)
@@ -177,9 +178,9 @@ def bind_to(
     """
     if allowed is None:
         allowed = layout.allowed(vocabulary)
-    rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
+    rules = _contents(automata)
     if getattr(layout, "whole", None) is not None:
-        return bind_block(automata, rules, layout, vocabulary, allowed, device)  # type: ignore[arg-type]
+        return bind_to_block([automata], [rules], layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
@@ -189,6 +190,10 @@ def bind_to(
     while len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)
     return bound
+
+
+def _contents(automata: Sequence[TokenAutomaton]) -> Any:
+    return tuple((automaton.name, _content(automaton)) for automaton in automata)
 
 
 def _content(automaton: TokenAutomaton) -> Any:
@@ -220,6 +225,12 @@ def bind_rules(
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
     automata = [automaton for plugin in plugins for automaton in rules_on(plugin, layout, vocabulary)]
+    parts = [automaton for plugin in plugins if plugin.apart for automaton in plugin.compiled]
+    if parts and getattr(layout, "whole", None) is not None:
+        firm = [automaton for automaton in automata if automaton not in parts]
+        groups = [*([firm] if firm else []), *([part] for part in parts)]
+        allowed = layout.allowed(vocabulary) if allowed is None else allowed
+        return bind_to_block(groups, [_contents(own) for own in groups], layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
     if not chains:
         return bound

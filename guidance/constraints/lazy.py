@@ -205,7 +205,9 @@ class LazyJointConstraint(JointConstraint):
 
 
 class _Rules(Constraint):
-    """Some automata, as `bind_rules` takes them."""
+    """Some automata, as `bind_rules` takes them; each forbids something, so they do not stand in each other's way."""
+
+    apart: ClassVar[bool] = True
 
     def __init__(self, rules: Sequence[TokenAutomaton]) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import torch
 
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import UnsatisfiableConstraint, bind, compile_language, token_count
-from diffusionlm.guidance.automata.whole_canvas import WholeCanvas, block_ends
+from diffusionlm.guidance.automata.whole_canvas import WholeCanvas, bind_block, block_ends
 from diffusionlm.text import Vocabulary
 
 VOCABULARY = Vocabulary((b"", b" a", b"b", b"ab"), 0, frozenset({0}))
@@ -56,7 +56,7 @@ def test_blocks_accept_what_the_whole_canvas_accepts(name, spans, literals, open
         options = torch.tensor(list(product(range(4), repeat=end - begin)))
         following = set()
         for prefix in prefixes:
-            held = whole.block(prefix, end, allowed[begin:end]).accepts(options)
+            held = bind_block([whole], prefix, end, allowed[begin:end]).accepts(options)
             following |= {(*prefix, *own) for own in options[held].tolist()}
         prefixes, begin = following, end
         assert prefixes == {text[:end] for text in accepted}  # none that cannot be finished, all that can
@@ -66,6 +66,17 @@ def test_blocks_accept_what_the_whole_canvas_accepts(name, spans, literals, open
 def test_blocks_are_even_and_stay_within_a_span():
     assert block_ends([0] * 10, 4) == [4, 7, 10]
     assert block_ends([0, 0, 0, 1], 8) == [3, 4]
+
+
+def test_rules_that_are_apart_hold_together_in_a_block():
+    index, allowed, patterns, pattern_of = canvas([0] * 4, [True] * 4)
+    rules = [compile_language(rule, VOCABULARY) for rule in RULES["both, and a length"][1:]]
+    apart = [WholeCanvas([rule], ["", ""], index, patterns, pattern_of, [2, 4]) for rule in rules]
+    together = bind(rules, ["", ""], index, allowed)
+    for prefix in ((1, 1), (1, 2), (1, 3)):
+        options = torch.tensor(list(product(range(4), repeat=2)))
+        whole = torch.cat([torch.tensor([prefix] * len(options)), options], dim=1)
+        assert bind_block(apart, prefix, 4, allowed[2:]).accepts(options).tolist() == together.accepts(whole).tolist()
 
 
 def test_tokens_that_broke_a_rule_lead_nowhere():
