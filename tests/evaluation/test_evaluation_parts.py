@@ -121,7 +121,7 @@ def test_a_task_of_ones_own_runs_in_the_harness(context, monkeypatch):
     from diffusionlm.evaluation import registry
     from diffusionlm.evaluation.harness import evaluate, plan
 
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    monkeypatch.setattr(registry.TASKS, "_registered", dict(registry.TASKS._registered))
 
     @register("my/words")
     @dataclass
