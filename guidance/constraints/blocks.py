@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from diffusionlm.text import Vocabulary
 
 MAX_CACHED = 64
-MAX_BLOCKS = 256  # each row of a batch has blocks of its own
+MAX_CELLS = 10_000_000  # states times classes of tokens of all blocks that are kept; each row of a batch has its own
 _wholes: OrderedDict[Any, WholeCanvas] = OrderedDict()
 _blocks: OrderedDict[Any, BoundAutomaton] = OrderedDict()
 
@@ -66,7 +66,7 @@ def bind_to_block(
     bound = _blocks[place] = bind_block(wholes, layout.before, layout.end, allowed).to(device)
     while len(_wholes) > MAX_CACHED:
         _wholes.popitem(last=False)
-    while len(_blocks) > MAX_BLOCKS:
+    while len(_blocks) > 1 and sum(own.num_states * own.num_classes for own in _blocks.values()) > MAX_CELLS:
         _blocks.popitem(last=False)
     return bound
 
