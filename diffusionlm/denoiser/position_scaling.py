@@ -62,7 +62,7 @@ def scale_positions(denoiser: SpanDenoiser, method: str, length: int) -> None:
     Raises:
         ValueError: as `scaled_parameters`, or for a length below that of training.
     """
-    config = denoiser.config
+    config: Any = denoiser.config
     trained, parameters = trained_positions(denoiser)
     if length < trained:
         raise ValueError(

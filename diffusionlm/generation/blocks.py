@@ -160,7 +160,7 @@ class BlockLayout(CanvasLayout):
         return self.whole.layout.canvas, self.before
 
     @cached_property
-    def internal_literals(self) -> tuple[str, ...]:  # type: ignore[override]
+    def internal_literals(self) -> tuple[str, ...]:
         """Known text in the window, as the model sees it."""
         return tuple(self.vocabulary.decode(tokens.tolist()) for tokens in self.window)
 

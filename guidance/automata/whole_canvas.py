@@ -89,7 +89,7 @@ class WholeCanvas:
     def _prepare(self, automata: tuple[TokenAutomaton, ...]) -> bool:
         """Builds the automaton and finds what can still be met behind each block; whether all of it can be met."""
         budget = Budget(named([a.name for a in automata]), MAX_STATES, MAX_SECONDS)
-        usable = self._patterns.any(0)
+        usable = np.asarray(self._patterns.any(0))
         table = canvas_table(automata, self.literals, self._spans, usable, budget)
         if table is None:
             return False
@@ -229,7 +229,9 @@ def bind_block(
         delta, states = product(columns, [own.start for own in found], budget, dead)
         lost = (states == dead).all(axis=1)
         delta[lost[delta]] = -1
-        accepting = np.stack([np.append(own.accepting, False)[states[:, k]] for k, own in enumerate(found)]).all(axis=0)
+        accepting = np.asarray(
+            np.stack([np.append(own.accepting, False)[states[:, k]] for k, own in enumerate(found)]).all(axis=0)
+        )
         merged, token_class = merged_classes(delta, np.where(keep, np.cumsum(keep) - 1, -1)[token_class])
         table = BlockTable(merged, token_class, 0, accepting)
     length = end - len(ids)
