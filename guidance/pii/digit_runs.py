@@ -20,7 +20,6 @@ SIGNS = ("@", "www.", "://")
 LIKELY = 0.4  # expected number of signs of an address in reach from which on one is being planned
 STEEP = 10.0  # how sharply planned and not planned are told apart
 _IN_NUMBERS = frozenset("-+()_/#=*~")
-_MONEY = tuple("£$€¥")
 _IN_ADDRESSES = tuple("._@:!?,;")
 
 
@@ -33,11 +32,10 @@ class DigitRuns(Guidance):
 
         a_i = sum_{|j - i| <= reach} n_j / few + s_j / 0.4,
 
-    with n_j the expected number of digits and dashes at span position j, those of a price left out, and s_j that of signs of an
-    address, such as @, and of marks with letters right behind them, as in "!com". With d_j the probability of a token that such
-    data consist of (digits, signs, pieces of words) the energy is sum_i sigmoid(10 (a_i - 1)) d_i + s_i: next to nothing for a
-    price or a year. It guarantees nothing; rules that always hold are those of `PII`, which brings this
-    one along.
+    with n_j the expected number of digits and dashes at span position j, and s_j that of signs of an address, such as @, and of
+    marks with letters right behind them, as in "!com". With d_j the probability of a token that such data consist of (digits,
+    signs, pieces of words) the energy is sum_i sigmoid(10 (a_i - 1)) d_i + s_i: next to nothing for a price or a year. It
+    guarantees nothing; rules that always hold are those of `PII`, which brings this one along.
 
     Args:
         few: digits and dashes that may stand together; infinity leaves numbers out.
@@ -54,7 +52,7 @@ class DigitRuns(Guidance):
 
     reference = "Dathathri et al. 2020, Plug and play language models"
 
-    few: float = 6.0
+    few: float = 8.0  # £20-25, 10:30 and 2019 pass
     reach: int = 6
     signs: Sequence[str] = SIGNS
 
@@ -71,10 +69,9 @@ class DigitRuns(Guidance):
             raise ValueError(f"signs of DigitRuns must be a list of texts; write signs=[{self.signs!r}].")
 
     def bind(self, vocabulary: Vocabulary) -> None:
-        """Sorts the tokens: `classes` (V, 6) says of each what it brings to a number, whether it is a sign, material, a mark, letters that
-        may be joined to one, money."""
+        """Sorts the tokens into `classes` (V, 5): length in a number; 1 for a sign, for material, a mark, letters joined to it."""
         whole = vocabulary.token_share == 1  # where tokens are bytes a letter within a word tells nothing
-        classes = torch.zeros(len(vocabulary), 6)
+        classes = torch.zeros(len(vocabulary), 5)
         for i, (text, opens) in enumerate(zip(vocabulary.strings, vocabulary.starts_with_space.tolist(), strict=True)):
             shown = text.strip()
             if i in vocabulary.special_ids or not shown:
@@ -90,18 +87,15 @@ class DigitRuns(Guidance):
                     number or sign or digits or (piece and whole),
                     bool(self.signs) and shown.endswith(_IN_ADDRESSES),
                     piece and len(shown) > 1 and shown[:2].isalpha(),
-                    shown.endswith(_MONEY),
                 ]
             )
         self.classes = classes
 
     def energy(self, state: GuidanceState) -> Tensor:
         """Tokens of numbers and addresses where such are planned, and signs (B,)."""
-        number, sign, material, mark, letters, money = (state.probs @ self.classes.to(state.probs)).unbind(-1)
+        number, sign, material, mark, letters = (state.probs @ self.classes.to(state.probs)).unbind(-1)
         sign = sign + F.pad(mark[:, :-1] * letters[:, 1:], (0, 1))
-        priced = sum(F.pad(money, (k, 0))[:, : money.shape[1]] for k in (1, 2, 3))
-        assert isinstance(priced, Tensor)
-        planned = number * (1 - priced.clamp(max=1.0)) / self.few + sign / LIKELY
+        planned = number / self.few + sign / LIKELY
         width = 2 * self.reach + 1
         around = F.avg_pool1d(planned[:, None], width, stride=1, padding=self.reach)[:, 0] * width
         return (torch.sigmoid(STEEP * (around - 1)) * material + sign).sum(-1)
