@@ -237,6 +237,31 @@ def test_a_plugin_whose_search_and_rule_disagree_is_told_so():
         guided.best()
 
 
+def test_of_candidates_the_surest_is_kept_that_no_rule_had_to_change():
+    vocabulary = toy_vocabulary()
+    layout = ToyLayout("The ", ".", 4)
+    model = ToyModel(vocabulary, layout)
+    steering = compose([PII(kinds=[], secrets=["pub pub pub pub"])], vocabulary).with_candidates(3)
+    allowed = model.allowed.expand(3, -1, -1)
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    session = steering.begin([layout] * 3, allowed, mask, model.embeddings, [0] * 3, 1)
+    (pub,) = [i for i, text in enumerate(vocabulary.strings) if text == " pub"]
+    scores = torch.zeros(3, 4, len(vocabulary)).masked_fill(~allowed, -torch.inf)
+    scores[0, :, pub] += 9.0  # its likeliest text says the secret
+    guided = session.guide(
+        scores.log_softmax(-1), NoisyEmbeddings(torch.zeros(3, 4, model.dim), mask), 0.0, 0.5, 0, None
+    )
+    ids = guided.best()
+    assert session.joint.stepped_in() == [True, False, False]
+    chosen, _ = session.report(ids, certainty=torch.tensor([0.0, -9.0, -5.0]))
+    assert chosen == [2]
+    scores[:] = scores[0]
+    ids = session.guide(
+        scores.log_softmax(-1), NoisyEmbeddings(torch.zeros(3, 4, model.dim), mask), 0.0, 0.5, 0, None
+    ).best()
+    assert session.report(ids, certainty=torch.tensor([0.0, -9.0, -5.0]))[0] == [0]  # where all were changed, the surest
+
+
 def test_names_are_a_plugin_beside_the_rule(pipe):
     from diffusionlm.guidance.classifiers.tiny_reader import tiny_reader
 
