@@ -69,7 +69,7 @@ class DigitRuns(Guidance):
             raise ValueError(f"signs of DigitRuns must be a list of texts; write signs=[{self.signs!r}].")
 
     def bind(self, vocabulary: Vocabulary) -> None:
-        """Sorts the tokens into `classes` (V, 5): length in a number; 1 for a sign, for material, a mark, letters joined to it."""
+        """Sorts the tokens into `classes` (V, 5): length in a number; 1 for a sign, material, a mark, letters joined to it."""
         whole = vocabulary.token_share == 1  # where tokens are bytes a letter within a word tells nothing
         classes = torch.zeros(len(vocabulary), 5)
         for i, (text, opens) in enumerate(zip(vocabulary.strings, vocabulary.starts_with_space.tolist(), strict=True)):

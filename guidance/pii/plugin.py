@@ -28,7 +28,7 @@ from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
 from diffusionlm.guidance.pii.reader import strangers_view
-from diffusionlm.guidance.pii.search import find, find_kind, may_occur, touches
+from diffusionlm.guidance.pii.search import find, find_kind, find_personal_data, may_occur, touches
 from diffusionlm.guidance.pii.secrets import (
     SecretFinder,
     Secrets,
@@ -131,15 +131,20 @@ class PII(LazyConstraint):
         if self.soft > 0 and self.structured:
             signs = [sign for kind, own in SIGNS_OF.items() if kind in self.structured for sign in own]
             few = DigitRuns.few if set(self.structured) - set(SIGNS_OF) else math.inf
-            found.append(
-                DigitRuns(
-                    few=few,
-                    signs=list(dict.fromkeys(signs)),
-                    weight=self.soft,
-                    window=self.window,
-                    schedule=self.schedule,
+            for text in self.allow:  # what may be named is not made unlikely
+                if find_personal_data(text, self.structured):
+                    few = math.inf if any(character.isdigit() for character in text) else few
+                    signs = [] if any(character.isalpha() for character in text) else signs
+            if few < math.inf or signs:
+                found.append(
+                    DigitRuns(
+                        few=few,
+                        signs=list(dict.fromkeys(signs)),
+                        weight=self.soft,
+                        window=self.window,
+                        schedule=self.schedule,
+                    )
                 )
-            )
         if isinstance(self.names, PersonalNames):
             found.append(self.names)
         elif self.names is not False:

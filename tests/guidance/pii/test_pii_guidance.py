@@ -211,7 +211,9 @@ def test_what_contradicts_it_is_refused_in_the_end(pipe):
 def test_text_without_personal_data_is_left_alone(pipe):
     plain = pipe("The [SPAN:6]", num_samples=3, steps=3, seed=0)
     guided = pipe("The [SPAN:6]", num_samples=3, steps=3, seed=0, guidance=["pii"])
-    assert plain.texts == guided.texts or any(find_personal_data(text) for text in plain.texts)
+    harmless = [text for text in plain.texts if not any(character.isdigit() for character in text)]
+    assert harmless
+    assert set(harmless) <= set(guided.texts)
 
 
 def test_a_plugin_whose_search_and_rule_disagree_is_told_so():
@@ -259,7 +261,9 @@ def test_of_candidates_the_surest_is_kept_that_no_rule_had_to_change():
     ids = session.guide(
         scores.log_softmax(-1), NoisyEmbeddings(torch.zeros(3, 4, model.dim), mask), 0.0, 0.5, 0, None
     ).best()
-    assert session.report(ids, certainty=torch.tensor([0.0, -9.0, -5.0]))[0] == [0]  # where all were changed, the surest
+    assert session.report(ids, certainty=torch.tensor([0.0, -9.0, -5.0]))[0] == [
+        0
+    ]  # where all were changed, the surest
 
 
 def test_names_are_a_plugin_beside_the_rule(pipe):
@@ -429,6 +433,11 @@ def test_only_kinds_that_are_switched_on_are_made_unlikely():
     (mail,) = PII(kinds=["email"]).companions()
     assert (mail.few, mail.signs) == (float("inf"), ["@"])
     assert PII(kinds=[], secrets=["Project Bluebird"]).companions() == []
+    (mail,) = PII(allow=["555-1234", "Marie Curie"]).companions()
+    assert (mail.few, "@" in mail.signs) == (float("inf"), True)
+    (numbers,) = PII(allow=["info@thepub.example"]).companions()
+    assert (numbers.few, numbers.signs) == (DigitRuns.few, [])
+    assert PII(allow=["info@thepub.example", "555-1234"]).companions() == []
 
 
 @pytest.mark.parametrize(
