@@ -210,8 +210,8 @@ class GuidanceSession:
         Args:
             ids: token ids (B, L).
             dtype: of the energies.
-            certainty: of the model (B,), where the surest candidate is kept, of those that meet most goals and that no lazy rule
-                had to change.
+            certainty: of the model (B,), where the surest candidate is kept, of those that meet most goals and that no lazy
+                rule had to change.
 
         Returns:
             The row chosen for each sample; which rules hold for every row, read from its characters.
