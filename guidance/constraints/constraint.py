@@ -264,6 +264,11 @@ class JointConstraint:
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
 
+    def stepped_in(self) -> list[bool] | None:
+        """Whether a rule had to change the finished text of each row, which then may read broken; None where that is not known,
+        as with rules that take part in every text."""
+        return None
+
     def observed(self, log_probs: Tensor) -> None:
         """Shows every plugin the log posterior (B, L, V) before the rules act on it."""
         for plugin in self.plugins:

@@ -104,6 +104,10 @@ class LazyJointConstraint(JointConstraint):
         self.joined = [self.joined[n] for n in chosen]
         self.allowed = [self.allowed[n] for n in chosen]
 
+    def stepped_in(self) -> list[bool]:
+        """Whether a part had to join each row since `best` was asked for."""
+        return [bool(parts) for parts in self.joined]
+
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
         self.observed(log_probs)

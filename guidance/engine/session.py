@@ -212,7 +212,8 @@ class GuidanceSession:
         Args:
             ids: token ids (B, L).
             dtype: of the energies.
-            certainty: of the model (B,), where the surest candidate of those that meet most goals is kept.
+            certainty: of the model (B,), where the surest candidate is kept, of those that meet most goals and that no lazy
+                rule had to change.
 
         Returns:
             The row chosen for each sample; which rules hold for every row, read from its characters.
@@ -251,6 +252,9 @@ class GuidanceSession:
             for name, plugin in self.named:
                 if has_goal(plugin):
                     missed += (~reached(plugin, plugin.measure(energies[name]))).to(missed)
+            changed = None if self.joint is None else self.joint.stepped_in()
+            if changed is not None:  # weighs less than any goal, and more than certainty
+                missed += torch.tensor(changed, device=missed.device).to(missed) / 2
             order = torch.stack([-missed, certainty.to(missed)]).view(2, -1, count)
             best = (order[0] * 1e6 + order[1]).argmax(-1).tolist()
             return [sample * count + k for sample, k in enumerate(best)]
