@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from diffusionlm.denoiser.contract import Context, Piece, Places
+from diffusionlm.denoiser.contract import SEGMENTS, Context, Piece, Places
+from diffusionlm.denoiser.media import KINDS, segment_of
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.diffusion import Draws, NoisyEmbeddings, NoisyText, NoisyTokens, Posterior, diffuse
 
@@ -46,7 +47,9 @@ class SpanModel:
     @property
     def segments(self) -> frozenset[int]:
         """Kinds of memory that it reads."""
-        return frozenset(range(self.denoiser.config.num_segments))
+        config = self.denoiser.config
+        without = {segment_of(kind) for kind in KINDS if kind not in config.media}
+        return frozenset(range(config.num_segments)) - without
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +104,11 @@ class SpanModel:
             own = [none if piece is None or piece.ids is None else piece.ids for piece in distinct.values()]
             pad = self.denoiser.config.pad_token_id
             ids = pad_sequence(own, batch_first=True, padding_value=pad).to(device)
+        elif segment < len(SEGMENTS) and SEGMENTS[segment] in KINDS:
+            width = next(piece.raw.shape[1] for piece in held if piece.raw is not None)
+            none = torch.zeros(0, width)
+            own = [none if piece is None or piece.raw is None else piece.raw.float() for piece in distinct.values()]
+            raw = self.denoiser.encode_media(segment, pad_sequence(own, batch_first=True).to(device), mask.to(device))
         else:  # tokens among them enter by their embeddings
             raw = pad_sequence([self._numbers(piece) for piece in distinct.values()], batch_first=True)
         memory = self.denoiser.encode_context(ids, raw, mask.to(device), at.to(device), segment)
