@@ -2,10 +2,10 @@
 
     python -m benchmarks.bench_concepts --concepts 4 --texts 8
 
-Each concept is an invented place with a name that E2E does not have, and three facts (kind, food, area), told in five sentences.
-It is learned with every weight frozen, then texts are written from nothing but the concept. A fact is stated if its words stand in
-the text; a name is right if it stands there as it is. Then all concepts are loaded, and the texts of the first are written
-again. A prompt with the same name and facts is written beside it: what the weights can do when they are told.
+Each concept is an invented place with a name that E2E does not have, and three facts (kind, food, area), told in five
+sentences. It is learned with every weight frozen, then texts are written from nothing but the concept. A fact is stated if its
+words stand in the text; a name is right if it stands there as it is. Then all concepts are loaded, and the texts of the first
+are written again. A prompt with the same name and facts is written beside it: what the weights can do when they are told.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     others = pipe("The [SPAN:4] is near [SPAN].", **call).texts
     given = {"vectors": options.vectors, "steps": options.learning_steps}
     settings = {name: value for name, value in given.items() if value is not None}
-    learned, told, places = [], [], PLACES[: options.concepts]
+    learned, told, places, first = [], [], PLACES[: options.concepts], []
     for number, place in enumerate(places):
         pipe.learn_concept(f"place-{number}", place.examples, seed=options.seed, **settings)
         texts = pipe(context=[Concept(f"place-{number}")], **call).texts

@@ -4,8 +4,8 @@
 
 The 1,797 digits of scikit-learn (8 x 8 pixels; Alpaydin and Kaynak 1998) stand in the order of their writers. The last 360 are
 held out; the others are shown as they are and moved by a pixel to each side, each with one of four sentences. A small model is
-trained on them from nothing by 'diffusionlm train', and then writes about the held-out pictures. A text is right if it names the
-digit and no other. Needs scikit-learn.
+trained on them from nothing by 'diffusionlm train', and then writes about the held-out pictures. A text is right if it names
+the digit and no other. Needs scikit-learn.
 """
 
 from __future__ import annotations

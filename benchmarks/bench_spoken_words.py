@@ -4,8 +4,8 @@
 
 Twenty words are spoken by voices of espeak-ng (an accent and a variant each) at several speeds and pitches. Some variants are
 held out: none of their recordings is trained on, whatever the accent. A small model is trained from nothing by 'diffusionlm
-train' on the others, and then writes down the held-out ones. A text is right if it has the word and no other of the twenty. Needs
-espeakng-loader, which brings espeak-ng as a library (GPL-3.0).
+train' on the others, and then writes down the held-out ones. A text is right if it has the word and no other of the twenty.
+Needs espeakng-loader, which brings espeak-ng as a library (GPL-3.0).
 """
 
 from __future__ import annotations
@@ -26,9 +26,27 @@ from diffusionlm import DiffusionLMPipeline
 from diffusionlm.context import Sound
 from diffusionlm.evaluation.record import Stopwatch, settings_key, write_json
 
-WORDS = tuple(
-    "water coffee pizza salad chicken noodles cheese sugar river garden window kitchen seven eleven morning evening doctor "
-    "station music yellow".split()
+WORDS = (
+    "water",
+    "coffee",
+    "pizza",
+    "salad",
+    "chicken",
+    "noodles",
+    "cheese",
+    "sugar",
+    "river",
+    "garden",
+    "window",
+    "kitchen",
+    "seven",
+    "eleven",
+    "morning",
+    "evening",
+    "doctor",
+    "station",
+    "music",
+    "yellow",
 )
 SENTENCES = ("the word is {} .", "i heard {} .", "somebody says {} .")
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp")

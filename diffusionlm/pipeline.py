@@ -23,6 +23,7 @@ from diffusionlm.checkpoints.loading import check_placement, config_keys, load_p
 from diffusionlm.context.binding import bind
 from diffusionlm.context.source import segment_index
 from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.denoiser.memory_cache import MemoryCache
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
@@ -67,6 +68,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         best_of: the default of ``__call__``.
 
     Attributes:
+        context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
         resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
 
     Example:
@@ -122,11 +124,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
+        self.context_cache = MemoryCache()
 
     @property
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
-        return span_model(self.denoiser) if self._model is None else self._model
+        return span_model(self.denoiser, self.context_cache) if self._model is None else self._model
 
     # ---- adapters ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ class Each(Source):
         kinds = {source.segment for source in sources if isinstance(source, Source)}
         if len(kinds) != 1 or not all(source is None or isinstance(source, Source) for source in sources):
             raise TypeError(
-                f"Each takes a list of sources of one kind of memory, such as [Image('a.png'), Image('b.png')], got {sources!r}."
+                f"Each takes a list of sources of one kind of memory, such as [Image('a.png'), Image('b.png')], got "
+                f"{sources!r}."
             )
         self.sources, self.segment = tuple(sources), kinds.pop()
         self.reference = next(source.reference for source in self.sources if source is not None)

@@ -1,8 +1,8 @@
 """Images and sounds as memory: what a checkpoint reads of them, and the small encoder that it reads them with.
 
-Both have one structure: patches of raw values, or features of another encoder, then a linear map, a few transformer blocks, and
-vectors in the space of token embeddings, which the denoiser's own blocks encode as they encode any memory. Sources: Jaegle et al.
-2021 ("Perceiver IO", raw values of any kind at the input), Dosovitskiy et al. 2021 ("ViT", patches).
+Both have one structure: patches of raw values, or features of another encoder, then a linear map, a few transformer blocks,
+and vectors in the space of token embeddings, which the denoiser's own blocks encode as they encode any memory. Sources: Jaegle
+et al. 2021 ("Perceiver IO", raw values of any kind at the input), Dosovitskiy et al. 2021 ("ViT", patches).
 
 Shape letters: B pieces, N patches, C values of a patch, D embedding size.
 """

@@ -142,6 +142,39 @@ class ContextMemory:
             tuple(statistics for memory in memories for statistics in memory.routers),
         )
 
+    @staticmethod
+    def stack(memories: Sequence[ContextMemory | None]) -> ContextMemory:
+        """Rows (1, ...) of different length as one batch, padded behind; None is a row without memory.
+
+        Raises:
+            ValueError: if there is no memory among them.
+        """
+        held = [memory for memory in memories if memory is not None]
+        if not held:
+            raise ValueError("ContextMemory.stack needs at least one memory.")
+        longest, first = max(memory.length for memory in held), held[0]
+
+        def padded(parts: Sequence[Tensor | None], like: Tensor, axis: int) -> Tensor:
+            shape = list(like.shape)
+            shape[0], shape[axis] = len(parts), longest
+            out = like.new_zeros(shape)
+            for row, part in enumerate(parts):
+                if part is not None:
+                    out[row].narrow(axis - 1, 0, part.shape[axis]).copy_(part[0])
+            return out
+
+        def each(get: Callable[[ContextMemory], Tensor]) -> list[Tensor | None]:
+            return [None if memory is None else get(memory) for memory in memories]
+
+        blocks = range(len(first.keys))
+        return ContextMemory(
+            tuple(padded(each(lambda memory, i=i: memory.keys[i]), first.keys[i], 2) for i in blocks),  # type: ignore[misc]
+            tuple(padded(each(lambda memory, i=i: memory.values[i]), first.values[i], 2) for i in blocks),  # type: ignore[misc]
+            padded(each(lambda memory: memory.mask), first.mask, 1),
+            padded(each(lambda memory: memory.position_ids.float()), first.position_ids.float(), 1),
+            first.sequence_length,
+        )
+
     def _map(self, function: Callable[[Tensor], Tensor]) -> ContextMemory:
         return replace(
             self,

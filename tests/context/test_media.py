@@ -1,4 +1,4 @@
-"""Images and sounds: read from files and arrays, encoded beside a text as in its batch, steered like any text, faults in a sentence."""
+"""Images and sounds: read from files and arrays, reach the model, steered like any text, faults in a sentence."""
 
 import io
 import math

@@ -150,8 +150,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path, data, changes, words):
 
 
 def test_a_frozen_encoder_of_transformers_comes_before_our_own(tmp_path, data):
-    from transformers import CLIPVisionConfig, CLIPVisionModel, WhisperConfig, WhisperFeatureExtractor, WhisperModel
     from transformers import CLIPImageProcessorPil as Processor
+    from transformers import CLIPVisionConfig, CLIPVisionModel, WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     CLIPVisionModel(CLIPVisionConfig(**small, image_size=8, patch_size=4)).save_pretrained(tmp_path / "clip")
