@@ -1,6 +1,6 @@
 """Handwritten digits to sentences about the picture: how many held-out texts name the right digit.
 
-    python -m benchmarks.bench_digits --steps 1500
+    python -m benchmarks.bench_digits --steps 1200
 
 The 1,797 digits of scikit-learn (8 x 8 pixels; Alpaydin and Kaynak 1998) stand in the order of their writers. The last 360 are
 held out; the others are shown as they are and moved by a pixel to each side, each with one of four sentences. A small model is
@@ -37,13 +37,13 @@ HELD_OUT = 360
 SIZES = (
     "model=tiny",
     "model.embedding_size=32",
-    "model.hidden_size=96",
-    "model.num_hidden_layers=3",
-    "model.num_attention_heads=4",
-    "model.intermediate_size=256",
-    "model.condition_size=64",
+    "model.hidden_size=64",
+    "model.num_hidden_layers=2",
+    "model.num_attention_heads=2",
+    "model.intermediate_size=128",
+    "model.condition_size=32",
 )
-ENCODER = "model.image_encoder={height: 8, width: 8, channels: 1, patch: 2, layers: 2, size: 96, heads: 4}"
+ENCODER = "model.image_encoder={height: 8, width: 8, channels: 1, patch: 4, layers: 2, size: 96, heads: 4}"
 MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
@@ -92,8 +92,8 @@ def written(pipe: Any, sources: Sequence[Any], steps: int, seed: int, temperatur
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = machine_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
-    parser.add_argument("--write-steps", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=1200, help="of training")
+    parser.add_argument("--write-steps", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", help="checkpoint to start from; its sizes are taken, as --model says")
@@ -119,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"data.train={folder / 'train.jsonl'}",
             "data.image_field=image",
             f"data.tokenizer={{kind: {kind}}}",
-            "data.max_length=16",
-            "data.limits=[16]",
-            "data.tokens_per_batch=1536",
+            "data.max_length=10",
+            "data.limits=[10]",
+            "data.tokens_per_batch=640",
             "data.task_weights={whole: 0.8, infill: 0.2}",
             f"trainer.max_steps={options.steps}",
             f"trainer.save_every={options.steps}",

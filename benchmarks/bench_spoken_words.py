@@ -1,6 +1,6 @@
 """Words spoken by espeak-ng to their text: how many recordings of held-out voices are written down right.
 
-    python -m benchmarks.bench_spoken_words --steps 1500
+    python -m benchmarks.bench_spoken_words --steps 1200
 
 Twenty words are spoken by voices of espeak-ng (an accent and a variant each) at several speeds and pitches. Some variants are
 held out: none of their recordings is trained on, whatever the accent. A small model is trained from nothing by 'diffusionlm
@@ -53,7 +53,7 @@ ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp")
 TRAINED = ("", "m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f4", "Annie", "Andy", "Gene", "Michael", "steph", "zac")
 HELD_OUT = ("m5", "f3", "f5", "Denis", "linda", "Mario")
 SPEEDS, PITCHES = (140, 170, 200), (35, 50, 65)  # words a minute; of 100
-ENCODER = "model.sound_encoder={rate: 8000, seconds: 1.2, patch: 256, layers: 2, size: 96, heads: 4}"
+ENCODER = "model.sound_encoder={rate: 8000, seconds: 1.2, patch: 512, layers: 2, size: 96, heads: 4}"
 
 
 class Speaker:
@@ -125,8 +125,8 @@ def recordings(
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = machine_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
-    parser.add_argument("--write-steps", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=1200, help="of training")
+    parser.add_argument("--write-steps", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "data.tokenizer={kind: word, min_count: 1}",
             "data.max_length=8",
             "data.limits=[8]",
-            "data.tokens_per_batch=768",
+            "data.tokens_per_batch=384",
             "data.task_weights={whole: 0.8, infill: 0.2}",
             f"trainer.max_steps={options.steps}",
             f"trainer.save_every={options.steps}",
