@@ -18,6 +18,7 @@ from torch import Tensor
 from diffusionlm.context.concept import LearnedConcept, check_name
 from diffusionlm.context.encoders import fingerprint
 from diffusionlm.denoiser import CANVAS, CONCEPT, PROMPT, Piece, Places
+from diffusionlm.denoiser.copy_bias import CopyBias
 from diffusionlm.diffusion import Draws, Posterior, cross_entropy, draw_progress
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def learn_concept(
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
     ids = _encoded(pipe, texts)
     rng = np.random.default_rng(seed)
-    learned = _first(pipe, ids, vectors).requires_grad_()
+    learned, copies = _first(pipe, ids, vectors).requires_grad_(), CopyBias.of_examples(ids)
     counts = Counter(token for row in ids for token in set(row))
     weights = torch.ones(model.vocab_size, device=model.device)
     weights[[token for token, count in counts.items() if count == len(ids)]] = _SHARED_WEIGHT
@@ -83,7 +84,7 @@ def learn_concept(
         with torch.enable_grad():
             for step in range(steps):
                 drawn = [ids[i] for i in rng.integers(len(ids), size=batch_size)]
-                loss = _loss(pipe, drawn, learned, step, seed, rng, weights)
+                loss = _loss(pipe, drawn, learned, step, seed, rng, weights, copies)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -102,7 +103,7 @@ def learn_concept(
         "loss_last": round(float(np.mean(losses[-few:])), 4),
         "weights": pipe.card.get("summary", ""),
     }
-    return LearnedConcept(name, learned.detach().cpu().float(), fingerprint(pipe.denoiser), card)
+    return LearnedConcept(name, learned.detach().cpu().float(), fingerprint(pipe.denoiser), card, copies)
 
 
 def _encoded(pipe: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -145,6 +146,7 @@ def _loss(
     seed: int,
     rng: np.random.Generator,
     weights: Tensor | None = None,
+    copies: CopyBias | None = None,
 ) -> Tensor:
     """Cross-entropy of whole texts, or of a gap in each, under noise of all levels; half of the steps self-conditioned."""
     model, pad = pipe.model, pipe.tokenizer.pad_id
@@ -170,7 +172,7 @@ def _loss(
     before = torch.arange(-len(learned), 0)
     context = []
     for number, ids in enumerate(rows):
-        pieces = [Piece(CONCEPT, "learned", before, raw=learned)]
+        pieces = [Piece(CONCEPT, "learned", before, raw=learned, copies=copies)]
         if not whole:
             known = torch.tensor([at for at in range(len(ids)) if not mask[number][at]], dtype=torch.long)
             pieces.append(Piece(CANVAS, number, known, torch.tensor(ids)[known]))

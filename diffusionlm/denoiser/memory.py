@@ -11,6 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from diffusionlm.denoiser.copy_bias import CopyBias
     from diffusionlm.denoiser.experts import RouterStatistics
 
 
@@ -48,6 +49,7 @@ class ContextMemory:
         position_ids: (B, M) float or int, for ALiBi.
         sequence_length: length that RoPE's frequencies were fitted to; None unless the RoPE type depends on it.
         routers: what the routers did while encoding, for the training loss; empty for a dense network.
+        copies: pairs of tokens that become likelier beside each other, each with the rows (B,) that they are for.
     """
 
     keys: tuple[Tensor, ...]
@@ -56,6 +58,7 @@ class ContextMemory:
     position_ids: Tensor
     sequence_length: int | None = None
     routers: tuple[RouterStatistics, ...] = ()
+    copies: tuple[tuple[CopyBias, Tensor], ...] = ()
 
     @property
     def batch_size(self) -> int:
@@ -116,6 +119,7 @@ class ContextMemory:
             values=tuple(value.to(device=device, dtype=dtype) for value in self.values),
             mask=self.mask.to(device=device),
             position_ids=self.position_ids.to(device=device),
+            copies=tuple((bias, rows.to(device=device)) for bias, rows in self.copies),
         )
 
     @staticmethod
@@ -140,6 +144,7 @@ class ContextMemory:
             torch.cat([memory.position_ids.float() for memory in memories], dim=1),
             memories[0].sequence_length,
             tuple(statistics for memory in memories for statistics in memory.routers),
+            tuple(pair for memory in memories for pair in memory.copies),
         )
 
     @staticmethod
@@ -182,4 +187,5 @@ class ContextMemory:
             values=tuple(map(function, self.values)),
             mask=function(self.mask),
             position_ids=function(self.position_ids),
+            copies=tuple((bias, function(rows)) for bias, rows in self.copies),
         )

@@ -6,6 +6,7 @@ Shape letters: B rows, L span positions, M memory positions, V vocabulary, D emb
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.diffusion import Draws, NoisyEmbeddings, NoisyText, NoisyTokens, Posterior, diffuse
 
 if TYPE_CHECKING:
+    from diffusionlm.denoiser.copy_bias import CopyBias
     from diffusionlm.denoiser.memory_cache import MemoryCache
     from diffusionlm.denoiser.model import SpanDenoiser
 
@@ -86,7 +88,19 @@ class SpanModel:
                     own.extend({} for _ in range(number + 1 - len(own)))
                     own[number][row] = piece
         memories = [memory for kind, own in slots.items() for memory in self._encode(*kind, own, len(context))]
-        return ContextMemory.concat(memories) if memories else None
+        if not memories:
+            return None
+        return replace(ContextMemory.concat(memories), copies=self._copies(context))
+
+    def _copies(self, context: Context) -> tuple[tuple[CopyBias, Tensor], ...]:
+        """Each distinct bias of the pieces with its rows (B,) bool."""
+        held: dict[Hashable, tuple[CopyBias, list[bool]]] = {}
+        for row, pieces in enumerate(context):
+            for piece in pieces:
+                if piece.copies is not None:
+                    _, rows = held.setdefault((piece.segment, piece.key), (piece.copies, [False] * len(context)))
+                    rows[row] = True
+        return tuple((bias, torch.tensor(rows, device=self.device)) for bias, rows in held.values())
 
     @property
     def memory_size(self) -> int:
@@ -206,6 +220,9 @@ class SpanModel:
             temperature=temperature,
         ).logits
         assert logits is not None
+        if condition is not None and previous is not None:
+            for bias, rows in condition.copies:
+                logits = bias.add(logits, previous.probs, places, rows)
         return logits
 
 
