@@ -300,7 +300,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     # ---- concepts ---------------------------------------------------------------------------------------------------
 
-    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 16, **settings: Any) -> LearnedConcept:
         """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
 
         The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``
@@ -309,7 +309,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         Args:
             name: of the concept.
             texts: 3 to 5 examples are usual.
-            vectors: how many vectors stand for it.
+            vectors: how many positions of memory stand for it.
             settings: steps, learning_rate, batch_size, seed, on_step of ``diffusionlm.context.inversion.learn_concept``.
 
         Raises:

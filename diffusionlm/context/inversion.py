@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _INFILL_SHARE = 0.25
-_SHARED_WEIGHT = 3.0  # in the loss, of tokens that every example has: its name above all
 
 
 def learn_concept(
     pipe: Any,
     name: str,
     texts: Sequence[str],
-    vectors: int = 8,
-    steps: int = 200,
-    learning_rate: float = 0.03,
-    batch_size: int = 12,
+    vectors: int = 16,
+    steps: int = 300,
+    learning_rate: float = 0.1,
+    batch_size: int = 8,
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> LearnedConcept:
@@ -71,9 +70,6 @@ def learn_concept(
     ids = _encoded(pipe, texts)
     rng = np.random.default_rng(seed)
     learned, copies = _first(pipe, ids, vectors).requires_grad_(), CopyBias.of_examples(ids)
-    counts = Counter(token for row in ids for token in set(row))
-    weights = torch.ones(model.vocab_size, device=model.device)
-    weights[[token for token, count in counts.items() if count == len(ids)]] = _SHARED_WEIGHT
     frozen = [(weight, weight.requires_grad) for weight in pipe.denoiser.parameters()]
     optimizer = torch.optim.Adam([learned], lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -84,7 +80,7 @@ def learn_concept(
         with torch.enable_grad():
             for step in range(steps):
                 drawn = [ids[i] for i in rng.integers(len(ids), size=batch_size)]
-                loss = _loss(pipe, drawn, learned, step, seed, rng, weights, copies)
+                loss = _loss(pipe, drawn, learned, step, seed, rng, copies)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -145,7 +141,6 @@ def _loss(
     step: int,
     seed: int,
     rng: np.random.Generator,
-    weights: Tensor | None = None,
     copies: CopyBias | None = None,
 ) -> Tensor:
     """Cross-entropy of whole texts, or of a gap in each, under noise of all levels; half of the steps self-conditioned."""
@@ -189,8 +184,4 @@ def _loss(
             previous = Posterior(first_pass.log_softmax(-1), model.embeddings())
     logits = model.log_posterior(noisy, gamma, condition, places, previous)
     counted = span_mask & noisy.undecided
-    if weights is None:
-        return cross_entropy(logits, span_ids, counted).mean()
-    nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), span_ids.flatten(), reduction="none")
-    share = weights[span_ids] * counted
-    return (nll.view_as(share) * share).sum() / share.sum().clamp_min(1)
+    return cross_entropy(logits, span_ids, counted).mean()
