@@ -16,6 +16,8 @@ from diffusionlm.denoiser import IMAGE
 if TYPE_CHECKING:
     from diffusionlm.denoiser.media import MediaSettings
 
+_LEAST_CONTRAST = 0.01  # so that the noise of a plain surface does not become a picture
+
 
 @SOURCES.register("image")
 class Image(MediaSource):
@@ -67,7 +69,9 @@ def read_image(given: Any) -> np.ndarray:
 
 
 def image_patches(pixels: np.ndarray, settings: MediaSettings) -> np.ndarray:
-    """Patches (N, patch * patch * C) float32 in -1..1, row by row.
+    """Patches (N, patch * patch * C) float32, row by row, of mean 0 and variance 1 over the image.
+
+    Values that are not centred would make all images nearly the same to an encoder: most pixels of many are background.
 
     Args:
         pixels: (H, W, C) in 0..1.
@@ -89,7 +93,7 @@ def image_patches(pixels: np.ndarray, settings: MediaSettings) -> np.ndarray:
         )
     side = own.patch
     cut = pixels.reshape(own.height // side, side, own.width // side, side, own.channels).transpose(0, 2, 1, 3, 4)
-    return cut.reshape(-1, settings.values) * np.float32(2) - np.float32(1)
+    return ((cut - cut.mean()) / (cut.std() + _LEAST_CONTRAST)).reshape(-1, settings.values).astype(np.float32)
 
 
 def _opened(given: Any) -> np.ndarray:

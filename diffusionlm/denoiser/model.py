@@ -34,7 +34,7 @@ from diffusionlm.diffusion.process import token_log_likelihood
 
 @dataclass
 class DenoiserOutput(ModelOutput):
-    """What one pass returns.
+    """Output of one pass.
 
     Attributes:
         logits: (B, L, V) float32; their softmax is the token posterior.
@@ -165,7 +165,7 @@ class SpanDenoiser(PreTrainedModel):
         elif isinstance(module, PerceiverResampler):
             init.normal_(module.latents, mean=0.0, std=1.0)
         elif isinstance(module, MediaEncoder):
-            init.normal_(module.places, mean=0.0, std=1.0)
+            init.normal_(module.places, mean=0.0, std=0.1)  # what is seen weighs more than where
             for block in module.blocks:  # each begins as no change
                 init.zeros_(block.o_proj.weight)
                 init.zeros_(block.down_proj.weight)

@@ -86,7 +86,11 @@ def test_one_picture_is_the_same_from_a_file_its_bytes_an_array_and_pillow(tmp_p
 def test_patches_hold_the_pixels_of_their_square_row_by_row():
     patches = image_patches(read_image(PIXELS), read_settings("image", GREY))
     assert patches.shape == (6, 4)
-    np.testing.assert_allclose((patches[4] + 1) / 2 * 255, PIXELS[2:4, 2:4].reshape(-1), atol=1e-3)
+    values = PIXELS / 255
+    expected = (values[2:4, 2:4] - values.mean()) / values.std()
+    np.testing.assert_allclose(patches[4], expected.reshape(-1), rtol=0.05)
+    plain = image_patches(read_image(np.full((4, 6), 90, np.uint8)), read_settings("image", GREY))
+    np.testing.assert_allclose(plain, 0, atol=1e-4)
 
 
 def test_one_sound_is_the_same_from_a_file_its_bytes_and_samples(tmp_path):
