@@ -100,6 +100,6 @@ def describe(given: Any) -> str:
     if isinstance(given, bytes | bytearray):
         return f"{len(given)} bytes"
     if isinstance(given, tuple | list | dict) or hasattr(given, "__array__"):
-        values = given[0] if isinstance(given, tuple) else given.get("array") if isinstance(given, dict) else given
+        values: Any = given[0] if isinstance(given, tuple) else given.get("array") if isinstance(given, dict) else given
         return f"array {np.shape(values)}"
     return str(given)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -160,7 +160,7 @@ class BatchSource:
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
         batch = collate(layouts, prompts, self.pad_id, self.multiple, task)
         if self.corpus.media is not None and rng.random() < self.media_share:
-            shown = self.corpus.media.padded(chosen)
+            shown: dict[str, Any] = self.corpus.media.padded(chosen)
             batch = replace(batch, **{name: torch.from_numpy(value) for name, value in shown.items()})
         if self.neighbours is None or rng.random() >= self.neighbours.share:
             return batch
