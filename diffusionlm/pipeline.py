@@ -300,7 +300,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     # ---- concepts ---------------------------------------------------------------------------------------------------
 
-    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 16, **settings: Any) -> LearnedConcept:
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 40, **settings: Any) -> LearnedConcept:
         """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
 
         The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``

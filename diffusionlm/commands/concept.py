@@ -19,9 +19,9 @@ model changes), and writes concepts/NAME.safetensors. Texts that begin with [CON
 settings (key=value) and their defaults:
   checkpoint=restaurant   a bundled name, a folder, or owner/name on the Hub
   out=concepts            folder that the file is written to
-  vectors=16              how many positions of memory stand for the concept
-  steps=300               steps of learning
-  learning_rate=0.1       of Adam
+  vectors=40              how many positions of memory stand for the concept
+  steps=400               steps of learning
+  learning_rate=0.15      of Adam
   batch_size=8            texts of a step
   seed=0                  another seed, other vectors
 """

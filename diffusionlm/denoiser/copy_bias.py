@@ -35,7 +35,7 @@ class CopyBias:
     table: Tensor
 
     @classmethod
-    def of_examples(cls, rows: Sequence[Sequence[int]], share: float = 0.6, nats: float = 5.0) -> CopyBias | None:
+    def of_examples(cls, rows: Sequence[Sequence[int]], share: float = 0.6, nats: float = 2.5) -> CopyBias | None:
         """The pairs that at least a share of some texts have; None where there is none.
 
         Args:
