@@ -76,6 +76,7 @@ class SpanDenoiser(PreTrainedModel):
         self.blocks = nn.ModuleList(DenoiserBlock(config, i) for i in range(config.num_hidden_layers))
         self.out_norm = RMSNorm(narrow, eps=config.rms_norm_eps)
         self.head = nn.Linear(narrow, config.vocab_size)
+        self.trained_positions: tuple[int, dict[str, Any]] | None = None  # kept by `position_scaling.scale_positions`
         self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
         self.alibi = AlibiBias(config.num_attention_heads) if config.position_kind == "alibi" else None
         self.resampler = PerceiverResampler(config) if config.num_latents else None

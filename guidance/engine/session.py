@@ -30,10 +30,12 @@ from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.strategies.particles import ParticleFilter, Particles
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.constraints.constraint import Constraint
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.guidance.engine.conflicts import Conflicts
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
 
 _RULES = 80  # strategies from this order on act on what the soft ones made
 
@@ -263,14 +265,22 @@ class GuidanceSession:
     def _certificates(self, ids: Tensor) -> list[dict[str, bool]]:
         if not self.steering.constraints:
             return [{} for _ in self.layouts]
-        vocabulary = self.steering.vocabulary
-        certificates = []
-        for tokens, layout in zip(ids.tolist(), self.layouts, strict=True):
-            row = tokens[: layout.length]
-            text, texts = layout.assemble(row, vocabulary)
-            spans, written = layout.span_ids(row, vocabulary.pad_id), written_ranges(layout, texts)
-            held: dict[str, bool] = {}
-            for plugin in self.steering.constraints:
-                held |= plugin.certify_written(text, spans, written)
-            certificates.append(held)
-        return certificates
+        return [
+            # a block is no text yet: rules are read on the whole one
+            {}
+            if getattr(layout, "whole", None) is not None
+            else verified(self.steering.constraints, layout, tokens[: layout.length], self.steering.vocabulary)
+            for tokens, layout in zip(ids.tolist(), self.layouts, strict=True)
+        ]
+
+
+def verified(
+    constraints: Sequence[Constraint], layout: CanvasLayout, tokens: Sequence[int], vocabulary: Vocabulary
+) -> dict[str, bool]:
+    """Which rules hold for a finished text of ``tokens`` (L,), read from its characters."""
+    text, texts = layout.assemble(tokens, vocabulary)
+    spans, written = layout.span_ids(tokens, vocabulary.pad_id), written_ranges(layout, texts)
+    held: dict[str, bool] = {}
+    for plugin in constraints:
+        held |= plugin.certify_written(text, spans, written)
+    return held
