@@ -23,6 +23,7 @@ from diffusionlm.checkpoints.loading import check_placement, config_keys, load_p
 from diffusionlm.context.binding import bind
 from diffusionlm.context.source import segment_index
 from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.denoiser.memory_cache import MemoryCache
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.blocks import WholeLayout
@@ -77,6 +78,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         best_of: the default of ``__call__``.
 
     Attributes:
+        context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
         resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
 
     Example:
@@ -132,11 +134,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
+        self.context_cache = MemoryCache()
 
     @property
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
-        return span_model(self.denoiser) if self._model is None else self._model
+        return span_model(self.denoiser, self.context_cache) if self._model is None else self._model
 
     # ---- adapters ---------------------------------------------------------------------------------------------------
 
@@ -334,7 +337,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     # ---- concepts ---------------------------------------------------------------------------------------------------
 
-    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 40, **settings: Any) -> LearnedConcept:
         """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
 
         The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``
@@ -343,7 +346,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         Args:
             name: of the concept.
             texts: 3 to 5 examples are usual.
-            vectors: how many vectors stand for it.
+            vectors: how many positions of memory stand for it.
             settings: steps, learning_rate, batch_size, seed, on_step of ``diffusionlm.context.inversion.learn_concept``.
 
         Raises:

@@ -22,6 +22,7 @@ from diffusionlm.training.adapters import add_adapter, check_adapter, check_same
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
+from diffusionlm.training.media import check_media, fields_of, load_media_corpus
 from diffusionlm.training.neighbours import Neighbours
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
 
     from diffusionlm.training.corpus import TokenCorpus
 
-_OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
+_OF_A_SOURCE = (
+    "format",
+    "text_field",
+    "prompt_field",
+    "image_field",
+    "sound_field",
+    "max_examples",
+    "subset",
+    "revision",
+    "streaming",
+    "where",
+)
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
 _OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name", "retrieve")
 _SIGHTINGS = 20  # of each token, on average, below which a vocabulary is too large for its texts
@@ -143,6 +155,7 @@ def build_trainer(
         FileNotFoundError: if a data file is missing.
         ValueError: if the configuration is wrong, data cannot be read, or the run folder was begun with other settings.
     """
+    config = {**config, "model": check_media(config)}
     check_config(config)
     adapts = check_adapter(config)
     if adapts:
@@ -185,7 +198,8 @@ def build_trainer(
     valid = None
     if valid_corpus is not None:
         limit = (data["max_length"],)
-        valid = source(valid_corpus, task_weights={"whole": 1.0}, prompt_share=0.0, limits=limit, limit_weights=())
+        alone = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "media_share": 1.0}
+        valid = source(valid_corpus, limits=limit, limit_weights=(), **alone)
     torch.manual_seed(config["seed"])
     denoiser = SpanDenoiser(
         DenoiserConfig(
@@ -238,4 +252,7 @@ def _make_tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[
 def _corpus(sources: Sequence[TextSource], tokenizer: TextTokenizer, config: dict[str, Any]) -> TokenCorpus:
     cache = None if config.get("cache") is None else Path(config["cache"])
     data = config["data"]
+    if fields_of(data):
+        most = data.get("max_prompt_length", 128)
+        return load_media_corpus(sources, tokenizer, data["max_length"], most, config["model"])
     return load_corpus(sources, tokenizer, data["max_length"], data.get("max_prompt_length", 128), cache)
