@@ -27,6 +27,7 @@ from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, sch
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
+from diffusionlm.generation.fluency import fluency_of
 from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts, Finished
@@ -336,6 +337,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_span_length: int | None = None,
         batch_size: int = 64,
         best_of: int | None = None,
+        fluency: float | None = None,
         adapter: str | None = None,
         context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
@@ -362,6 +364,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
                 state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
+            fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
+                to three times, and are told of in ``result.unmet`` if they stay so. Beside goals, which broken text may reach.
+                Costs two more passes of the network for each text; 0 only measures (``sample.fluency``).
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
@@ -397,6 +402,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_span_length=max_span_length,
             batch_size=batch_size,
             best_of=best_of,
+            fluency=fluency,
             adapter=adapter,
             context=context,
         )
@@ -473,7 +479,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if best_of > 1 and steering is not None:
             steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
-        attempts = Attempts(rows, {} if steering is None else steering.attempts)
+        attempts = Attempts(rows, {} if steering is None else steering.attempts, call.fluency)
         waiting, guide = list(range(len(rows))), steering
         while waiting:
             for start in range(0, len(waiting), call.batch_size):
@@ -490,13 +496,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     timings,
                     best_of,
                     model,
+                    call.fluency is not None,
                 ):
                     if isinstance(item, StepState):
                         yield item
                     else:
                         attempts.add(numbers, item)
             waiting = attempts.missed()
-            guide = steering.insistent() if waiting and guide is steering and steering is not None else guide
+            if waiting and guide is steering and steering is not None and not call.fluency:  # a harder push breaks more
+                guide = steering.insistent()
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
         for row, sample in zip(rows, attempts.samples(), strict=True):
             groups[row.source].append(sample)
@@ -510,6 +518,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
             **({"best_of": best_of} if best_of > 1 else {}),
+            **({} if call.fluency is None else {"fluency": call.fluency}),
             "guidance": None if steering is None else steering.to_dict(),
             "context": [source.to_dict() for source in sources],
         }
@@ -535,6 +544,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         timings: dict[str, float],
         best_of: int,
         model: DiffusionModel,
+        measured: bool = False,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
@@ -601,11 +611,17 @@ class DiffusionLMPipeline(DiffusionPipeline):
             chosen, certificates = surest(sure, len(batch) // len(rows)), None
         else:
             chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
+        fluent = None
+        if measured:
+            with _timed(timings, "network"):
+                fluent = fluency_of(ids, batch, ask, self.schedule)
         kept: list[Tensor | None] = [None] * len(chosen)
         if embeddings is not None:
             kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
         yield Finished(
-            batch.samples(ids, chosen, certificates, sure.tolist()), kept, None if session is None else session.trace
+            batch.samples(ids, chosen, certificates, sure.tolist(), fluent),
+            kept,
+            None if session is None else session.trace,
         )
 
     @contextmanager

@@ -18,6 +18,7 @@ SETTINGS = (
     "max_span_length",
     "batch_size",
     "best_of",
+    "fluency",
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
