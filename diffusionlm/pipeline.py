@@ -568,6 +568,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 batch, noisy = batch.branch(branches), noisy.select(copies)
                 posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
                 sampler.select(copies)
+                certainty.select(copies)
                 with _timed(timings, "encode"):
                     ask = TokenPosterior(batch, temperature)
             gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
@@ -595,6 +596,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     noisy = posterior.noisy
                     if posterior.rows is not None:
                         sampler.select(posterior.rows)
+                        certainty.select(posterior.rows)
             state = StepState(
                 i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )

@@ -37,7 +37,7 @@ class Diverse(Guidance):
         >>> pipe(prompt="name[The Mill]", num_samples=16, guidance=["diverse"]).texts  # doctest: +SKIP
     """
 
-    reference = "Corso et al. 2024, Particle guidance: non-I.I.D. diverse sampling with diffusion models, eq. 4"
+    reference = "Corso et al. 2024, Particle guidance: non-I.I.D. diverse sampling with diffusion models"
     batch_independent = False
     expected_failures = {
         "gradient": "other rows and norms are held fixed: a text that repeats itself has a longer norm, and is no way out"
@@ -45,7 +45,7 @@ class Diverse(Guidance):
 
     n: int = 2
 
-    weight: float = 60.0
+    weight: float = 20.0
     window: tuple[float, float] = (1.0, 0.2)  # near the end the texts are set, and pushing would break words
 
     def __post_init__(self) -> None:
