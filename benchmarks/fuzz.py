@@ -30,6 +30,7 @@ from benchmarks.random_calls import calls
 from benchmarks.tiny_models import tiny_pipeline
 from diffusionlm import Canvas, DiffusionLMPipeline
 from diffusionlm.errors import GuidanceError
+from diffusionlm.guidance import Composition
 
 HOME = Path(diffusionlm.__file__).resolve().parents[1]
 
@@ -73,7 +74,8 @@ def judge(pipe: DiffusionLMPipeline, text: Any, settings: dict[str, Any], make: 
     guidance = None
     try:
         guidance = make()
-        call = f"{call[:-1]}, guidance={guidance!r})"
+        shown = guidance.plugins if isinstance(guidance, Composition) else guidance
+        call = f"{call[:-1]}, guidance={shown!r})"
         result = pipe(text, guidance=guidance, **settings)
     except (ValueError, TypeError, GuidanceError, OSError) as error:
         place, deliberate = place_of(error)

@@ -56,3 +56,9 @@ def test_samples_share_less_and_the_same_call_gives_the_same_texts(tiny_pipe):
 def test_runs_of_no_tokens_are_refused():
     with pytest.raises(ValueError, match="whole number of at least 1"):
         Diverse(n=0)
+
+
+def test_plugins_of_one_kind_stand_beside_another(tiny_pipe):
+    several = [Diverse(n=1), Diverse(n=2), Diverse(n=2, weight=3.0)]
+    trace = tiny_pipe("A [SPAN:3]", num_samples=2, steps=2, seed=0, guidance=several).trace
+    assert list(trace.finished) == ["diverse", "diverse#2", "diverse#3"]
