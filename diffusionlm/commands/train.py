@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.errors import nearest
+
 if TYPE_CHECKING:
     from diffusionlm.evaluation.electricity import EnergyMeter
 
@@ -166,7 +168,7 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
 
 
 def _work(trainer: Any, operations: float, rate: float) -> str:
-    """What a step costs, and in which precision."""
+    """Cost of a step, and its precision."""
     size = sum(parameter.numel() for parameter in trainer.denoiser.parameters() if parameter.requires_grad)
     kind, why = ("bfloat16" if trainer.precision.half else "float32"), trainer.precision.reason
     return (
@@ -176,16 +178,15 @@ def _work(trainer: Any, operations: float, rate: float) -> str:
 
 
 def _not_a_setting(option: str) -> str:
-    import difflib
 
     if option.startswith("-"):
-        near = difflib.get_close_matches(option, ("--help", "--cfg"), 1)
-        hint = f"did you mean {near[0]}?" if near else "there are --help and --cfg."
+        near = nearest(option, ("--help", "--cfg"))
+        hint = f"did you mean {near}?" if near else "there are --help and --cfg."
         return f"There is no option {option!r}; {hint}"
     for group, choices in _groups().items():
-        near = difflib.get_close_matches(option, choices, 1)
+        near = nearest(option, choices)
         if near:
-            return f"Settings are written key=value, got {option!r}; did you mean {group}={near[0]}?"
+            return f"Settings are written key=value, got {option!r}; did you mean {group}={near}?"
     return f"Settings are written key=value, got {option!r}; see 'diffusionlm train --help'."
 
 
