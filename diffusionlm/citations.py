@@ -96,6 +96,12 @@ PAPERS = (
         arxiv="2209.14687",
     ),
     Paper(
+        "Corso et al. 2024",
+        "Particle guidance: non-I.I.D. diverse sampling with diffusion models",
+        "Corso, Gabriele and Xu, Yilun and de Bortoli, Valentin and Barzilay, Regina and Jaakkola, Tommi",
+        arxiv="2310.13102",
+    ),
+    Paper(
         "Dantzig, Fulkerson and Johnson 1954",
         "Solution of a large-scale traveling-salesman problem",
         "Dantzig, G. and Fulkerson, R. and Johnson, S.",

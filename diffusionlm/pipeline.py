@@ -29,6 +29,7 @@ from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.blocks import WholeLayout
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
+from diffusionlm.generation.fluency import fluency_of
 from diffusionlm.generation.long_texts import LongTexts
 from diffusionlm.generation.requests import (
     LONGEST_TEXT,
@@ -377,6 +378,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         batch_size: int = 64,
         best_of: int | None = None,
         block_length: int | None = None,
+        fluency: float | None = None,
         adapter: str | None = None,
         context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
@@ -406,6 +408,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
             block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
                 if None. If it is given, every text is written so.
+            fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
+                to three times, and are told of in ``result.unmet`` if they stay so. Beside goals, which broken text may reach.
+                Costs two more passes of the network for each text; 0 only measures (``sample.fluency``).
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
@@ -442,6 +447,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size=batch_size,
             best_of=best_of,
             block_length=block_length,
+            fluency=fluency,
             adapter=adapter,
             context=context,
         )
@@ -531,7 +537,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
         while (waiting := texts.waiting())[0]:
-            attempts = Attempts(waiting[1], {} if steering is None else steering.attempts)
+            attempts = Attempts(waiting[1], {} if steering is None else steering.attempts, call.fluency)
             yield from self._attempt(attempts, *waiting, steering, call, sampler, temperature, timings, best_of, model)
             texts.take(attempts)
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
@@ -548,6 +554,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "seed": rows[0].seed,
             **({"best_of": best_of} if best_of > 1 else {}),
             **({"block_length": call.block_length} if call.block_length is not None else {}),
+            **({} if call.fluency is None else {"fluency": call.fluency}),
             "guidance": None if steering is None else steering.to_dict(),
             "context": [source.to_dict() for source in sources],
         }
@@ -591,13 +598,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     timings,
                     best_of,
                     model,
+                    call.fluency is not None,
                 ):
                     if isinstance(item, StepState):
                         yield item
                     else:
                         attempts.add(own, item)
             waiting = attempts.missed()
-            guide = steering.insistent() if waiting and guide is steering and steering is not None else guide
+            if waiting and guide is steering and steering is not None and not call.fluency:  # a harder push breaks more
+                guide = steering.insistent()
 
     def _denoise(
         self,
@@ -611,6 +620,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         timings: dict[str, float],
         best_of: int,
         model: DiffusionModel,
+        measured: bool = False,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
@@ -634,6 +644,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 batch, noisy = batch.branch(branches), noisy.select(copies)
                 posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
                 sampler.select(copies)
+                certainty.select(copies)
                 with _timed(timings, "encode"):
                     ask = TokenPosterior(batch, temperature)
             gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
@@ -661,6 +672,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     noisy = posterior.noisy
                     if posterior.rows is not None:
                         sampler.select(posterior.rows)
+                        certainty.select(posterior.rows)
             state = StepState(
                 i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )
@@ -677,11 +689,17 @@ class DiffusionLMPipeline(DiffusionPipeline):
             chosen, certificates = surest(sure, len(batch) // len(rows)), None
         else:
             chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
+        fluent = None
+        if measured:
+            with _timed(timings, "network"):
+                fluent = fluency_of(ids, batch, ask, self.schedule)
         kept: list[Tensor | None] = [None] * len(chosen)
         if embeddings is not None:
             kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
         yield Finished(
-            batch.samples(ids, chosen, certificates, sure.tolist()), kept, None if session is None else session.trace
+            batch.samples(ids, chosen, certificates, sure.tolist(), fluent),
+            kept,
+            None if session is None else session.trace,
         )
 
     @contextmanager

@@ -19,6 +19,7 @@ SETTINGS = (
     "batch_size",
     "best_of",
     "block_length",
+    "fluency",
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
@@ -92,6 +93,7 @@ def main(argv: list[str]) -> int:
     _check(config, {override.partition("=")[0].lstrip("+") for override in overrides})
 
     from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.commands._lean import import_pipeline
 
     find_folder(config["checkpoint"])  # a wrong name shows before the slow imports
 
@@ -106,6 +108,8 @@ def main(argv: list[str]) -> int:
 
     import torch
 
+    if _is_plain(config) and "diffusionlm.pipeline" not in sys.modules:
+        import_pipeline()
     from diffusionlm.guidance.registry.plugin_files import plugins_with_files
     from diffusionlm.pipeline import DiffusionLMPipeline
 
@@ -146,6 +150,16 @@ def main(argv: list[str]) -> int:
             print()
     print(f"{result.timings['total']:.1f} s, seed {result.settings['seed']}", file=sys.stderr)
     return 0
+
+
+def _is_plain(config: dict[str, Any]) -> bool:
+    """Whether nothing is asked for that needs more than our own network and samplers: no adapter, no other's model."""
+    from diffusionlm.checkpoints.folders import INDEX, find_folder
+
+    own = (find_folder(config["checkpoint"]) / INDEX).is_file()
+    sampler = config.get("sampler")
+    name = sampler.get("name") if isinstance(sampler, dict) else sampler
+    return own and config["adapter"] is None and (name is None or (CONFIGS / "sampler" / f"{name}.yaml").is_file())
 
 
 def _check(config: dict[str, Any], given: set[str]) -> None:

@@ -124,6 +124,7 @@ class LongTexts:
                 certificates=verify(layout, ids),
                 attempts=max(block.attempts for block in blocks),
                 certainty=total / max(1, sum(counts)) ** 0.5,
+                fluency=min((block.fluency for block in blocks if block.fluency is not None), default=None),
             )
 
     def clean(self) -> list[Tensor]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffusionlm.context.binding import read_context, split_concepts
+from diffusionlm.generation.fluency import check_fluency
 from diffusionlm.generation.temperatures import check_temperature
 from diffusionlm.spans import Canvas
 
@@ -68,6 +69,7 @@ class CallSettings:
     batch_size: int = 64
     best_of: int | None = None
     block_length: int | None = None
+    fluency: float | None = None
     adapter: str | None = None
     context: Any = None
 
@@ -85,6 +87,8 @@ class CallSettings:
                 counts[name] = int(getattr(self, name))
         if self.temperature is not None:
             object.__setattr__(self, "temperature", check_temperature(self.temperature))
+        if self.fluency is not None:
+            object.__setattr__(self, "fluency", check_fluency(self.fluency))
         for name, value in counts.items():  # as Python's own numbers
             object.__setattr__(self, name, value)
 

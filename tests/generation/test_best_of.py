@@ -31,6 +31,11 @@ def test_rules_hold_for_every_candidate_that_is_kept(tiny_pipe):
     assert len(result.texts) == 4
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_candidates_may_part_at_any_step_even_the_last(tiny_pipe, steps):
+    assert len(tiny_pipe(best_of=2, num_samples=3, steps=steps, seed=1, max_length=6).texts) == 3
+
+
 def test_a_goal_comes_before_certainty():
     kept = surest(torch.tensor([-1.0, -0.1, -2.0, -3.0]), 2, missed=[0, 1, 0, 0])
     assert kept == [0, 2]
