@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffusionlm.training.muon import Muon, operations_of_step
 from diffusionlm.training.noise import draw_noise
-from diffusionlm.training.step import TrainingStep
 
 if TYPE_CHECKING:
     from diffusionlm.training.trainer import Trainer
@@ -24,7 +23,7 @@ def step_operations(trainer: Trainer) -> float:
     """
     settings, denoiser = trainer.settings, trainer.denoiser
     gradients = [parameter.grad for parameter in denoiser.parameters()]
-    module, total = TrainingStep(denoiser), 0.0
+    module, total = trainer.objective.step, 0.0
     for ahead in range(_BATCHES):
         batch = trainer.train_source.batch(trainer.step + ahead)
         rows, length = batch.span_ids.shape

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from diffusionlm.training.corpus import TokenCorpus
+    from diffusionlm.training.objective import Objective
 
 _OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
@@ -131,6 +132,8 @@ def build_trainer(
     config: dict[str, Any],
     on_log: Callable[[dict[str, Any]], None] | None = None,
     on_validate: Callable[[Trainer], dict[str, Any]] | None = None,
+    objective: Callable[[SpanDenoiser, NoiseSchedule], Objective] | None = None,
+    marks: dict[str, Any] | None = None,
 ) -> tuple[Trainer, TextTokenizer]:
     """Everything a run needs; a run that has begun keeps its tokenizer.
 
@@ -138,6 +141,8 @@ def build_trainer(
         config: the resolved ``configs/train.yaml``.
         on_log: receives figures.
         on_validate: see `Trainer`.
+        objective: makes what the trainer minimises from the network and its schedule; None: the likelihood of the texts.
+        marks: what else a checkpoint of the run depends on, by name.
 
     Raises:
         FileNotFoundError: if a data file is missing.
@@ -159,7 +164,7 @@ def build_trainer(
         if processes.is_main_process:
             _make_tokenizer(folder, train_sources, data["tokenizer"], start)
         tokenizer = TextTokenizer.from_pretrained(folder / "tokenizer")
-        identity = run_identity(config, train_sources, tokenizer)
+        identity = run_identity(config, train_sources, tokenizer) | (marks or {})
         if adapts:
             identity |= {f"adapter.{name}": value for name, value in config["adapter"].items()}
             identity["init (content)"] = read_index(start).get("sha256") if start is not None else None
@@ -201,7 +206,8 @@ def build_trainer(
         schedule = _start_from(start, denoiser, tokenizer, schedule, adapts)
     if adapts:
         add_adapter(denoiser, config["adapter"])
-    trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
+    goal = None if objective is None else objective(denoiser, schedule)
+    trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate, goal)
     if processes.is_main_process:
         write_identity(folder, identity)
     return trainer, tokenizer
