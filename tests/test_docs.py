@@ -136,8 +136,10 @@ def made_short(arguments: list[str]) -> list[str]:
             kept = [a for a in given if not a.startswith("trainer.max_steps=")]
             from_checkpoint = any(a.startswith("init=") for a in given)  # which fixes the shape of the network
             return ["train", *kept, *(SHORT[2:] if from_checkpoint else SHORT)]
-        case ["train", *given]:
-            return ["train", *given, "--cfg"]
+        case ["distil", *given] if any(a.startswith("data.train=") for a in given):
+            return ["distil", *given, *SHORT[2:]]
+        case ["train" | "distil", *given]:
+            return [arguments[0], *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
         case ["evaluate", "tasks"]:

@@ -65,8 +65,8 @@ class DistillationStep(TrainingStep):
 
     def places(self, gamma: Tensor) -> Tensor:
         """The student's step (B,) that each noise level (B,) lies within."""
-        starts = self.levels[:-1:2]
-        return ((starts >= gamma.double()[:, None]).sum(-1) - 1).clamp(min=0)
+        starts = self.levels[:-1:2].float()
+        return ((starts >= gamma.float()[:, None]).sum(-1) - 1).clamp(min=0)
 
     def forward(
         self,
