@@ -84,7 +84,7 @@ def load_adapted(checkpoint: Checkpoint, choices: Choices) -> Loaded:
         attention=said["attention"],
         mask_token=said["mask_token"],
         end_token=choices.end_token,
-        chat=choices.chat,
+        chat=bool(said.get("chat")) if choices.chat is None else choices.chat,
     )
     loaded = from_decoder(_of_dtype(module, choices.dtype).eval(), source, own)
     loaded.defaults["card"] = {**loaded.defaults["card"], **card, "base": base}

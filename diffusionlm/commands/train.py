@@ -18,6 +18,7 @@ killed, continues from its newest checkpoint when the same command is given agai
   diffusionlm train experiment=own_text data.train=FILE          a model of your own text
   diffusionlm train experiment=restaurant data.root=FOLDER       the model that comes with the package
   diffusionlm train adapter=lora init=restaurant data.train=FILE an adapter: small, beside weights that stay
+  diffusionlm train experiment=adapt init=FOLDER data.train=FILE a causal language model of transformers as denoiser
   diffusionlm train data=hub data.name=OWNER/NAME data.text_field=FIELD
   diffusionlm train model=medium optimizer=adamw trainer.max_steps=20000 trainer.precision=bf16 data.train=FILE
   torchrun --nproc_per_node 2 -m diffusionlm train experiment=own_text data.train=FILE
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
 def _train(config: dict[str, Any]) -> int:
     from diffusionlm.commands._training import Work, carry_out, make_meter
     from diffusionlm.samplers import make_sampler
+    from diffusionlm.training.adaptation import adapts_somebody_else_s, build_adaptation
     from diffusionlm.training.adapters import trains_an_adapter
     from diffusionlm.training.export import check_export_folder, export_pipeline, write_samples
     from diffusionlm.training.run import build_trainer
@@ -65,6 +67,15 @@ def _train(config: dict[str, Any]) -> int:
     check_export_folder(config["export"])
     meter = make_meter(config)
     make_sampler(config["sampler"])  # a mistake in it shows now, not after training
+    if adapts_somebody_else_s(config):
+        run = build_adaptation(config)
+
+        def export_adaptation(card: dict[str, Any]) -> str:
+            folder = run.write({**card, "init": config["init"]})
+            return f"The adapter is in {folder}: diffusionlm generate checkpoint={folder}"
+
+        tokens: Any = run.loaded.tokenizer
+        return carry_out(Work(config, run.trainer, tokens, run.samples, export_adaptation, meter))
     trainer, tokenizer = build_trainer(config)
 
     def samples(trainer: Trainer) -> list[str]:

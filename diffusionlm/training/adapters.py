@@ -100,7 +100,7 @@ def check_same_network(base: DenoiserConfig, new: DenoiserConfig) -> None:
             )
 
 
-def add_adapter(denoiser: SpanDenoiser, settings: dict[str, Any]) -> None:
+def add_adapter(denoiser: nn.Module, settings: dict[str, Any]) -> None:
     """Freezes the network, holds it in 4 bits if ``adapter.base`` says so, and gives it the adapter that learns.
 
     Raises:
