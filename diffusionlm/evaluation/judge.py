@@ -20,7 +20,6 @@ from diffusionlm.checkpoints.causal import SMOLLM2, SMOLLM2_FILE, find_smollm2
 from diffusionlm.text.tokenizer import META_FILE, TextTokenizer
 
 
-
 @dataclass(frozen=True)
 class JudgeScores:
     """Scores of a list of texts under a judge.

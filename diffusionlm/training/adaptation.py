@@ -1,8 +1,10 @@
 """A causal language model of transformers turned into a masked denoiser: LoRA, attention in both directions, the loss of MDLM.
 
-Its logits stay those of the next token (shift 1), as it was trained to give them: a position's own token is read off the position
-before. Sources: Gong et al. 2025, "Scaling diffusion language models via adaptation from autoregressive models" (DiffuLLaMA); Hu et al.
-2022 ("LoRA"); Sahoo et al. 2024 (the loss). Shape letters: B rows, L span positions, K known, P prompt, N of the network.
+Its logits stay those of the next token (shift 1), as it was trained to give them: a position's own token is read off the
+position before. Sources: Gong et al. 2025, "Scaling diffusion language models via adaptation from autoregressive models"
+(DiffuLLaMA); Hu et al. 2022 ("LoRA"); Sahoo et al. 2024 (the loss).
+
+Shape letters: B rows, L span positions, K known, P prompt, N of the network.
 """
 
 from __future__ import annotations
@@ -21,7 +23,14 @@ from diffusionlm.checkpoints.base_weights import base_checksum
 from diffusionlm.checkpoints.causal import SMOLLM2, load_causal
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import is_foreign
-from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, hide, masked_bound, masked_cross_entropy, schedule_from_dict
+from diffusionlm.diffusion import (
+    MaskingSchedule,
+    NoiseSchedule,
+    hide,
+    masked_bound,
+    masked_cross_entropy,
+    schedule_from_dict,
+)
 from diffusionlm.families import Choices, Loaded
 from diffusionlm.families.decoders import from_decoder
 from diffusionlm.families.sheet import Sheet
@@ -140,7 +149,7 @@ class AdaptationStep(nn.Module):
         self_condition: bool,
         **context: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One pass; see `TrainingStep`. Of the noise (B, L, 1) it takes which tokens are hidden; there is no self-conditioning."""
+        """One pass; see `TrainingStep`. The noise (B, L, 1) says which tokens are hidden; nothing is self-conditioned."""
         hidden = hide(noise[..., 0], gamma, span_mask)
         sheet = self.lay(span_mask, span_positions, **context)
         out = self.logits(sheet, span_ids, span_mask, hidden, gamma)
@@ -183,12 +192,20 @@ def adapts_somebody_else_s(config: dict[str, Any]) -> bool:
 
     Raises:
         FileNotFoundError: if there is no such checkpoint.
-        ValueError: if it is one and no adapter is asked for.
+        ValueError: if it is one and no adapter is asked for, or if it is none and ``experiment=adapt`` is.
     """
     name = config.get("init")
+    asked = any(key in config.get("adapter", {}) for key in _OF_THE_TEXT)
     if not name:
+        if asked:
+            raise ValueError("experiment=adapt needs a base: give init=NAME, a causal language model of transformers.")
         return False
     if str(name) != SMOLLM2 and not str(name).endswith(".gguf") and not is_foreign(find_folder(name)):
+        if asked:
+            raise ValueError(
+                f"init={name} is a checkpoint of ours, which is a denoiser already: give adapter=lora init={name} instead of "
+                "experiment=adapt."
+            )
         return False
     if config.get("adapter", {}).get("kind", "none") == "none":
         raise ValueError(
@@ -248,9 +265,7 @@ class Adaptation:
         return folder
 
 
-def build_adaptation(
-    config: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None = None
-) -> Adaptation:
+def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None = None) -> Adaptation:
     """Base, adapter, data and trainer of a run.
 
     Args:
@@ -265,7 +280,9 @@ def build_adaptation(
     settings = {key: value for key, value in config["adapter"].items() if key not in _OF_THE_TEXT}
     check_adapter({"adapter": settings})
     if settings["base"] != "full":
-        raise ValueError(f"adapter.base={settings['base']} is for checkpoints of ours; a base of transformers is held in full.")
+        raise ValueError(
+            f"adapter.base={settings['base']} is for checkpoints of ours; a base of transformers is held in full."
+        )
     if config["data"]["tokenizer"].get("kind") != "init":
         raise ValueError("An adapter has the tokens of its base: give data.tokenizer.kind=init.")
     schedule = schedule_from_dict(config["schedule"])

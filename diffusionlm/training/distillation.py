@@ -1,7 +1,9 @@
 """Progressive distillation: the loss of a student whose one step is to lead where two steps of its teacher lead.
 
-Source: Salimans and Ho 2022, "Progressive distillation for fast sampling of diffusion models", algorithm 2; what is different is in
-`diffusionlm.diffusion.distillation`. Shape letters: B rows, L span positions, V vocabulary, D embedding size, N student's steps.
+Source: Salimans and Ho 2022, "Progressive distillation for fast sampling of diffusion models", algorithm 2; what is different
+is in `diffusionlm.diffusion.distillation`.
+
+Shape letters: B rows, L span positions, V vocabulary, D embedding size, N steps of the student.
 """
 
 from __future__ import annotations
@@ -25,15 +27,13 @@ if TYPE_CHECKING:
     from diffusionlm.denoiser import ContextMemory, DenoiserOutput, SpanDenoiser
     from diffusionlm.training.batches import BatchSource
 
-_LAYOUT = ("span_mask", "span_positions", "open_mask")
-
 
 class DistillationStep(TrainingStep):
     """KL divergence of the student's posterior from the one whose single step leads where two steps of the teacher lead.
 
-    A row whose noise level lies within a step of the student begins at that step's beginning. It comes there as the student comes
-    there: from the text under the noise of the level before, by one step of its own, whose posterior is the previous estimate
-    that both networks are given (first steps have none).
+    A row whose noise level lies within a step of the student begins at that step's beginning. It comes there as the student
+    comes there: from the text under the noise of the level before, by one step of its own, whose posterior is the previous
+    estimate that both networks are given (first steps have none).
 
     Args:
         student: learns, but for its token embeddings: noise, likelihood and readers are those of the teacher.
@@ -44,7 +44,12 @@ class DistillationStep(TrainingStep):
     """
 
     def __init__(
-        self, student: SpanDenoiser, teacher: SpanDenoiser, schedule: NoiseSchedule, steps: int, temperature: float = 1.0
+        self,
+        student: SpanDenoiser,
+        teacher: SpanDenoiser,
+        schedule: NoiseSchedule,
+        steps: int,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__(student)
         student.embeddings.requires_grad_(False)
@@ -152,7 +157,12 @@ def _column(gamma: Tensor) -> Tensor:
 
 @torch.no_grad()
 def valid_divergence(
-    step: DistillationStep, source: BatchSource, schedule: NoiseSchedule, num_batches: int, rank: int = 0, world: int = 1
+    step: DistillationStep,
+    source: BatchSource,
+    schedule: NoiseSchedule,
+    num_batches: int,
+    rank: int = 0,
+    world: int = 1,
 ) -> tuple[float, int]:
     """This process's share of a validation: how far the student is from its teacher's two steps on held-out text.
 
@@ -174,7 +184,9 @@ def valid_divergence(
         drawn = draw((*batch.span_ids.shape, step.denoiser.config.embedding_size), VALID_STREAM, number, 0)
         gamma = schedule.gamma(drawn.progress).float().to(device)
         one = torch.ones((), device=device)
-        apart, _ = step(**batch.tensors(), gamma=gamma, noise=drawn.noise.to(device), likelihood_weight=one, self_condition=True)
+        apart, _ = step(
+            **batch.tensors(), gamma=gamma, noise=drawn.noise.to(device), likelihood_weight=one, self_condition=True
+        )
         counts = batch.span_mask.sum(-1)
         total, positions = total + float((apart * counts).sum()), positions + int(counts.sum())
     return total, positions

@@ -24,8 +24,8 @@ class Objective:
 
     Attributes:
         step: the loss of a batch, the module that is compiled and distributed.
-        measure: of held-out text: called as ``measure(source, schedule, batches, rank, world)``, it gives this process's share of
-            nats and of tokens.
+        measure: of held-out text: called as ``measure(source, schedule, batches, rank, world)``, it gives this process's share
+            of nats and of tokens.
         figure: name of nats over tokens in logs and cards.
         fits_schedule: whether the losses say how the noise schedule should be.
     """

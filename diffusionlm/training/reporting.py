@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
-MEASURED = {"valid_bound": "bound", "valid_divergence": "from the teacher"}  # figures of held-out text, as they are called
+MEASURED = {
+    "valid_bound": "bound",
+    "valid_divergence": "from the teacher",
+}  # figures of held-out text, as they are called
 
 
 def cut_log(path: Path, step: int) -> None:

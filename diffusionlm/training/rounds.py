@@ -6,6 +6,7 @@ import inspect
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def check_steps(steps: Any) -> list[int]:
     """
     numbers = steps if isinstance(steps, list) else []
     whole = all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers)
-    if len(numbers) < 2 or not whole or any(2 * later != one for one, later in zip(numbers, numbers[1:], strict=False)):
+    if len(numbers) < 2 or not whole or any(2 * later != one for one, later in pairwise(numbers)):
         raise ValueError(
             f"steps must be the teacher's number and then its halvings, such as [32, 16, 8], got {steps!r}: one step of a "
             "student takes the place of two of its teacher."
@@ -74,14 +75,14 @@ class Teacher:
         folder = find_folder(name)
         if not (folder / INDEX).is_file():
             raise ValueError(
-                f"{setting}={name} is somebody else's model: distil halves the steps of Gaussian models that 'diffusionlm train' "
-                "wrote, such as restaurant."
+                f"{setting}={name} is somebody else's model: distil halves the steps of Gaussian models that 'diffusionlm "
+                "train' wrote, such as restaurant."
             )
         teacher = cls(str(name), folder)
         if teacher.config.process != "gaussian":
             raise ValueError(
-                f"{setting}={name} is a {teacher.config.process} model, whose steps lead to random tokens: distil halves the steps "
-                "of Gaussian models (model.process=gaussian)."
+                f"{setting}={name} is a {teacher.config.process} model, whose steps lead to random tokens: distil halves the "
+                "steps of Gaussian models (model.process=gaussian)."
             )
         return teacher
 
@@ -207,7 +208,9 @@ class Round:
         }
         return build_trainer(settings, objective=objective, marks=marks)
 
-    def pipeline(self, trainer: Trainer, tokenizer: TextTokenizer, card: dict[str, Any] | None = None) -> DiffusionLMPipeline:
+    def pipeline(
+        self, trainer: Trainer, tokenizer: TextTokenizer, card: dict[str, Any] | None = None
+    ) -> DiffusionLMPipeline:
         """A pipeline around the student with the weights that it carries now, of as many steps as it learned."""
         index = self.teacher.index
         return DiffusionLMPipeline(

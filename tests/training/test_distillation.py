@@ -48,7 +48,13 @@ def round_of(tmp_path, texts, teacher):
         config["data"] |= {"tokenizer": {"kind": "init"}, "max_length": None}
         config["optimizer"] = {"name": "adamw", "learning_rate": 5e-3}
         config["trainer"] |= {"clean_share": 0.0, "self_condition_share": 1.0, "likelihood_warmup_steps": 0}
-        config |= {"steps": [2 * steps, steps], "temperature": None, "init": None, "sampler": {"name": "euler"}}
+        config = {
+            "steps": [2 * steps, steps],
+            "temperature": None,
+            "init": None,
+            "sampler": {"name": "euler"},
+            **config,
+        }
         config |= {"export": str(tmp_path / "student"), "samples": 1, "teacher": str(teacher)}
         return Round(config, Teacher.find(str(teacher)), steps, last=True)
 
@@ -82,7 +88,11 @@ def test_the_student_is_the_pipeline_of_its_teacher_with_steps_of_its_own(round_
     folder = own.write(trainer, tokenizer, {"name": "fast"})
     pipe, slow = DiffusionLMPipeline.from_pretrained(folder), DiffusionLMPipeline.from_pretrained(teacher)
     result = pipe(num_samples=2, seed=0)
-    assert (result.settings["steps"], result.settings["temperature"], result.settings["sampler"]["name"]) == (4, 1.0, "euler")
+    assert (result.settings["steps"], result.settings["temperature"], result.settings["sampler"]["name"]) == (
+        4,
+        1.0,
+        "euler",
+    )
     assert pipe(num_samples=2, seed=0, steps=7).settings["steps"] == 7
     assert slow(seed=0).settings["steps"] == 32
     assert pipe.schedule == slow.schedule
@@ -165,7 +175,9 @@ def test_a_stopped_round_goes_on_to_the_same_student(round_of):
 
 @pytest.mark.parametrize("steps", [[32], [32, 16, 4], [16, 32], [0, 0], [8, 4.0], "32", [3, 1], None])
 def test_only_halvings_are_taken(steps):
-    with pytest.raises(ValueError, match=r"steps must be the teacher's number and then its halvings, such as \[32, 16, 8\]"):
+    with pytest.raises(
+        ValueError, match=r"steps must be the teacher's number and then its halvings, such as \[32, 16, 8\]"
+    ):
         check_steps(steps)
     assert check_steps([32, 16, 8, 4]) == [32, 16, 8, 4]
 
@@ -179,7 +191,10 @@ def test_the_command_halves_twice_and_once_more_finds_all_done(tmp_path, texts, 
     assert "student, 4 steps begins: 180 texts" in out
     assert "step 3/3 from the teacher" in out
     assert "The student of 4 steps is in runs/student/4/pipeline" in out
-    assert "The student of 2 steps is in runs/student/pipeline: diffusionlm generate checkpoint=runs/student/pipeline" in out
+    assert (
+        "The student of 2 steps is in runs/student/pipeline: diffusionlm generate checkpoint=runs/student/pipeline"
+        in out
+    )
     pipe = DiffusionLMPipeline.from_pretrained(tmp_path / "runs/student/pipeline")
     assert pipe.steps == 2
     assert pipe.card["distilled"]["steps"] == [8, 4, 2]
