@@ -1,8 +1,8 @@
 """Progressive distillation for posteriors: one deterministic step that leads where two steps of a teacher lead.
 
 Source: Salimans and Ho 2022, "Progressive distillation for fast sampling of diffusion models", appendix G, in the form that the
-clean estimate gives it. With s = alpha / sigma, Euler's step is z' / sigma' = z / sigma + (s' - s) x. Two of them, over the levels
-t, m and r with the clean estimates x1 and x2, end where one ends with
+clean estimate gives it. With s = alpha / sigma, Euler's step is z' / sigma' = z / sigma + (s' - s) x. Two of them, over the
+levels t, m and r with the clean estimates x1 and x2, end where one ends with
 
     x = w x1 + (1 - w) x2,    w = (s_m - s_t) / (s_r - s_t),
 
