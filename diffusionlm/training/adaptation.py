@@ -88,8 +88,8 @@ class AdaptationStep(nn.Module):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__()
-        self.model: Any = loaded.model
-        self.network = self.model.network
+        model: Any = loaded.model
+        self.model, self.network = model, model.network
 
     def lay(self, span_mask: Tensor, span_positions: Tensor, **context: Tensor) -> Sheet:
         """Rows as `lay_sheet` lays them: prefix, prompt, text, suffix; anything at span positions.

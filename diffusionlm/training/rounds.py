@@ -236,7 +236,11 @@ class Round:
         Raises:
             OSError: if it cannot be written.
         """
-        first = {"teacher": self.teacher.name, "sha256": self.teacher.index.get("sha256"), "steps": [2 * self.steps]}
+        first: dict[str, Any] = {
+            "teacher": self.teacher.name,
+            "sha256": self.teacher.index.get("sha256"),
+            "steps": [2 * self.steps],
+        }
         begun = self.teacher.card.get("distilled") or first
         own = {key: value for key, value in self.teacher.card.items() if key in _OF_THE_TEACHER}
         told = {
