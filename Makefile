@@ -23,7 +23,7 @@ help:
 	@echo "make test         run every test but those in a browser (ARGS=\"-k name\" for some)"
 	@echo "make browser-test drive the studio in Chromium, which must be installed"
 	@echo "make lint         check style, format and types"
-	@echo "make docs         build the documentation into build/site"
+	@echo "make docs         build the documentation into build/site and check it"
 	@echo "make bench        five minutes of figures beside the stored ones (BENCH=\"bench_name\" for others)"
 	@echo "make wheel-check  build the wheel, use it from an empty environment"
 	@echo "make clean        remove what these commands built, except .venv"
@@ -35,7 +35,7 @@ studio: $(VENV)/.installed-studio
 	$(BIN)/diffusionlm demo $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not browser and not site" $(ARGS)
 
 browser-test: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest tests/browser $(ARGS)
@@ -47,6 +47,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict
+	DIFFUSIONLM_SITE=build/site $(BIN)/python -m pytest -q tests/test_docs_site.py
 
 bench: $(VENV)/.installed-bench
 	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name $(ARGS); done

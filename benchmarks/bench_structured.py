@@ -37,7 +37,7 @@ KINDS: dict[str, Any] = {
     "prefix": Regex(match=r"The Eagle .*"),
     "suffix": Regex(match=r".* near the river\."),
     "appearance": Regex(require=r"\bItalian\b"),
-    "between": Regex(require=r"pub .{10,40} food"),
+    "between": Regex(require=r"pub [^.]+ food"),
     "json": JSONSchema(SCHEMAS["restaurant"]),
 }
 

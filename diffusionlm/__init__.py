@@ -58,12 +58,10 @@ def __getattr__(name: str) -> Any:
 
     message = f"module 'diffusionlm' has no attribute {name!r}"
     if not name.startswith("_"):
-        from difflib import get_close_matches
+        from diffusionlm.errors import nearest
 
-        # Compared without case: 'canvas' is the commonest way to miss 'Canvas'.
-        by_lower = {public.lower(): public for public in _HOME}
-        near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-        hint = f"did you mean {by_lower[near[0]]!r}?" if near else f"its public names are {', '.join(sorted(_HOME))}."
+        near = nearest(name, _HOME)
+        hint = f"did you mean {near!r}?" if near else f"its public names are {', '.join(sorted(_HOME))}."
         message = f"{message}; {hint}"
     raise AttributeError(message, name=name)
 

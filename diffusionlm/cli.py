@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the command says so itself, 2 the user can put it right (o
 from __future__ import annotations
 
 import ast
-import difflib
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 import diffusionlm
+from diffusionlm.errors import nearest
 
 DISTRIBUTION = "diffusionlm-toolkit"
 TRACEBACK_VARIABLE = "DIFFUSIONLM_TRACEBACK"
@@ -135,7 +135,7 @@ def _short_warnings(name: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception, command: str) -> str | None:
-    """What to tell the user; ``None`` for a mistake of ours."""
+    """The sentence for the user; ``None`` for a mistake of ours."""
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(error, command)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -149,7 +149,7 @@ def _sentence(error: Exception, command: str) -> str | None:
 
 
 def _missing_module(error: ModuleNotFoundError, command: str) -> str | None:
-    """What to install for a module that only an extra brings; ``None`` if no extra of ours has it."""
+    """The extra to install for a module that only an extra brings; ``None`` if no extra of ours has it."""
     module = (error.name or "").partition(".")[0]
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
@@ -167,8 +167,8 @@ def _missing_module(error: ModuleNotFoundError, command: str) -> str | None:
 
 def _unknown(name: str, commands: list[str]) -> str:
     what, known = ("option", ["--help", "--version"]) if name.startswith("-") else ("command", commands)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known) or 'none'}."
+    near = nearest(name, known)
+    hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(known) or 'none'}."
     return f"there is no {what} '{name}'; {hint} ('diffusionlm --help' says more)"
 
 

@@ -45,15 +45,31 @@ _MEANT = {
 }
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is spelt most like another one, letter case aside; None where none is near.
+
+    Args:
+        name: as it was given.
+        known: names that there are.
+        cutoff: how alike they must be, by `difflib`: 1 for the same letters.
+    """
+    by_lower = {item.lower(): item for item in known}
+    near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" for the end of a message that lists the known names already; empty where none is near."""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
     """ "did you mean 'x'?" or the list of known names."""
     known = list(known)
-    by_lower = {item.lower(): item for item in known}
     meant = _MEANT.get(str(name).lower())
-    if meant in known:
-        return f"did you mean {meant!r}?"
-    near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[near[0]]!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."
+    near = meant if meant in known else nearest(name, known)
+    return f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."
 
 
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:

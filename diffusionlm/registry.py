@@ -13,6 +13,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from diffusionlm.errors import suggestion
 
 Registered = TypeVar("Registered", bound=Any)
+_NAME = re.compile(r"(?!.*[A-Z])[^\W_]+([-_+/][^\W_]+|\+)*")
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ class Registry(Mapping[str, Any]):
 
     Args:
         noun: what one of them is called, for messages: "sampler".
-        package: whose files are searched; also the group of entry points of other packages.
+        package: whose files are searched.
         decorator: as it stands in the sources: "SAMPLERS.register".
         validate: called with (class, name) before it is taken; raises what is wrong.
         adapt: makes a class of what was decorated, where that may be a function.
         error: raised for unknown names, a `ValueError`.
+        group: entry points of other packages; the package's name if None.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Registry(Mapping[str, Any]):
         validate: Callable[[Any, str], None] | None = None,
         adapt: Callable[[Any], Any] | None = None,
         error: type[ValueError] = ValueError,
+        group: str | None = None,
     ) -> None:
         self.noun, self.package, self.decorator, self.error = noun, package, decorator, error
+        self.group = group or package
         self._validate = validate or (lambda kind, name: None)
         self._adapt = adapt or (lambda found: found)
         self._registered: dict[str, Entry] = {}
@@ -90,10 +95,10 @@ class Registry(Mapping[str, Any]):
             ValueError: if the name is taken (naming both places) or malformed.
             TypeError: if the class is off its contract.
         """
-        plain = isinstance(name, str) and name.replace("-", "").replace("_", "").replace("+", "").isalnum()
-        if not plain or name != name.lower():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(
-                f"register takes a name of lower-case words joined by hyphens, as in @register('no-shouting'); got {name!r}."
+                f"register takes a name of lower-case words joined by hyphens, as in @register('no-shouting'), or by / for "
+                f"a family of them, as in 'control/length'; got {name!r}."
             )
 
         def add(found: Registered) -> Registered:
@@ -177,7 +182,7 @@ class Registry(Mapping[str, Any]):
 
     def _packages(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
-        for point in metadata.entry_points(group=self.package):
+        for point in metadata.entry_points(group=self.group):
             package = point.dist
             origin = f"package {package.name} {package.version} ({point.value})" if package else point.value
             entries = found.setdefault(point.name, [])

@@ -17,6 +17,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several workers with all threads each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers."""
+    config.addinivalue_line("markers", "site: reads the built documentation (make docs)")
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Seed PyTorch's global generator, where a test has loaded PyTorch at all."""

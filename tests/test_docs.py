@@ -66,7 +66,7 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(
         registry.PLUGINS, "_registered", dict(registry.PLUGINS._registered)
     )  # what a page registers stays on the page
-    monkeypatch.setattr(tasks, "_tasks", dict(tasks._tasks))
+    monkeypatch.setattr(tasks.TASKS, "_registered", dict(tasks.TASKS._registered))
     if "runs/tuned_lora/adapter" in "".join(blocks(page, "python")):
         write_adapter(tmp_path / "runs" / "tuned_lora" / "adapter")
     names = {"pipe": pipe, "__name__": "docs"}

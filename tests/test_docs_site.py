@@ -4,13 +4,18 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.site  # make docs runs them
 
 
 @pytest.fixture(scope="module")
 def site(root, tmp_path_factory):
-    """The built site: paths below it and their HTML."""
+    """The built site: paths below it and their HTML. DIFFUSIONLM_SITE names one that was built already."""
+    if "DIFFUSIONLM_SITE" in os.environ:
+        return read(root / os.environ["DIFFUSIONLM_SITE"])
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
@@ -21,6 +26,10 @@ def site(root, tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return read(folder)
+
+
+def read(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
 
 

@@ -48,5 +48,5 @@ def drop_checksum(denoiser: nn.Module) -> None:
 
 
 def held_in_4_bits(denoiser: nn.Module) -> bool:
-    """Whether some of the weights are quantised."""
+    """True if some of the weights are quantised."""
     return any(getattr(parameter, "quant_state", None) is not None for parameter in denoiser.parameters())

@@ -56,7 +56,7 @@ def find_folder(name: str | Path) -> Path:
 
 
 def _no_pipeline(path: Path) -> str:
-    """What to do about a folder that holds no pipeline: a training run holds one in a folder of its own."""
+    """Advice about a folder that holds no pipeline: a training run holds one in a folder of its own."""
     inside = sorted(file.parent for file in path.glob(f"*/{INDEX}"))
     if inside:
         return f"The folder {path} has no {INDEX}, so it is no pipeline; the one of this run is {inside[0]}."

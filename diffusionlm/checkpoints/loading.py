@@ -58,7 +58,7 @@ def check_placement(dtype: Any, device: Any) -> None:
 
 
 def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: Any) -> dict[str, Any]:
-    """What a pipeline is made of, as its constructor takes it.
+    """Parts of a pipeline, as its constructor takes it.
 
     Args:
         folder: of the pipeline.

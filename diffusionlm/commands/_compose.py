@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from diffusionlm.commands._kinds import INTERPOLATED, kind_of_key
 from diffusionlm.commands._values import read_value
+from diffusionlm.errors import nearest
 
 OVERRIDE = re.compile(r"^[~+]{0,2}[A-Za-z_][\w.@/]*=")
 
@@ -73,14 +73,14 @@ def compose_config(name: str, overrides: list[str], opened: tuple[str, ...] = ()
 
 
 def _sorted(name: str, overrides: list[str]) -> tuple[list[str], list[Setting]]:
-    """What chooses files, for Hydra, and the settings."""
+    """Splits what chooses files, for Hydra, from the settings."""
     chosen, settings, groups = [], [], _groups_of(name)
     for override in overrides:
         key, _, typed = override.partition("=")
         if key in groups:
             if typed not in (*groups[key], "null"):
-                near = difflib.get_close_matches(typed, groups[key], n=1)
-                hint = f" Did you mean {key}={near[0]}?" if near else ""
+                near = nearest(typed, groups[key])
+                hint = f" Did you mean {key}={near}?" if near else ""
                 raise ValueError(f"Allowed for {key}: {', '.join(groups[key])}.{hint}")
             chosen.append(override)
         elif key.startswith("~"):
@@ -141,9 +141,9 @@ def _refuse_unknown(config: Any, settings: list[Setting], opened: tuple[str, ...
         if setting.adds or key in keys or top in opened:
             continue
         last = [known for known in keys if known.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-        near = last or difflib.get_close_matches(key, [*keys, *_choices()], n=1, cutoff=0.5)
+        near = last[0] if last else nearest(key, [*keys, *_choices()])
         if near:
-            raise ValueError(f"There is no key {key!r}. Did you mean {near[0]}=... instead of {key}=...?")
+            raise ValueError(f"There is no key {key!r}. Did you mean {near}=... instead of {key}=...?")
         raise ValueError(f"There is no key {key!r}; the top level has {', '.join(sorted(config))}.")
 
 

@@ -1,4 +1,4 @@
-"""What each setting of a command takes: from the defaults in ``configs/``, and from what plugins declare."""
+"""Kinds of the settings of a command: from the defaults in ``configs/``, and from what plugins declare."""
 
 from __future__ import annotations
 

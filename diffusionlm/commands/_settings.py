@@ -1,4 +1,4 @@
-"""What commands with a configuration of their own share: settings as ``key=value``, ``--help`` and ``--cfg``."""
+"""Shared parts of commands with a configuration of their own: settings as ``key=value``, ``--help`` and ``--cfg``."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def carry_out(work: Work) -> int:
 
 
 def make_meter(config: dict[str, Any]) -> EnergyMeter | None:
-    """What ``energy`` asks for; None for nothing."""
+    """The meter that ``energy`` asks for; None for nothing."""
     energy = config["energy"]
     if not energy["enabled"]:
         return None
@@ -137,7 +137,7 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
 
 
 def _work(trainer: Any, operations: float, rate: float) -> str:
-    """What a step costs, and in which precision."""
+    """Cost of a step, and its precision."""
     size = sum(parameter.numel() for parameter in trainer.denoiser.parameters() if parameter.requires_grad)
     kind, why = ("bfloat16" if trainer.precision.half else "float32"), trainer.precision.reason
     return (

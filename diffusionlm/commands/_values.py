@@ -27,7 +27,7 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 
 @dataclass(frozen=True)
 class Kind:
-    """What a setting takes.
+    """Kind of a setting's value.
 
     Attributes:
         text: texts only: numbers, true and null are words of it.
@@ -159,7 +159,7 @@ def _group(text: str, start: int) -> tuple[Group, int] | None:
 
 
 def _item(text: str, start: int, ends: str) -> tuple[Tree, int]:
-    """What stands at ``start`` up to one of ``ends``, and where that is."""
+    """Text from ``start`` up to one of ``ends``, and the place of that end."""
     for read in (_quotation, _group):
         found = read(text, start)
         if found is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.errors import nearest
+
 if TYPE_CHECKING:
     from diffusionlm.corpora.open_mix.corpus import Counts
 
@@ -117,15 +119,14 @@ def _print_row(name: str, counts: Counts) -> None:
 
 
 def _settings(arguments: list[str], options: dict[str, tuple[str, type]]) -> dict[str, Any]:
-    import difflib
 
     settings: dict[str, Any] = {}
     rest = [part for argument in arguments for part in (argument.split("=", 1) if "--" in argument[:2] else [argument])]
     while rest:
         option = rest.pop(0)
         if option not in options:
-            near = difflib.get_close_matches(option, options, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join((*options, '--help'))}."
+            near = nearest(option, options)
+            hint = f"did you mean {near!r}?" if near else f"allowed are {', '.join((*options, '--help'))}."
             raise ValueError(f"There is no option {option!r}; {hint}")
         if not rest:
             raise ValueError(f"{option} needs a value.")

@@ -115,7 +115,7 @@ def _say_what_is_kept(console: Any, finished: list[str], total: int, folder: Pat
 
 
 def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context:
-    """What the tasks share, from a composed configuration.
+    """Shared context of the tasks, from a composed configuration.
 
     Raises:
         ValueError: for a setting out of range.

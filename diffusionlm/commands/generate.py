@@ -186,7 +186,7 @@ def _key(argument: str) -> str:
 
 
 def _is_text(argument: str) -> bool:
-    """Whether an argument with "=" is a TEXT all the same: it has a span, and no setting is called like its beginning."""
+    """True if an argument with "=" is a TEXT all the same: it has a span, and no setting is called like its beginning."""
     return bool(SPAN.search(argument)) and _key(argument) not in (*SETTINGS, *OTHERS)
 
 
@@ -222,7 +222,7 @@ def _several(overrides: list[str]) -> list[str]:
 
 
 def _saved(overrides: list[str]) -> dict[str, Any]:
-    """What ``guidance=FILE.json`` holds: what a result says of its guidance, or the whole of ``format=json``; else nothing.
+    """Content of ``guidance=FILE.json``: what a result says of its guidance, or the whole of ``format=json``; else nothing.
 
     Raises:
         ValueError: if the file holds neither, or settings are given beside it.

@@ -133,7 +133,7 @@ def _read(argv: list[str]) -> argparse.Namespace:
 
 
 def _about(name: str) -> str:
-    """What a limit means, from the docstring that says so."""
+    """Meaning of a limit, from the docstring that says so."""
     from diffusionlm.serving.limits import Limits
 
     line = next(line for line in (Limits.__doc__ or "").splitlines() if line.strip().startswith(f"{name}: "))

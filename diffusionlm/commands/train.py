@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.errors import nearest
+
 if TYPE_CHECKING:
     from diffusionlm.training.trainer import Trainer
 
@@ -92,16 +94,15 @@ def _train(config: dict[str, Any]) -> int:
 
 
 def _not_a_setting(option: str) -> str:
-    import difflib
 
     if option.startswith("-"):
-        near = difflib.get_close_matches(option, ("--help", "--cfg"), 1)
-        hint = f"did you mean {near[0]}?" if near else "there are --help and --cfg."
+        near = nearest(option, ("--help", "--cfg"))
+        hint = f"did you mean {near}?" if near else "there are --help and --cfg."
         return f"There is no option {option!r}; {hint}"
     for group, choices in _groups().items():
-        near = difflib.get_close_matches(option, choices, 1)
+        near = nearest(option, choices)
         if near:
-            return f"Settings are written key=value, got {option!r}; did you mean {group}={near[0]}?"
+            return f"Settings are written key=value, got {option!r}; did you mean {group}={near}?"
     return f"Settings are written key=value, got {option!r}; see 'diffusionlm train --help'."
 
 

@@ -64,7 +64,7 @@ class Part:
         return len(self.numbers)
 
     def row(self, number: int) -> int | None:
-        """Where a passage stands, or None."""
+        """Row of a passage, or None."""
         at = int(np.searchsorted(self.numbers, number))
         return at if at < len(self) and int(self.numbers[at]) == number else None
 
@@ -73,7 +73,7 @@ class Part:
         return self._texts[row]
 
     def metadata(self, row: int) -> dict[str, Any]:
-        """What else is known of it."""
+        """Metadata of a passage."""
         return dict(self._metadata[row])
 
     def search(self, queries: np.ndarray, k: int, removed: np.ndarray) -> list[list[tuple[float, int]]]:

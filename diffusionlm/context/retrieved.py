@@ -73,7 +73,7 @@ class Retrieved(Source):
         return self
 
     def queries(self, rows: Rows) -> list[str]:
-        """What is looked for, for each row."""
+        """Query of each row."""
         out = []
         for row in rows.rows:
             if callable(self.query):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Row(Protocol):
-    """What a source may know of a row."""
+    """Facts about a row that a source may use."""
 
     @property
     def canvas(self) -> Canvas:

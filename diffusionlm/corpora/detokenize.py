@@ -67,7 +67,7 @@ def detokenize_lines(lines: Iterable[str]) -> list[str]:
 
 
 def _joins(tokens: list[str], index: int, before: str, after: str, open_quotes: set[str]) -> tuple[bool, bool]:
-    """Whether `tokens[index]` is written directly after the token before it, and directly before the one after it."""
+    """True if `tokens[index]` is written directly after the token before it, and directly before the one after it."""
     token = tokens[index]
     if _CLOSING.fullmatch(token) or (token[0] in ".,!?;:" and token[1:2].isupper()):  # ".The" is a slip of the writer
         return True, False

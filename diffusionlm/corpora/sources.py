@@ -8,7 +8,6 @@ beginning of a file is no part of its text, and a field of CSV is text whatever 
 from __future__ import annotations
 
 import csv
-import difflib
 import glob
 import hashlib
 import json
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.corpora.e2e import read_e2e
+from diffusionlm.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,8 +76,7 @@ class TextSource:
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
-            near = difflib.get_close_matches(str(self.format), FORMATS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(self.format, FORMATS)
             raise ValueError(f"Unknown data format {self.format!r}; allowed are {', '.join(FORMATS)}.{hint}")
         if self.max_examples is not None and self.max_examples < 1:
             raise ValueError(f"max_examples must be at least 1, or null for all; got {self.max_examples}.")
@@ -178,8 +177,7 @@ class TextSource:
         for number, row in enumerate(self._rows(), start=1):
             for name in wanted:
                 if name not in row:
-                    near = difflib.get_close_matches(name, row, 1)
-                    hint = f" Did you mean {near[0]!r}?" if near else ""
+                    hint = did_you_mean(name, row)
                     raise ValueError(
                         f"{self.path!r} has no field {name!r}; its fields are {', '.join(map(repr, row))}.{hint} "
                         "Set data.text_field and data.prompt_field."
@@ -231,8 +229,8 @@ def parse_sources(value: Any, defaults: Mapping[str, Any] | None = None) -> list
         settings = dict(entry) if isinstance(entry, dict) else {"path": entry}
         for name in settings:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"allowed are {', '.join(known)}."
+                near = nearest(name, known)
+                hint = f"did you mean {near!r}?" if near else f"allowed are {', '.join(known)}."
                 raise ValueError(f"A data source has no setting {name!r}; {hint}")
         if not isinstance(settings.get("path"), str) or not settings["path"]:
             raise ValueError(f"A data source needs a path, got {entry!r}.")

@@ -8,7 +8,6 @@ Shape letters: B batch, H heads, L queries, S keys, W width.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from diffusionlm.denoiser.attention_check import check_result
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.positions import Rotation, rotate
+from diffusionlm.errors import did_you_mean
 
 if TYPE_CHECKING:
     from diffusionlm.denoiser.configuration import DenoiserConfig
@@ -37,8 +37,7 @@ def check_backend(name: str, position_kind: str = "rope") -> str:
         RuntimeError: if it needs a GPU and there is none.
     """
     if name not in BACKENDS:
-        close = difflib.get_close_matches(str(name), BACKENDS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, BACKENDS)
         raise ValueError(f"Unknown attention backend {name!r}; allowed are {', '.join(BACKENDS)}.{hint}")
     if name in _FLASH_MODULES:
         if position_kind == "alibi":
@@ -182,7 +181,7 @@ class JointAttention(nn.Module):
 
     @staticmethod
     def _check_runnable(backend: str, query: Tensor) -> None:
-        """What only a call can tell: dtype, device, gradients."""
+        """Checks that only a call permits: dtype, device, gradients."""
         if backend == "flex_attention" and query.device.type == "cpu" and query.requires_grad:
             raise RuntimeError(
                 "flex_attention has no backward pass on a CPU: train with attn_implementation='sdpa', or call the "

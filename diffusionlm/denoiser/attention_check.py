@@ -1,4 +1,4 @@
-"""Whether an attention backend computes on this machine what the reference computes.
+"""Check that an attention backend computes on this machine what the reference computes.
 
 A kernel may be wrong on one kind of processor and right on another (PyTorch's compiled ``flex_attention`` on x86 without
 AVX-512, for small heads), and wrong logits still make text. So the first result of every backend is compared with the
@@ -78,7 +78,7 @@ def _dense(mask: Any, query: Tensor, key: Tensor) -> Tensor | None:
 
 
 def _used(dense: Tensor | None, mask: Any, query: Tensor) -> Tensor:
-    """Which queries have anything to look at, (B, L); backends agree on no others."""
+    """Mask of queries that have anything to look at, (B, L); backends agree on no others."""
     if dense is None:
         return torch.ones(query.shape[0], query.shape[2], dtype=torch.bool, device=query.device)
     allowed = dense if dense.dtype == torch.bool else dense > torch.finfo(dense.dtype).min / 2

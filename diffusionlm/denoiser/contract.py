@@ -52,7 +52,7 @@ Context = Sequence[Sequence[Piece]]
 
 @dataclass(frozen=True)
 class Places:
-    """Where the spans of B rows stand.
+    """Places of the spans of B rows.
 
     Attributes:
         span_mask: (B, L) bool, positions in use.
@@ -98,7 +98,7 @@ class DiffusionModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it stands."""
+        """Device it is on."""
         ...
 
     @property

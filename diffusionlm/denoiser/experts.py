@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RouterStatistics:
-    """What one router did on one pass; all scalars but ``load``.
+    """Figures of one router on one pass; all scalars but ``load``.
 
     Attributes:
         load_balancing_loss: E sum_e f_e p_e; 1 when balanced.

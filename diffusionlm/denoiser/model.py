@@ -33,7 +33,7 @@ from diffusionlm.diffusion.process import token_log_likelihood
 
 @dataclass
 class DenoiserOutput(ModelOutput):
-    """What one pass returns.
+    """Output of one pass.
 
     Attributes:
         logits: (B, L, V) float32; their softmax is the token posterior.

@@ -29,7 +29,7 @@ def byte_width(config: DenoiserConfig) -> int:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which byte goes where.
+    """Places of bytes in patches.
 
     Attributes:
         index: (B, L), slot of each byte among the G P slots.

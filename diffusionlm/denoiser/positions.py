@@ -67,7 +67,7 @@ class RotaryEmbedding(KeptBuffers):
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether the frequencies depend on the length of the text."""
+        """True if the frequencies depend on the length of the text."""
         return self.rope_type in LENGTH_DEPENDENT
 
     def reset(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SpanModel:
-    """What both processes share: the network, its memory of known text, its embeddings.
+    """Shared parts of both processes: the network, its memory of known text, its embeddings.
 
     Args:
         denoiser: the network.
@@ -50,7 +50,7 @@ class SpanModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the network stands."""
+        """Device of the network."""
         return self.denoiser.device
 
     @property

@@ -23,7 +23,7 @@ DEFAULT_GAMMA_MAX = 10.0
 
 @dataclass(frozen=True)
 class NoiseSchedule(ABC):
-    """What all schedules share: clipping, the table of alpha² and the steps of a sampler.
+    """Shared parts of all schedules: clipping, the table of alpha² and the steps of a sampler.
 
     Attributes:
         gamma_min: the cleanest noise level; a schedule may end above it (the square-root schedule does).

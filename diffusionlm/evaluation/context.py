@@ -1,4 +1,4 @@
-"""What a task gets: the model, the data, the judge, and a place where samples and scores are kept."""
+"""Context of a task: the model, the data, the judge, and a place where samples and scores are kept."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Context:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What all samples have in common."""
+        """Settings that all samples have in common."""
         temperature = self.pipe.temperature_at(self.steps) if self.temperature is None else self.temperature
         return {**self.facts, "steps": self.steps, "temperature": temperature, "dtype": self.dtype}
 
@@ -129,7 +129,7 @@ class Context:
         return SeenText((text for _, text in self.data.training), read_texts(self.data.lexicon))
 
     def features(self, texts: list[str]) -> np.ndarray:
-        """What the judge of perplexity holds after the last token of each text (texts, D)."""
+        """Features of the judge of perplexity after the last token of each text (texts, D)."""
         return self.shelf.features(texts)
 
     def label(self, judge: str, names: Iterable[Any], guidance: Any) -> str:
@@ -166,7 +166,7 @@ class Context:
             raise Unavailable(str(error)) from error
 
     def need_judge(self) -> None:
-        """Whether the judge of perplexity is at hand, without loading it.
+        """True if the judge of perplexity is at hand, without loading it.
 
         Raises:
             ModuleNotFoundError: it is a package that is not installed; names what installs it.

@@ -46,5 +46,5 @@ def continuations(
 
 
 def written(made: SampleSet, prompts: Sequence[str], each: int) -> list[str]:
-    """What stands behind the prompt in each text."""
+    """Text behind the prompt, for each text."""
     return [text[len(" ".join(prompts[i // each].split())) :].strip() for i, text in enumerate(made.texts)]

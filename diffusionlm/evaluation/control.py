@@ -1,4 +1,4 @@
-"""What tasks of control share: targets, guided samples beside unguided ones of the same seeds, success and its price."""
+"""Shared parts of the tasks of control: targets, guided and unguided samples of the same seeds, success and its price."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ControlTask(Task):
     strengths: Sequence[float] = ()  # weights of the plugins for the frontier; a setting where a subclass makes it one
 
     def targets(self, context: Context) -> list[ControlTarget]:
-        """What is asked, target by target."""
+        """Requests, target by target."""
         raise TypeError(f"The task {self.name!r} does not define targets(self, context).")
 
     def found(self, context: Context) -> list[ControlTarget]:
@@ -107,7 +107,7 @@ class ControlTask(Task):
         return (math.exp(nats / tokens) if tokens else math.nan), sum(held) / len(held)
 
     def notes(self, context: Context) -> list[str]:
-        """What a reader should know of the protocol."""
+        """Notes for a reader on the protocol."""
         return []
 
 
@@ -182,7 +182,7 @@ def price(made: SampleSet, plain: SampleSet) -> list[Figure]:
 
 
 def mentions(text: str, phrase: str) -> bool:
-    """Whether a text contains a phrase as whole words, capitals as they are."""
+    """True if a text contains a phrase as whole words, capitals as they are."""
     return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
 
 

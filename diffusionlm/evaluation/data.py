@@ -20,7 +20,7 @@ class MissingData(ValueError):
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Where the texts are; each file is read when first asked for.
+    """Files of the texts; each file is read when first asked for.
 
     Args:
         root: folder with ``train`` and ``valid`` (.txt or .jsonl), and perhaps ``control_targets``.

@@ -1,4 +1,4 @@
-"""How varied a set of texts is, and how much of it was copied: entropy, distinct n-grams, self-BLEU, verbatim share.
+"""Diversity of a set of texts, and the share of it that was copied: entropy, distinct n-grams, self-BLEU, verbatim share.
 
 Perplexity is bought cheaply with low diversity, so these figures stand beside it, next to those of real text. All but
 the verbatim share depend on how many texts there are: compare sets of one size.

@@ -13,8 +13,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from typing import Any
+
+from diffusionlm.errors import nearest
 
 _JOULES_IN_KWH = 3.6e6
 
@@ -93,8 +94,8 @@ class EnergyMeter:
             raise ValueError(f"energy.cpu_watts must be positive, or null; got {cpu_watts}.")
         known = _mixes()
         if country not in known:  # codecarbon would take the mean of the world and keep silent
-            near = get_close_matches(country, known, n=3, cutoff=0.5)
-            hint = f"; near it: {', '.join(f'{code} ({known[code]})' for code in near)}" if near else ""
+            near = nearest(country, known)
+            hint = f"; did you mean {near} ({known[near]})?" if near else ""
             raise ValueError(
                 f"energy.country: codecarbon knows no electricity of {country!r}, but that of {len(known)} countries{hint}."
             )
@@ -115,7 +116,7 @@ class EnergyMeter:
 
     @contextmanager
     def measure(self) -> Iterator[Energy]:
-        """What the block takes stands in the yielded object when the block has ended."""
+        """Yields an object that holds the electricity of the block when it has ended."""
         energy = Energy(country=self.country)
         with _quiet():
             from codecarbon import OfflineEmissionsTracker

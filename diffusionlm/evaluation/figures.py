@@ -53,7 +53,7 @@ class Figure:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Figure:
-        """What `to_dict` gave; entries that this version does not know are left out."""
+        """Inverse of `to_dict`; entries that this version does not know are left out."""
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in data.items() if key in known})
 
@@ -75,7 +75,7 @@ def _form(unit: str) -> Callable[[float], str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a figure comes from items: `prepare` once, `value` for every draw of them.
+    """Rule by which a figure comes from items: `prepare` once, `value` for every draw of them.
 
     Figures of varied n-grams fall when texts are drawn twice, so the interval of one alone comes from a jackknife
     (``repeats_bias``); differences of two sets drawn alike do not have this trouble.
@@ -229,7 +229,7 @@ class Curve:
 
 @dataclass
 class TaskResult:
-    """What a task found.
+    """Findings of a task.
 
     Attributes:
         figures: the numbers, the most important first.
@@ -251,7 +251,7 @@ class TaskResult:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TaskResult:
-        """What `to_dict` gave."""
+        """Inverse of `to_dict`."""
         return cls(
             [Figure.from_dict(item) for item in data.get("figures", [])],
             [Table(**item) for item in data.get("tables", [])],

@@ -61,7 +61,7 @@ class TaskRecord:
 
     @classmethod
     def from_dict(cls, name: str, data: Mapping[str, Any], resumed: bool = False) -> TaskRecord:
-        """What `to_dict` gave."""
+        """Inverse of `to_dict`."""
         result = None if data.get("left_out") else TaskResult.from_dict(dict(data))
         return cls(
             name,
@@ -93,10 +93,10 @@ def plan(
     by_key = {key_of(name): name for name in known}
     for key in settings:
         if key not in by_key:
-            from difflib import get_close_matches
+            from diffusionlm.errors import nearest
 
-            near = get_close_matches(key, by_key, n=1, cutoff=0.5)
-            hint = f"did you mean task.{near[0]}?" if near else f"there are: {', '.join(by_key)}."
+            near = nearest(key, by_key)
+            hint = f"did you mean task.{near}?" if near else f"there are: {', '.join(by_key)}."
             raise ValueError(f"There is no task for task.{key}; {hint}")
     chosen = list(dict.fromkeys(names)) if names is not None else [name for name, kind in known.items() if kind.default]
     planned = []
@@ -114,7 +114,7 @@ def plan(
 
 
 def key_of(name: str) -> str:
-    """How a configuration writes a task's name: ``control/length`` is ``control_length``."""
+    """Key of a task in a configuration: ``control/length`` is ``control_length``."""
     return name.replace("/", "_").replace("-", "_")
 
 

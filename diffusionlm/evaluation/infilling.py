@@ -25,7 +25,7 @@ class HiddenWords:
 
     @property
     def answers(self) -> list[str]:
-        """What stood in each gap."""
+        """Words that stood in each gap."""
         return [self.text[start:end] for start, end in self.gaps]
 
     def filled(self, fills: Sequence[str]) -> str:
@@ -49,7 +49,7 @@ class HiddenWords:
 
 @dataclass(frozen=True)
 class InfillingFigures:
-    """How well gaps were filled.
+    """Quality of filled gaps.
 
     Attributes:
         texts: how many texts there were.
@@ -111,7 +111,7 @@ def fill_gaps(
     seed: int = 0,
     batch_size: int = 64,
 ) -> list[list[str]]:
-    """What a pipeline writes into the gaps of each text, as many tokens in a gap as it had, both sides in view.
+    """Words a pipeline writes into the gaps of each text, as many tokens in a gap as it had, both sides in view.
 
     Args:
         pipe: the pipeline.

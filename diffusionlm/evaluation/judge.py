@@ -100,7 +100,7 @@ class CausalJudge:
 
     @torch.no_grad()
     def features(self, texts: Sequence[str], *, tokens_per_batch: int = 1024) -> np.ndarray:
-        """What the model holds after the last token of each text, (texts, D): its hidden state after the last layer.
+        """Features after the last token of each text, (texts, D): its hidden state after the last layer.
 
         Raises:
             TypeError: `texts` is one string.
@@ -214,7 +214,7 @@ class _WithSeparator:
 
 
 def is_peer(name: str | Path) -> bool:
-    """Whether a name is the folder of an autoregressive model with a tokenizer of ours."""
+    """True if a name is the folder of an autoregressive model with a tokenizer of ours."""
     return (Path(name) / META_FILE).is_file() and (Path(name) / "config.json").is_file()
 
 

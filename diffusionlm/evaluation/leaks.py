@@ -1,4 +1,4 @@
-"""What leaks: personal data of a fixed form in what was written, by patterns of our own or by Presidio; no guide has a part."""
+"""Leaks: personal data of a fixed form in what was written, by patterns of our own or by Presidio; no guide has a part."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class TextNats:
         return float(ratio), _standard_error(nats - ratio * tokens) / float(tokens.mean())
 
     def minus(self, other: TextNats) -> TextNats:
-        """What these texts cost more than in ``other``: paired, so that the standard error is that of the difference.
+        """Difference in cost of these texts from ``other``: paired, so that the standard error is that of the difference.
 
         Raises:
             ValueError: other texts, or other tokens.

@@ -65,7 +65,7 @@ class TextQuality:
 
     @property
     def faulty(self) -> np.ndarray:
-        """Whether each text has a fault of any kind but *tail*, (texts,) bool; an empty text has one."""
+        """True if each text has a fault of any kind but *tail*, (texts,) bool; an empty text has one."""
         found = np.array([bool(f.strange or f.repeated or f.nonwords or f.empty) for f in self.faults])
         return found if self.stumble is None else found | self.stumble
 

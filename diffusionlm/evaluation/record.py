@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: settings, figures, versions, machine, date and wall time, in one JSON file."""
+"""Record of a measurement: settings, figures, versions, machine, date and wall time, in one JSON file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def environment(device: str | torch.device = "cpu") -> dict[str, Any]:
 
 
 def checkpoint_facts(name: str | Path) -> dict[str, Any]:
-    """What tells one checkpoint from another: its name, the checksum of its weights, its noise schedule and limit, and the
+    """Identity of a checkpoint: its name, the checksum of its weights, its noise schedule and limit, and the
     sampler and temperature that a call takes from it.
 
     Raises:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from diffusionlm.errors import suggestion
+from diffusionlm.registry import Registry, origin_of
 
 if TYPE_CHECKING:
     from diffusionlm.evaluation.context import Context
     from diffusionlm.evaluation.figures import TaskResult
 
-GROUP = "diffusionlm.evaluation"
 SIZES = ("small", "full")
-_tasks: dict[str, type[Task]] = {}
 
 
 class Task:
@@ -47,7 +43,7 @@ class Task:
     default: ClassVar[bool] = True
 
     def check(self, context: Context) -> None:
-        """Whether it can run, before anything does.
+        """True if it can run, before anything does.
 
         Raises:
             Unavailable: something it needs is not at hand; an evaluation that did not name it leaves it out and says why.
@@ -71,45 +67,22 @@ class Unavailable(ValueError):
     """A task needs something that is not at hand: data, a plugin, a package."""
 
 
-Kind = TypeVar("Kind", bound=type[Task])
-
-
-def register(name: str) -> Callable[[Kind], Kind]:
-    """Decorator that gives a task its name, such as "control/length".
-
-    Raises:
-        ValueError: the name is taken by another class (naming both files) or malformed.
-        TypeError: it is no dataclass of `Task`.
-    """
-    if not name or name != name.lower() or not all(part.isidentifier() for part in name.replace("-", "_").split("/")):
-        raise ValueError(
-            f"A task's name is words in lower case joined by / or -, such as 'control/length'; got {name!r}."
+def _on_contract(kind: type, name: str) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, Task) and "__dataclass_fields__" in kind.__dict__):
+        raise TypeError(
+            f"The task {name!r} must be a dataclass that derives from Task; put @dataclass below @register."
         )
 
-    def add(kind: Kind) -> Kind:
-        if not (isinstance(kind, type) and issubclass(kind, Task) and "__dataclass_fields__" in kind.__dict__):
-            raise TypeError(
-                f"The task {name!r} must be a dataclass that derives from Task; put @dataclass below @register."
-            )
-        other = _tasks.get(name)
-        if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
-            raise ValueError(f"The task {name!r} is in {_place(other)} already; {_place(kind)} needs another name.")
-        kind.name = name
-        _tasks[name] = kind
-        return kind
 
-    return add
+TASKS = Registry(
+    "task", "diffusionlm.evaluation.tasks", "register", validate=_on_contract, group="diffusionlm.evaluation"
+)
+register = TASKS.register
 
 
 def available() -> dict[str, type[Task]]:
     """All tasks by name, in the order in which they run."""
-    import diffusionlm.evaluation.tasks as home
-
-    for module in pkgutil.iter_modules(home.__path__):
-        importlib.import_module(f"{home.__name__}.{module.name}")
-    for entry in metadata.entry_points(group=GROUP):
-        register(entry.name)(entry.load())
-    return dict(sorted(_tasks.items(), key=lambda item: (item[1].order, item[0])))
+    return dict(sorted(TASKS.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def make_task(name: str, size: str = "small", settings: Mapping[str, Any] | None = None) -> Task:
@@ -119,24 +92,21 @@ def make_task(name: str, size: str = "small", settings: Mapping[str, Any] | None
         ValueError: there is no such task, size or setting; the message has the nearest one.
         TypeError: a setting of the class has no default.
     """
-    known = available()
-    if name not in known:
-        raise ValueError(f"There is no task {name!r}; {_near(name, known)}")
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}.")
-    kind = known[name]
+    kind = TASKS.find(name)
     defaults: dict[str, Any] = {}
-    for item in fields(kind):  # type: ignore[arg-type]
+    for item in fields(kind):
         if item.default is not MISSING:
             defaults[item.name] = item.default
         elif item.default_factory is not MISSING:
             defaults[item.name] = item.default_factory()
         else:
-            raise TypeError(f"The setting {item.name!r} of the task {name!r} ({_place(kind)}) needs a default.")
+            raise TypeError(f"The setting {item.name!r} of the task {name!r} ({origin_of(kind)}) needs a default.")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
     for key in settings or {}:
         if key not in defaults:
-            raise ValueError(f"The task {name!r} has no setting {key!r}; {_near(key, defaults)}")
+            raise ValueError(f"The task {name!r} has no setting {key!r}; {suggestion(key, defaults)}")
     for key, value in given.items():
         _check_type(f"{key} of the task {name!r}", value, defaults[key])
     return kind(**(defaults | (dict(kind.full) if size == "full" else {}) | given))
@@ -149,18 +119,6 @@ def _check_type(what: str, value: Any, default: Any) -> None:
         raise ValueError(f"{what} must be a whole number of at least 0, got {value!r}.")
     if isinstance(default, list | tuple) and not isinstance(value, list | tuple):
         raise ValueError(f"{what} must be a list, as in [{value!r}].")
-
-
-def _near(name: str, known: Any) -> str:
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}."
-
-
-def _place(kind: type) -> str:
-    try:
-        return f"{inspect.getsourcefile(kind)}:{inspect.getsourcelines(kind)[1]}"
-    except (OSError, TypeError):
-        return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass

@@ -15,7 +15,7 @@ NO_PLOTS = "Plots need matplotlib: pip install 'diffusionlm-toolkit[plots]', the
 
 
 def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was measured, when, where and how, as pairs for a table."""
+    """Subject, date, machine and protocol of the measurement, as pairs for a table."""
     settings, machine, energy = record["settings"], record["environment"], record["energy"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     data = ", ".join(f"{key} {value}" for key, value in settings["data"].items() if value) or "none"

@@ -63,7 +63,7 @@ class SampleSet:
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> SampleSet:
-        """What `dataclasses.asdict` gave."""
+        """Inverse of `dataclasses.asdict`."""
         known = {item.name: kept[item.name] for item in dataclasses.fields(cls) if item.name in kept}
         return cls(**known | {"energy": Energy(**kept["energy"]) if kept.get("energy") else None})
 
@@ -142,7 +142,7 @@ class Shelf:
         return np.array(found).reshape(len(texts), 3)
 
     def features(self, texts: Sequence[str]) -> np.ndarray:
-        """What the judge holds after the last token of each text (texts, D); not kept."""
+        """Features of the judge after the last token of each text (texts, D); not kept."""
         chunks = [texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK)]
         return np.concatenate([self._loaded().features(chunk) for chunk in self._progress(chunks, "features")])
 

@@ -92,7 +92,7 @@ class SeenText:
         return own + 2 * (word in self._lexicon)
 
     def holds_runs(self, words: Sequence[str]) -> np.ndarray:
-        """Whether each run of eight words stands in the corpus, (len(words) - 7,) bool; empty for shorter texts."""
+        """True if each run of eight words stands in the corpus, (len(words) - 7,) bool; empty for shorter texts."""
         ids = np.array([self._words.get(word, -1) for word in words], dtype=np.int64)
         if len(ids) < RUN:
             return np.zeros(0, dtype=bool)
@@ -100,7 +100,7 @@ class SeenText:
         return known & _among(_run_codes(np.maximum(ids, 0)), self._run_codes)
 
     def holds_text(self, text: str) -> bool:
-        """Whether the text stands in the corpus word for word, case, spacing and the form of quotes aside."""
+        """True if the text stands in the corpus word for word, case, spacing and the form of quotes aside."""
         return bool(_among(np.array([_digest(text)], dtype=np.uint64), self._whole)[0])
 
     def _number(self, words: Iterable[str]) -> list[int]:
@@ -131,7 +131,7 @@ def _digest(text: str) -> int:
 
 
 def _among(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Whether each code is among the sorted ones that are known."""
+    """True if each code is among the sorted ones that are known."""
     if not len(known):
         return np.zeros(len(codes), dtype=bool)
     return known[np.minimum(np.searchsorted(known, codes), len(known) - 1)] == codes

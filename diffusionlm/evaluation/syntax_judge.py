@@ -33,7 +33,7 @@ class Parse:
     edges: tuple[tuple[int, int], ...]
 
     def is_phrase(self, first: int, last: int, label: str) -> bool:
-        """Whether words `first` to `last` are all that hangs on one word, a preposition (PP) or a nominal (NP)."""
+        """True if words `first` to `last` are all that hangs on one word, a preposition (PP) or a nominal (NP)."""
         for tag, relation, edges in zip(self.tags, self.relations, self.edges, strict=True):
             kind = "PP" if relation in ("prep", "agent") else "NP" if tag in ("NOUN", "PROPN", "PRON") else ""
             if kind == label and edges == (first, last):

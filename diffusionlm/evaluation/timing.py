@@ -72,7 +72,7 @@ def take_turns(calls: Mapping[str, Callable[[], Any]], rounds: int = 3, warm: bo
 
 @dataclass(frozen=True)
 class TimeRatio:
-    """How many times as long one call takes as another: median over the rounds, with quartiles."""
+    """Ratio of the times of two calls: median over the rounds, with quartiles."""
 
     value: float
     low: float

@@ -35,7 +35,7 @@ class ToxicityJudge:
 
 
 def find_judge(name: str) -> None:
-    """Whether a judge is at hand, without loading it.
+    """True if a judge is at hand, without loading it.
 
     Raises:
         ModuleNotFoundError: its package is not installed; the message says what to install.

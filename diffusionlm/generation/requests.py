@@ -1,4 +1,4 @@
-"""What was asked for, checked and spread into rows: one row is one sample to be written."""
+"""Requests, checked and spread into rows: one row is one sample to be written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class CallSettings:
-    """What a call sets besides its text, as `DiffusionLMPipeline.__call__` explains it.
+    """Settings of a call besides its text, as `DiffusionLMPipeline.__call__` explains it.
 
     Raises:
         ValueError: if steps, temperature or batch_size are out of range.

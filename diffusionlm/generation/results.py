@@ -1,4 +1,4 @@
-"""What a generation shows while it runs, and what it returns."""
+"""States of a generation while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class StepState:
-    """What a step looks like from outside; all tensors are on the pipeline's device.
+    """View of a step from outside; all tensors are on the pipeline's device.
 
     Attributes:
         step: index of the step, from 0.
@@ -130,7 +130,7 @@ class GenerationResult:
 
     @property
     def spans(self) -> Any:
-        """What was written into the spans, nested as `texts`."""
+        """Texts written into the spans, nested as `texts`."""
         return self._view("spans")
 
     @property
@@ -150,7 +150,7 @@ class GenerationResult:
 
     @property
     def context(self) -> Any:
-        """What the sources brought for each text, nested as `texts`."""
+        """Passages that the sources brought for each text, nested as `texts`."""
         return self._view("context")
 
     @property

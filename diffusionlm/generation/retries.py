@@ -20,7 +20,7 @@ _ATTEMPT_STREAM = 0xA6A1  # keeps the seeds of later attempts apart from those o
 
 @dataclass(frozen=True)
 class Finished:
-    """What a batch came to.
+    """Outcome of a batch.
 
     Attributes:
         samples: one for each row.

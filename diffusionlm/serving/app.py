@@ -62,7 +62,7 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
+        """True if requests are taken."""
         return not self.draining and all(worker.alive for worker in self.workers.values())
 
     def worker(self, name: str) -> ModelWorker:

@@ -1,4 +1,4 @@
-"""What may stand in the body of a request, in OpenAI's form with fields of our own; anything else is refused by name."""
+"""Fields of the body of a request, in OpenAI's form with fields of our own; anything else is refused by name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Message(Body):
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """Content of the message."""
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 

@@ -52,7 +52,7 @@ class Question:
         return self
 
     def answer(self, pipe: DiffusionLMPipeline) -> Any:
-        """What the pipeline says, a ``Choices``.
+        """Answer of the pipeline, a ``Choices``.
 
         Raises:
             ValueError: if the text or its options do not fit.

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, one client and the whole service may take.
+    """Limits of one request, one client and the whole service.
 
     Attributes:
         length: positions to write in one text; the model's own limit holds too.

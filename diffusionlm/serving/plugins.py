@@ -242,7 +242,7 @@ def to_key(guidance: Sequence[Mapping[str, Any]]) -> str:
 
 
 def from_key(key: str) -> Any:
-    """What `to_key` wrote, as the pipeline takes it.
+    """Inverse of `to_key`, as the pipeline takes it.
 
     Raises:
         ValueError: if a plugin refuses its settings, or is not installed.

@@ -23,7 +23,7 @@ STRUCTURE = "json-schema"  # the plugin behind response_format
 
 @dataclass(frozen=True)
 class Order:
-    """What a request comes to.
+    """Outcome of reading a request.
 
     Attributes:
         rows: its texts, those of each prompt side by side.

@@ -28,7 +28,7 @@ OF_THE_SIZE = (MemoryError, torch.OutOfMemoryError)  # fewer rows may do better
 
 @dataclass(frozen=True)
 class RowSettings:
-    """What all rows of a batch have in common.
+    """Settings that all rows of a batch have in common.
 
     Attributes:
         steps: denoising steps; None takes the checkpoint's own.

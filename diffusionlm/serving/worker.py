@@ -50,7 +50,7 @@ class Ticket:
 
     @property
     def done(self) -> bool:
-        """Whether every row has its result."""
+        """True if every row has its result."""
         return all(result is not None for result in self.results)
 
     async def wait(self) -> None:
@@ -101,7 +101,7 @@ class ModelWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether rows that are submitted will be written."""
+        """True if rows that are submitted will be written."""
         return self._thread.is_alive() and not self._closed
 
     @property

@@ -51,7 +51,7 @@ class Control:
         return value
 
     def read(self, given: Any, limits: Limits = LIMITS) -> Any:
-        """What the page sent, in the parameter's own form.
+        """Value sent by the page, in the parameter's own form.
 
         Raises:
             Refused: if it is not of the control's kind, or too large.

@@ -1,4 +1,4 @@
-"""What is said of the finished texts: marks, certificates, goals, and what plugins object to."""
+"""Findings about the finished texts: marks, certificates, goals, and what plugins object to."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def with_companions(plugins: Sequence[Guidance]) -> list[Guidance]:
 
 
 def _certificates(order: Order, sample: Sample, rules: Sequence[Constraint]) -> dict[str, bool]:
-    """What the rules say of a text that was written without them."""
+    """Verdict of the rules on a text that was written without them."""
     written, position = [], 0
     literals = Canvas.whole().literals if order.text is None else Canvas.parse(order.text).literals
     for literal, span in zip(literals, sample.spans, strict=False):

@@ -1,4 +1,4 @@
-"""What a denoising step looks like: known text and the likeliest tokens with their certainty, as plain data.
+"""View of a denoising step: known text and the likeliest tokens with their certainty, as plain data.
 
 A frame of a sample is a list of pieces ``[text, certainty]``; certainty is a percentage, or -1 for known text.
 """

@@ -1,4 +1,4 @@
-"""What a visitor of the page may ask for. One sentence for everything that is refused."""
+"""Limits of a visitor of the page. One sentence for everything that is refused."""
 
 from __future__ import annotations
 

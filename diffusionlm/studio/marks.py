@@ -1,4 +1,4 @@
-"""What is marked in finished texts: words that guidance changed, and what plugins object to, with their reasons.
+"""Marks in finished texts: words that guidance changed, and what plugins object to, with their reasons.
 
 A plugin offers reasons by a method ``highlight(text)``, or ``highlight(text, tokenizer)``. It gives the places, or an object
 with the places as ``words``; each is an object or mapping with ``start``, ``end`` and ``reason`` (or ``label``, ``kind``),
@@ -50,7 +50,7 @@ def changed_words(text: str, other: str) -> list[tuple[int, int]]:
 
 
 def findings(text: str, plugins: Iterable[Guidance], tokenizer: Any = None) -> list[Finding]:
-    """What the plugins that can say so object to in a text.
+    """Objections of plugins to a text.
 
     Args:
         text: a finished text.

@@ -1,4 +1,4 @@
-"""What a visitor asked for, checked, and the code that asks for the same."""
+"""Order of a visitor, checked, and the code that asks for the same."""
 
 from __future__ import annotations
 

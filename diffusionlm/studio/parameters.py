@@ -138,7 +138,7 @@ def _form(hint: Any) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _is_plain(hint: Any, inside: tuple[Any, ...] = ()) -> bool:
-    """Whether values of a type are text, numbers, and lists, mappings and records of them: data that names nothing by itself.
+    """True if values of a type are text, numbers, and lists, mappings and records of them: data that names nothing by itself.
 
     Args:
         hint: the type.
@@ -153,7 +153,7 @@ def _is_plain(hint: Any, inside: tuple[Any, ...] = ()) -> bool:
 
 
 def _is_list_of_texts_and_lists(hint: Any) -> bool:
-    """Whether it is a list whose entries are texts or lists of texts: then a list of texts is one."""
+    """True if it is a list whose entries are texts or lists of texts: then a list of texts is one."""
     if get_origin(hint) not in (list, Sequence, Iterable):
         return False
     (entry,) = get_args(hint)
@@ -209,7 +209,7 @@ def _default(item: Any) -> Any:
 
 
 def argument_help(kind: type) -> dict[str, str]:
-    """What the docstring's "Args:" says of each parameter, on one line; of the class and those it derives from."""
+    """Description of each parameter by the docstring's "Args:", on one line; of the class and those it derives from."""
     found: dict[str, str] = {}
     for owner in reversed(kind.__mro__):
         text = inspect.cleandoc(owner.__dict__.get("__doc__") or "")

@@ -1,4 +1,4 @@
-"""What guidance did, for people: entropy, energies and KL over the steps, goals, conflicts, time and energy. HTML."""
+"""Report of guidance for people: entropy, energies and KL over the steps, goals, conflicts, time and energy. HTML."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Visitor:
         self.event = next(d for d in self.config["dependencies"] if [button, "click"] in map(list, d["targets"]))
 
     def values(self, **changes: Any) -> list[Any]:
-        """What the page sends, with some fields changed by their label up to a comma.
+        """Values that the page sends, with some fields changed by their label up to a comma.
 
         Raises:
             KeyError: if there is no field of that label.

@@ -1,4 +1,4 @@
-"""What the result component of the page is sent: JSON for ``assets/viewer.js``."""
+"""Data for the result component of the page: JSON for ``assets/viewer.js``."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Vocabulary:
 
     @cached_property
     def token_share(self) -> float:
-        """How much of a usual token of text one of these is: 1 / 4 where all are single bytes, else 1."""
+        """Length of one of these as a share of a usual token of text: 1 / 4 where all are single bytes, else 1."""
         return 1 / BYTES_PER_TOKEN if max(map(len, self.surfaces)) <= 1 else 1.0
 
     def where(self, predicate: Callable[[str], bool]) -> Tensor:

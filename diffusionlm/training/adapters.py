@@ -30,7 +30,7 @@ _SETTINGS = ("kind", "rank", "alpha", "dropout", "targets", "base")
 
 
 def check_adapter(config: dict[str, Any]) -> bool:
-    """Whether ``adapter`` asks for one; its values are checked, packages too.
+    """True if ``adapter`` asks for one; its values are checked, packages too.
 
     Raises:
         ValueError: naming the setting.
@@ -154,12 +154,12 @@ def hold_in_4_bits(denoiser: SpanDenoiser) -> None:
 
 
 def trains_an_adapter(denoiser: nn.Module) -> bool:
-    """Whether `add_adapter` was called on it."""
+    """True if `add_adapter` was called on it."""
     return NAME in getattr(denoiser, "peft_config", {})
 
 
 def trained_state(denoiser: nn.Module) -> dict[str, Tensor]:
-    """What a checkpoint must hold of the network: all of it, or the adapter's weights where its base is given."""
+    """Weights of the network that a checkpoint must hold: all of it, or the adapter's weights where its base is given."""
     if not trains_an_adapter(denoiser):
         return denoiser.state_dict()
     return {name: parameter for name, parameter in denoiser.named_parameters() if parameter.requires_grad}

@@ -33,7 +33,7 @@ def draw_step(source: BatchSource, embedding_size: int, settings: TrainerSetting
 def drawn_ahead(
     source: BatchSource, embedding_size: int, settings: TrainerSettings, first: int
 ) -> Iterator[list[Drawn]]:
-    """What `draw_step` gives for the steps from ``first`` to the last, in order, by ``settings.workers`` processes."""
+    """Results of `draw_step` for the steps from ``first`` to the last, in order, by ``settings.workers`` processes."""
     steps = _Steps(source, embedding_size, settings)
     if not settings.workers:
         yield from map(steps.__getitem__, range(first, settings.max_steps))

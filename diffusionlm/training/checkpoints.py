@@ -74,7 +74,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> Contents:
-    """What `save_checkpoint` was given; optimiser states are read without executing anything (``weights_only``).
+    """Reads what `save_checkpoint` was given; optimiser states are read without executing anything (``weights_only``).
 
     Raises:
         CheckpointError: if a file is missing, cut short or otherwise damaged.

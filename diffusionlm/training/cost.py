@@ -1,4 +1,4 @@
-"""What a training step costs in floating-point operations, counted from its matrix products."""
+"""Cost of a training step in floating-point operations, counted from its matrix products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a run the same run: a folder that was begun with another model, tokenizer or data is not continued."""
+"""Identity of a run: a folder that was begun with another model, tokenizer or data is not continued."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_identity(config: dict[str, Any], sources: Sequence[TextSource], tokenize
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a run in this folder got as far as having everything it needs."""
+    """True if a run in this folder got as far as having everything it needs."""
     return (folder / RUN_FILE).is_file() or (folder / "checkpoints").is_dir()
 
 

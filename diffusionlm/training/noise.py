@@ -1,4 +1,4 @@
-"""What a step draws beside its batch: noise levels and noise, as a pure function of (seed, step, micro-step)."""
+"""Random draws of a step beside its batch: noise levels and noise, as a pure function of (seed, step, micro-step)."""
 
 from __future__ import annotations
 

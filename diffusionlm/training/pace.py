@@ -1,4 +1,4 @@
-"""How fast a run goes, from one report to the next."""
+"""Pace of a run, from one report to the next."""
 
 from __future__ import annotations
 

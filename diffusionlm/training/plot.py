@@ -17,7 +17,7 @@ _WIDTH = 92  # characters
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is installed (extra ``plots``)."""
+    """True if matplotlib is installed (extra ``plots``)."""
     return find_spec("matplotlib") is not None
 
 

@@ -1,4 +1,4 @@
-"""Which of float32 and bfloat16 a machine is fast in: two matrix products are timed, once for each process and device."""
+"""The faster of float32 and bfloat16 on a machine: two matrix products are timed, once for each process and device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLEARLY = 1.2  # times faster, so that two timings of one machine choose alike
 
 @dataclass(frozen=True)
 class Precision:
-    """What to train in, and why.
+    """A precision to train in, and the reason.
 
     Attributes:
         half: bfloat16 (autocast) rather than float32.

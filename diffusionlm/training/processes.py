@@ -1,4 +1,4 @@
-"""What the processes of one run must agree on, though each of them may find another answer."""
+"""Decisions on which the processes of one run must agree, though each of them may find another answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from diffusionlm.training.precision import Precision, choose_precision
 
 
 def any_process(answer: bool, accelerator: Accelerator) -> bool:
-    """Whether one of the processes says yes; all get the same answer."""
+    """True if one of the processes says yes; all get the same answer."""
     if accelerator.num_processes == 1:
         return answer
     yes = torch.tensor(float(answer), device=accelerator.device)
@@ -18,7 +18,7 @@ def any_process(answer: bool, accelerator: Accelerator) -> bool:
 
 
 def agreed_precision(asked: str, accelerator: Accelerator) -> Precision:
-    """What the main process chooses: rates that are close may be ordered differently in another."""
+    """Choice of the main process: rates that are close may be ordered differently in another."""
     chosen = [choose_precision(asked, accelerator.device)]
     if accelerator.num_processes > 1:
         broadcast_object_list(chosen)

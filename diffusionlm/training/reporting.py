@@ -1,4 +1,4 @@
-"""Where the figures of a run go: ``log.jsonl``, TensorBoard, and the terminal (a bar; plain lines without one)."""
+"""Destinations of a run's figures: ``log.jsonl``, TensorBoard, and the terminal (a bar; plain lines without one)."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
 
 
 def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, asked: int | None) -> str | None:
-    """What to say of a vocabulary that is larger than the texts support; None where there is nothing to say.
+    """Warning about a vocabulary that is larger than the texts support; None where there is nothing to say.
 
     Args:
         corpus: the training texts.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from diffusionlm.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bo
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How long and how to train.
+    """Settings of a training run.
 
     Attributes:
         folder: of checkpoints and logs.
@@ -106,7 +107,7 @@ class TrainerSettings:
 
 
 def trains_on_cpu() -> bool:
-    """Whether ACCELERATE_USE_CPU asks for it, or there is no accelerator that knows float64 (MPS does not)."""
+    """True if ACCELERATE_USE_CPU asks for it, or there is no accelerator that knows float64 (MPS does not)."""
     asked = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return asked or found is None or found.type == "mps"
@@ -121,6 +122,6 @@ def check_keys(section: str, given: Iterable[str], allowed: Iterable[str]) -> No
     known = list(allowed)
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean '{section}.{near[0]}'?" if near else f"there are: {', '.join(known)}."
+            near = nearest(name, known)
+            hint = f"did you mean '{section}.{near}'?" if near else f"there are: {', '.join(known)}."
             raise ValueError(f"There is no setting '{section}.{name}'; {hint}")

@@ -1,4 +1,4 @@
-"""What a `Trainer` is at a step: into a checkpoint, and back."""
+"""State of a `Trainer` at a step: into a checkpoint, and back."""
 
 from __future__ import annotations
 

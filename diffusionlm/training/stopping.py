@@ -28,7 +28,7 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """What a shell calls the end by this signal."""
+        """Exit status by which a shell knows the end by this signal."""
         return 128 + (self.signal or 0)
 
     def __enter__(self) -> StopRequest:

@@ -225,7 +225,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, or all the time is used."""
+        """True if all steps are done, or all the time is used."""
         return self.step >= self.settings.max_steps or self._time_used >= 1
 
     @property
@@ -239,7 +239,7 @@ class Trainer:
         return {"seconds_left": max(0.0, min(left, limit - self.seconds) if limit else left)}
 
     def _look(self) -> dict[str, Any]:
-        """What ``on_validate`` finds, under the averaged weights."""
+        """Figures of ``on_validate``, under the averaged weights."""
         self.denoiser.eval()
         found: dict[str, Any] = {}
         try:
@@ -282,7 +282,7 @@ class Trainer:
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where checkpoints live."""
+        """Folder of the checkpoints."""
         return Path(self.settings.folder) / "checkpoints"
 
     def save(self) -> None:

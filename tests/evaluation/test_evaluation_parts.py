@@ -98,12 +98,12 @@ def test_the_tasks_are_those_of_the_folder_in_their_order():
 
 @pytest.mark.parametrize("name", ["Upper", "", "two words", "a//b"])
 def test_malformed_names_are_refused(name):
-    with pytest.raises(ValueError, match="lower case"):
+    with pytest.raises(ValueError, match="lower-case words joined"):
         register(name)
 
 
 def test_two_tasks_of_one_name_are_refused_naming_both():
-    with pytest.raises(ValueError, match=r"fluency.py:\d+ already; .*test_evaluation_parts.py:\d+"):
+    with pytest.raises(ValueError, match=r"fluency.py:\d+ has it, and .*test_evaluation_parts.py:\d+"):
 
         @register("fluency")
         @dataclass
@@ -121,7 +121,7 @@ def test_a_task_of_ones_own_runs_in_the_harness(context, monkeypatch):
     from diffusionlm.evaluation import registry
     from diffusionlm.evaluation.harness import evaluate, plan
 
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    monkeypatch.setattr(registry.TASKS, "_registered", dict(registry.TASKS._registered))
 
     @register("my/words")
     @dataclass

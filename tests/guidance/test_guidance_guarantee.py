@@ -10,7 +10,7 @@ from diffusionlm.guidance import Length, Phrases, Regex, UnsatisfiableConstraint
 from diffusionlm.guidance.testing.toy import ToyLayout, ToyModel, toy_vocabulary
 
 DRAWS = 10_000
-ROWS = 100
+ROWS = 200
 WORDS = [surface.decode().strip() for surface in toy_vocabulary().surfaces if surface]
 
 

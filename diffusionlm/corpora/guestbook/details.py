@@ -1,4 +1,4 @@
-"""What happens in one kind of place only: the quiz, the lift, the queue, the fitting room, the fog on the boat."""
+"""Events of one kind of place only: the quiz, the lift, the queue, the fitting room, the fog on the boat."""
 
 RULES = """
 == detail praise pub

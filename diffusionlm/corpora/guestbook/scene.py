@@ -1,4 +1,4 @@
-"""What the sentences of one text share: who writes, the place, the nouns spoken of, and how words agree with them."""
+"""Shared scene of the sentences of one text: who writes, the place, the nouns spoken of, and how words agree with them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scene:
             self.context = before
 
     def can_say(self, name: str, *modifiers: str) -> bool:
-        """Whether the pool has an entry for the context."""
+        """True if the pool has an entry for the context."""
         return bool(self.grammar.entries(name, self.context | set(modifiers)))
 
     def _pool(self, name: str) -> str:

@@ -27,7 +27,7 @@ def mark(kind: str, text: str) -> str:
 
 
 def starts_with_vowel_sound(word: str) -> bool:
-    """Whether "an" stands before this word rather than "a"."""
+    """True if "an" stands before this word rather than "a"."""
     if word[0].isdigit():
         return word[0] == "8" or (word[:2] in ("11", "18") and len(word) == 2)
     if len(word) > 1 and word.isupper():

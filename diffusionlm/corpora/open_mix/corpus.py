@@ -166,7 +166,7 @@ def _collect(recipe: Recipe, folder: Path, seed: int, draft: Path, counts: dict[
 
 
 def _kept(draft: Path, recipe: Recipe, part: str) -> Iterator[tuple[Source, Found]]:
-    """What `_collect` put aside for a part of the mix, in order."""
+    """Entries that `_collect` put aside for a part of the mix, in order."""
     for number, source in enumerate(recipe.sources):
         if source.name != part:
             continue

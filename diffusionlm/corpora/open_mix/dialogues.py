@@ -23,7 +23,7 @@ _ANSWER_SENTENCES = 2
 
 
 def turn(text: str) -> str:
-    """What somebody said, with capitals and an end: a question mark where a question has no mark."""
+    """An utterance with capitals and an end: a question mark where a question has no mark."""
     text = _SPACE_BEFORE_MARK.sub("", tidy(text))
     if text and text.rstrip("\"')")[-1:] not in tuple(".!?") and _ASKS.match(text):
         text = text.rstrip(" ,;:-") + "?"

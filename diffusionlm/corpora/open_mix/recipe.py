@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -11,6 +10,7 @@ from typing import Any
 
 from diffusionlm.corpora.open_mix.cleaning import MAX_WORDS, MIN_WORDS
 from diffusionlm.corpora.open_mix.sources import COUNTED, FORMS, WITHOUT_FILE
+from diffusionlm.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            near = difflib.get_close_matches(str(self.form), FORMS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(self.form, FORMS)
             raise ValueError(
                 f"Unknown form {self.form!r} of the source {self.name!r}; allowed: {', '.join(FORMS)}.{hint}"
             )
@@ -129,8 +128,7 @@ def load_recipe(name: str | Path) -> Recipe:
     elif Path(name).is_file():
         text = Path(name).read_text(encoding="utf-8")
     else:
-        near = difflib.get_close_matches(name, shipped_recipes(), 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, shipped_recipes())
         raise FileNotFoundError(
             f"There is no recipe {name!r}; there are {', '.join(shipped_recipes())}, or a file.{hint}"
         )
@@ -155,8 +153,7 @@ def _known(kind: type, values: Any, where: str) -> dict[str, Any]:
     known = {entry.name: entry for entry in fields(kind)}
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, known)
             raise ValueError(f"Unknown key {key!r} in {where}; allowed: {', '.join(known)}.{hint}")
     needed = [key for key in ("name", "form", "what") if kind is Source and key not in values]
     if needed:

@@ -1,4 +1,4 @@
-"""Where sentences begin and end, and runs of whole sentences that are short enough."""
+"""Bounds of sentences, and runs of whole sentences that are short enough."""
 
 from __future__ import annotations
 

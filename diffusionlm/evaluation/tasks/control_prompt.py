@@ -13,7 +13,7 @@ from diffusionlm.evaluation.registry import Unavailable, register
 @register("control/prompt")
 @dataclass
 class ControlPrompt(ControlTask):
-    """Which share of a prompt's values the text says word for word; "unguided" has the prompt and no guidance.
+    """Share of a prompt's values that the text says word for word; "unguided" has the prompt and no guidance.
 
     Prompts are conditions of held-out texts, with those values that the text itself says.
 

@@ -20,7 +20,7 @@ from diffusionlm.evaluation.sample_sets import SampleSet
 @register("fluency")
 @dataclass
 class Fluency(Task):
-    """How fluent and how varied whole texts are, written from nothing, with and without the evaluation's guidance.
+    """Fluency and diversity of whole texts, written from nothing, with and without the evaluation's guidance.
 
     Args:
         count: samples.

@@ -13,7 +13,7 @@ from diffusionlm.evaluation.registry import Task, Unavailable, register
 @register("infilling")
 @dataclass
 class Infilling(Task):
-    """How many hidden gaps come back as they were (`hide_words`, `fill_gaps`); a synonym counts as wrong.
+    """Share of hidden gaps that come back as they were (`hide_words`, `fill_gaps`); a synonym counts as wrong.
 
     Args:
         count: texts.

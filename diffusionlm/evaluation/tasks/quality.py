@@ -139,7 +139,7 @@ def faults_table(name: str, found: TextQuality) -> Table:
 
 
 def notes(context: Context, limits: Limits, references: int) -> list[str]:
-    """How it was measured."""
+    """Protocol of the measurement."""
     words = f"{context.seen.words:,} different words and marks of {context.seen.texts:,} training texts"
     lexicon = f", and the words of {', '.join(map(str, context.data.lexicon))}" if context.data.lexicon else ""
     perplexity = f"{np.exp(limits.mean):.0f}"

@@ -20,7 +20,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
         rows: rows that are done, failed ones with them.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffusionlm.errors import nearest
 from diffusionlm.generation.requests import check_count
 from diffusionlm.serving.plugins import check_guidance, to_key
 from diffusionlm.serving.rows import RowSettings, WorkRow, check_sampler, make_row
@@ -38,7 +38,7 @@ _SEED_STREAM = 0x10B5  # keeps the seeds of rows apart from whatever else is dra
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What rows take that do not say otherwise. See `DiffusionLMPipeline.__call__`."""
+    """Settings of rows that do not say otherwise. See `DiffusionLMPipeline.__call__`."""
 
     num_samples: int = 1
     seed: int = 0
@@ -77,9 +77,9 @@ def read_row(pipe: DiffusionLMPipeline, row: Mapping[str, Any], number: int, job
         if name in RESULTS or name == "context":
             hint = "results are written under it; rename yours" if name in RESULTS else "this model reads no context"
             raise ValueError(f"The field {name!r} cannot be used: {hint}.")
-        near = get_close_matches(str(name).lower(), FIELDS, n=1, cutoff=0.8)
+        near = nearest(name, FIELDS, cutoff=0.8)
         if name not in FIELDS and near:
-            raise ValueError(f"There is no field {name!r}; did you mean {near[0]!r}? Rename it if it is your own.")
+            raise ValueError(f"There is no field {name!r}; did you mean {near!r}? Rename it if it is your own.")
     try:
         json.dumps(dict(row), ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:

@@ -46,7 +46,7 @@ class Source:
 
     @property
     def chunks(self) -> int:
-        """How many chunks there are."""
+        """Number of chunks."""
         return -(-self.rows // self.chunk)
 
     def read(self, number: int) -> Iterator[tuple[int, Any]]:

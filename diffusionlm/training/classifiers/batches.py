@@ -1,4 +1,4 @@
-"""What readers learn from: labelled texts as the token posterior of a denoising step shows them.
+"""Batches for readers: labelled texts as the token posterior of a denoising step shows them.
 
 Every batch does to labelled texts what sampling does to its canvas: spans are drawn, their embeddings are noised to a level
 of the pipeline's schedule, and the pipeline's denoiser says its posterior. A share of the rows shows the true tokens instead
@@ -36,7 +36,7 @@ UNKNOWN = -100  # of a token's label, as in cross_entropy
 
 @dataclass(frozen=True)
 class ReaderBatch:
-    """What a reader learns from.
+    """A batch that a reader learns from.
 
     Attributes:
         text: soft texts, posteriors without gradient.

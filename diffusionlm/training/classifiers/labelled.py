@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from diffusionlm.errors import did_you_mean
 
 if TYPE_CHECKING:
     from diffusionlm.corpora.sources import TextSource
@@ -36,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Fields:
-    """Where a file keeps what.
+    """Names of a file's columns.
 
     Attributes:
         text: the column of the text.
@@ -150,8 +151,7 @@ def _listed_names(rows: Sequence[tuple[Path, int, Mapping[str, Any]]], columns: 
 
 def _example(where: str, row: Mapping[str, Any], fields: Fields, columns: Sequence[str], listed: set[str]) -> Example:
     if not isinstance(row.get(fields.text), str):
-        near = difflib.get_close_matches(fields.text, list(row), 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(fields.text, list(row))
         raise ValueError(f"{where}: there is no text in {fields.text!r}; its fields are {', '.join(row)}.{hint}")
     labels: dict[str, float] = {}
     for column in columns:

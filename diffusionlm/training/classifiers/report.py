@@ -1,4 +1,4 @@
-"""What the held-out figures of a reader say, in lines for people: how sure they are, and what their columns mean."""
+"""Held-out figures of a reader, in lines for people: their certainty, and the meaning of their columns."""
 
 from __future__ import annotations
 

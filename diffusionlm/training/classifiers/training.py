@@ -151,7 +151,7 @@ def evaluate_reader(
     batches: int = 8,
     tokens_per_batch: int = 1024,
 ) -> dict[str, dict[str, float]]:
-    """How well a reader reads held-out whole texts.
+    """Accuracy of a reader on held-out whole texts.
 
     Args:
         reader: in evaluation mode.

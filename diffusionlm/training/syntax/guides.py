@@ -1,4 +1,4 @@
-"""What the guides of syntax know: treebanks -> tagger and parser -> tagged and parsed texts -> counts for a tokenizer."""
+"""Tables for the guides of syntax: treebanks -> tagger and parser -> tagged and parsed texts -> counts for a tokenizer."""
 
 from __future__ import annotations
 
