@@ -24,7 +24,7 @@ _NAME = "adapted"
 
 
 def is_adapted(checkpoint: Checkpoint) -> bool:
-    """Whether a folder holds an adapter of a causal language model, and not weights of its own."""
+    """True for the folder of an adapter of a causal language model, which holds no weights of its own."""
     return checkpoint.model_type == ADAPTED
 
 

@@ -188,7 +188,7 @@ def _hidden_logits(step: AdaptationStep, sheet: Sheet, batch: Any, hidden: Tenso
 
 
 def adapts_somebody_else_s(config: dict[str, Any]) -> bool:
-    """Whether ``init`` names a model of transformers.
+    """True where ``init`` names a model of transformers.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint.

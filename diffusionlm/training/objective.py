@@ -20,7 +20,7 @@ Measure = Callable[["BatchSource", "NoiseSchedule", int, int, int], tuple[float,
 
 @dataclass(frozen=True)
 class Objective:
-    """What a trainer minimises and measures.
+    """Loss of a trainer, and its figure of held-out text.
 
     Attributes:
         step: the loss of a batch, the module that is compiled and distributed.

@@ -98,7 +98,7 @@ class Teacher:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """Facts about it."""
         return dict(self.index.get("card") or {})
 
     def temperature(self, steps: int) -> float:
@@ -155,7 +155,7 @@ class Round:
 
     @property
     def export(self) -> Path:
-        """Where its pipeline is written."""
+        """Folder of its pipeline."""
         return Path(self.config["export"]) if self.last else self.folder / "pipeline"
 
     @property
