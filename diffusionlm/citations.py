@@ -123,6 +123,14 @@ PAPERS = (
         arxiv="2211.15089",
     ),
     Paper(
+        "Dosovitskiy et al. 2021",
+        "An image is worth 16x16 words: transformers for image recognition at scale",
+        "Dosovitskiy, Alexey and Beyer, Lucas and Kolesnikov, Alexander and Weissenborn, Dirk and Zhai, Xiaohua and "
+        "Unterthiner, Thomas and Dehghani, Mostafa and Minderer, Matthias and Heigold, Georg and Gelly, Sylvain and "
+        "Uszkoreit, Jakob and Houlsby, Neil",
+        arxiv="2010.11929",
+    ),
+    Paper(
         "Fedus et al. 2021",
         "Switch Transformers: scaling to trillion parameter models with simple and efficient sparsity",
         "Fedus, William and Zoph, Barret and Shazeer, Noam",

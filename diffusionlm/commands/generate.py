@@ -18,10 +18,11 @@ SETTINGS = (
     "max_span_length",
     "batch_size",
     "best_of",
+    "block_length",
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
-OTHERS = ("sampler", "guidance", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
+OTHERS = ("sampler", "guidance", "context", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
@@ -39,6 +40,8 @@ would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
   diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
   diffusionlm generate guidance=my_plugin.py guidance.weight=3
+  diffusionlm generate context="{retrieved: {store: places, k: 1, segment: prompt}}"
+  diffusionlm generate context="{image: menu.png}" checkpoint=runs/seeing/pipeline
   diffusionlm generate steps=16 sampler=euler format=json
   diffusionlm generate input=rows.jsonl output=out workers=2      # a job: docs/jobs.md
 
@@ -95,6 +98,8 @@ def main(argv: list[str]) -> int:
     if config["input"] is not None or config["output"] is not None:
         if texts:
             raise ValueError(f"A job takes its texts from input=FILE; {texts[0][:60]!r} is one too many.")
+        if config["context"] is not None:
+            raise ValueError("A job reads no context; write with pipe(texts, context=[...]), or leave context=... out.")
         from diffusionlm.serving.jobs.command import run
 
         return run(config, {_key(override) for override in overrides})
@@ -119,6 +124,10 @@ def main(argv: list[str]) -> int:
         pipe.load_adapter(config["adapter"], "given")
         pipe.set_adapter("given")
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    if config["context"] is not None:
+        from diffusionlm.context.written import read_written
+
+        settings["context"] = read_written(config["context"], pipe)
     result = pipe(texts or None, **settings)
     if config["format"] == "json":
         print(result.to_json())

@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance.automata.spelling import spelling
 from diffusionlm.guidance.classifiers.store import resources as of_the_model
+from diffusionlm.guidance.constraints.blocks import refuse_what_stays_behind
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
 from diffusionlm.guidance.constraints.many_phrases import are_many, check_many
 from diffusionlm.guidance.engine.session import GuidanceSession
@@ -184,6 +185,8 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
+        if any(getattr(layout, "whole", None) is not None for layout in layouts):
+            refuse_what_stays_behind(firm, are_many(firm))
         if are_many(firm):
             for layout, mask in zip(layouts, allowed, strict=True):
                 check_many(firm, layout, mask, self.vocabulary)
