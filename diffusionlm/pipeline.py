@@ -77,6 +77,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         temperature: the default of ``__call__``, a number, or a mapping from numbers of steps to the temperature that suits
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
         best_of: the default of ``__call__``.
+        steps: the default of ``__call__``.
 
     Attributes:
         context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
@@ -107,6 +108,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         card: dict[str, Any] | None = None,
         temperature: float | Mapping[int, float] = 1.0,
         best_of: int = 1,
+        steps: int = 32,
     ) -> None:
         super().__init__()
         ours = isinstance(denoiser, SpanDenoiser)
@@ -132,6 +134,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.max_span_length = check_count("max_span_length", max_span_length)
         self.temperature = temperature
         self.best_of = check_count("best_of", best_of)
+        self.steps = check_count("steps", steps)
         self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
@@ -306,7 +309,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "max_span_length": self.max_span_length,
             "temperature": self._temperatures if len(self._temperatures) > 1 else self.temperature,
             "card": self.card,
-        } | ({"best_of": self.best_of} if self.best_of > 1 else {})
+        }
+        settings |= {"best_of": self.best_of} if self.best_of > 1 else {}
+        settings |= {"steps": self.steps} if self.steps != 32 else {}
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
     # ---- longer texts -----------------------------------------------------------------------------------------------
@@ -368,7 +373,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         *,
         prompt: str | Sequence[str] | None = None,
         num_samples: int = 1,
-        steps: int = 32,
+        steps: int | None = None,
         sampler: Any = None,
         temperature: float | None = None,
         seed: int | Sequence[int] | None = None,
@@ -392,7 +397,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             prompt: a condition such as ``"name[The Mill], food[Italian]"``; one for all inputs, or one for each. A field that
                 the checkpoint's card does not list is warned of.
             num_samples: texts for each input.
-            steps: denoising steps; 16 to 64 are usual.
+            steps: denoising steps; 16 to 64 are usual. None takes the checkpoint's own, 32 unless it says otherwise.
             sampler: a name in ``diffusionlm.samplers.SAMPLERS``, a sampler, or a diffusers scheduler.
             temperature: below 1 the choice among words is surer and less varied; when a text ends is left as it was. None
                 takes the checkpoint's own for this number of steps.
@@ -492,7 +497,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self, text: Any, call: CallSettings, keep_clean: list[Tensor]
     ) -> Iterator[StepState | GenerationResult]:
         began = time.perf_counter()
-        steps = call.steps
+        steps = self.steps if call.steps is None else call.steps
         temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
         model = self._model_with(call.adapter)
         longest = model.max_length

@@ -148,6 +148,11 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
         content = f"{line}\n".encode()
         (tmp_path / "sources" / name).write_bytes(lzma.compress(content) if name.endswith(".xz") else content)
+    if any("init=my_base" in line for line in shell_lines(page)):
+        from diffusionlm.families.tiny import tiny_module
+
+        for part in tiny_module("llama"):
+            part.save_pretrained(tmp_path / "my_base")
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
@@ -166,8 +171,10 @@ def made_short(arguments: list[str]) -> list[str]:
             kept = [a for a in given if not a.startswith("trainer.max_steps=")]
             from_checkpoint = any(a.startswith("init=") for a in given)  # which fixes the shape of the network
             return ["train", *kept, *(SHORT[2:] if from_checkpoint else SHORT)]
-        case ["train", *given]:
-            return ["train", *given, "--cfg"]
+        case ["distil", *given] if any(a.startswith("data.train=") for a in given):
+            return ["distil", *given, *SHORT[2:]]
+        case ["train" | "distil", *given]:
+            return [arguments[0], *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
         case ["evaluate", "tasks"]:

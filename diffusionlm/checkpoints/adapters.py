@@ -24,11 +24,11 @@ from diffusionlm.checkpoints.loading import sha256, write_folder
 from diffusionlm.errors import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from diffusionlm.denoiser import DiffusionModel, SpanDenoiser
+    from diffusionlm.denoiser import DiffusionModel
 
 CARD, CONFIG, WEIGHTS = "adapter.json", "adapter_config.json", "adapter_model.safetensors"
 BASE = "base"  # the name of no adapter
@@ -43,7 +43,14 @@ def check_peft() -> None:
         )
 
 
-def save_adapter(denoiser: SpanDenoiser, folder: Path, name: str, base: str, card: dict[str, Any]) -> None:
+def save_adapter(
+    denoiser: nn.Module,
+    folder: Path,
+    name: str,
+    base: str,
+    card: dict[str, Any],
+    beside: Callable[[Path], None] | None = None,
+) -> None:
     """Writes the adapter ``name`` of the network; nothing half-written is ever left.
 
     Args:
@@ -52,12 +59,15 @@ def save_adapter(denoiser: SpanDenoiser, folder: Path, name: str, base: str, car
         name: of the adapter there.
         base: checksum of the base.
         card: facts about it, ready for JSON.
+        beside: writes further files into the draft of the folder.
     """
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(denoiser, adapter_name=name, save_embedding_layers=False)
 
     def write(draft: Path) -> None:
+        if beside is not None:
+            beside(draft)
         _configs(denoiser)[name].save_pretrained(str(draft))
         save_file({k: v.detach().float().cpu().contiguous() for k, v in state.items()}, draft / WEIGHTS)
         (draft / WEIGHTS).chmod((draft / CONFIG).stat().st_mode)
@@ -127,7 +137,7 @@ class Adapters:
         cards: facts about each adapter that is loaded, by name.
     """
 
-    def __init__(self, denoiser: SpanDenoiser) -> None:
+    def __init__(self, denoiser: nn.Module) -> None:
         check_peft()
         self.denoiser: Any = denoiser
         self.base = base_checksum(denoiser)

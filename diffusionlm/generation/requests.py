@@ -59,7 +59,7 @@ class CallSettings:
 
     prompt: Any = None
     num_samples: int = 1
-    steps: int = 32
+    steps: int | None = None
     sampler: Any = None
     temperature: float | None = None
     seed: Any = None
@@ -75,7 +75,7 @@ class CallSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "context", read_context(self.context))
-        counts = {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
+        counts = {} if self.steps is None else {"steps": check_count("steps", self.steps, "; 16 to 64 are usual")}
         counts["num_samples"] = check_count("num_samples", self.num_samples)
         counts["batch_size"] = check_count("batch_size", self.batch_size)
         if self.best_of is not None:

@@ -56,7 +56,7 @@ class Common(Body):
     response_format: ResponseFormat | None = None
     user: StrictStr | None = None
     # ours
-    steps: StrictInt = 32
+    steps: StrictInt | None = None
     sampler: StrictStr | None = None
     guidance: list[dict[str, Any]] | dict[str, Any] | None = None
     drafts: StrictBool = True

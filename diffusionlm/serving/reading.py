@@ -179,7 +179,7 @@ def _with_seed(row: WorkRow, seed: int) -> WorkRow:
 
 
 def _settings(body: Common, limits: Limits, also: Sequence[str]) -> RowSettings:
-    if not 1 <= body.steps <= limits.steps:
+    if body.steps is not None and not 1 <= body.steps <= limits.steps:
         raise Refusal(400, f"steps must lie in 1..{limits.steps}, got {body.steps}.", parameter="steps")
     check_sampler(body.sampler)
     guidance = check_guidance(body.guidance or [], also)

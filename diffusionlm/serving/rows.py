@@ -31,19 +31,20 @@ class RowSettings:
     """Settings that all rows of a batch have in common.
 
     Attributes:
-        steps: denoising steps.
+        steps: denoising steps; None takes the checkpoint's own.
         temperature: None takes the checkpoint's own.
         sampler: a name, or ``{"name": ..., settings}`` as JSON; None takes the checkpoint's own.
         guidance: a key, which the writer turns into plugins; "" for none.
     """
 
-    steps: int = 32
+    steps: int | None = None
     temperature: float | None = None
     sampler: str | None = None
     guidance: str = ""
 
     def __post_init__(self) -> None:
-        check_count("steps", self.steps, "; 16 to 64 are usual")
+        if self.steps is not None:
+            check_count("steps", self.steps, "; 16 to 64 are usual")
         if self.temperature is not None:
             check_temperature(self.temperature)
         if self.sampler is not None:

@@ -30,7 +30,7 @@ class ForeignTokenizer:
         chat: whether a prompt is the user's turn of the tokenizer's chat template; None: where there is a template.
 
     Attributes:
-        scheme: "byte_bpe", "sentencepiece" or "wordpiece".
+        scheme, kind: "byte_bpe", "sentencepiece" or "wordpiece".
         prefix_space: whether the first word of a text is spelt with a space before it.
         ends_spans: whether a span can end early.
 
@@ -60,7 +60,7 @@ class ForeignTokenizer:
                 f"The tokenizer has {len(source)} tokens, the model {self.vocab_size}: they do not belong together. Give the "
                 "model's own with tokenizer=<folder or name>."
             )
-        self.scheme = scheme_of(backend)
+        self.scheme = self.kind = scheme_of(backend)
         self.backend = plain_spaces(backend)
         self.ends_spans = end_id is not None
         self._forbidden = frozenset(forbidden)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -100,7 +100,7 @@ def check_same_network(base: DenoiserConfig, new: DenoiserConfig) -> None:
             )
 
 
-def add_adapter(denoiser: SpanDenoiser, settings: dict[str, Any]) -> None:
+def add_adapter(denoiser: nn.Module, settings: dict[str, Any]) -> None:
     """Freezes the network, holds it in 4 bits if ``adapter.base`` says so, and gives it the adapter that learns.
 
     Raises:
@@ -113,7 +113,7 @@ def add_adapter(denoiser: SpanDenoiser, settings: dict[str, Any]) -> None:
             raise ValueError(f"adapter.targets: no linear layer of the base is called {target!r}; there are {ends}.")
     note_checksum(denoiser)
     if settings["base"] == "4bit":
-        hold_in_4_bits(denoiser)
+        hold_in_4_bits(cast("SpanDenoiser", denoiser))
     from peft import LoraConfig
 
     config = LoraConfig(

@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffusionlm.training.muon import Muon, operations_of_step
 from diffusionlm.training.noise import draw_noise
-from diffusionlm.training.step import TrainingStep
 
 if TYPE_CHECKING:
     from diffusionlm.training.trainer import Trainer
@@ -24,7 +23,7 @@ def step_operations(trainer: Trainer) -> float:
     """
     settings, denoiser = trainer.settings, trainer.denoiser
     gradients = [parameter.grad for parameter in denoiser.parameters()]
-    module, total = TrainingStep(denoiser), 0.0
+    module, total = trainer.objective.step, 0.0
     for ahead in range(_BATCHES):
         batch = trainer.train_source.batch(trainer.step + ahead)
         rows, length = batch.span_ids.shape
@@ -34,13 +33,16 @@ def step_operations(trainer: Trainer) -> float:
         drawn = {"gamma": gamma.to(denoiser.device), "noise": noise.to(denoiser.device)}
         weight = torch.ones((), device=denoiser.device)
         counts = []
+        share = settings.self_condition_share
         for self_condition in (False, True):
+            if not (share if self_condition else 1 - share):
+                counts.append(0)  # it never occurs, and a pass of a large network takes its time
+                continue
             half = torch.autocast(denoiser.device.type, torch.bfloat16, enabled=trainer.precision.half)
             with half, FlopCounterMode(display=False) as counter:
                 loss, _ = module(**row.tensors(), **drawn, likelihood_weight=weight, self_condition=self_condition)
                 loss.mean().backward()
             counts.append(counter.get_total_flops())
-        share = settings.self_condition_share
         total += rows * ((1 - share) * counts[0] + share * counts[1])
     for parameter, gradient in zip(denoiser.parameters(), gradients, strict=True):
         parameter.grad = gradient

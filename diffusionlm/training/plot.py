@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from diffusionlm.training.reporting import MEASURED
+
 PLOT_FILE = "training.png"
 _SHOWN = 5  # moments whose samples are shown
 _WIDTH = 92  # characters
@@ -28,7 +30,8 @@ def plot_run(log: Path, target: Path) -> bool:
     """
     entries = _entries(log)
     losses = [(e["step"], e["loss"]) for e in entries if "loss" in e]
-    bounds = [(e["step"], e["valid_bound"]) for e in entries if "valid_bound" in e]
+    held_out = next((name for name in MEASURED if any(name in e for e in entries)), "valid_bound")
+    bounds = [(e["step"], e[held_out]) for e in entries if held_out in e]
     samples = [(e["step"], e["samples"]) for e in entries if e.get("samples")]
     if not (losses or bounds):
         return False
@@ -39,11 +42,10 @@ def plot_run(log: Path, target: Path) -> bool:
     FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, height_ratios=(1, 1.2))
     if losses:
-        top.plot(
-            *zip(*losses, strict=True), color="0.75", linewidth=1, label="training loss (the schedule adapts to it)"
-        )
+        adapts = " (the schedule adapts to it)" * (held_out == "valid_bound")
+        top.plot(*zip(*losses, strict=True), color="0.75", linewidth=1, label=f"training loss{adapts}")
     if bounds:
-        top.plot(*zip(*bounds, strict=True), "o-", color="C0", label="bound on held-out text")
+        top.plot(*zip(*bounds, strict=True), "o-", color="C0", label=f"{MEASURED[held_out]}, on held-out text")
     top.set(xlabel="step", ylabel="nats per token")
     top.legend(frameon=False)
     top.spines[["top", "right"]].set_visible(False)

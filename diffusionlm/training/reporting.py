@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
+MEASURED = {
+    "valid_bound": "bound",
+    "valid_divergence": "from the teacher",
+}  # figures of held-out text, as they are called
 
 
 def cut_log(path: Path, step: int) -> None:
@@ -102,8 +106,8 @@ class RunLog:
                     self._writer.add_scalar(name, value, step)
             if figures.get("samples"):
                 self._writer.add_text("samples", "\n\n".join(figures["samples"]), step)
-        if "valid_bound" in figures:
-            self._bound = f"bound {figures['valid_bound']:.3f} nats/token"
+        for name in MEASURED.keys() & figures.keys():
+            self._bound = f"{MEASURED[name]} {figures[name]:.3f} nats/token"
         self._show(step, figures)
         if self.step_operations and "steps_per_second" in figures:
             self.console.print(self._achieved(figures), markup=False)
@@ -111,7 +115,7 @@ class RunLog:
 
     def _show(self, step: int, figures: dict[str, Any]) -> None:
         parts = [f"loss {figures['loss']:.4f}"] if "loss" in figures else []
-        if self._bound and (self._bar is not None or "valid_bound" in figures):
+        if self._bound and (self._bar is not None or not MEASURED.keys().isdisjoint(figures)):
             parts.append(self._bound)
         if "tokens_per_second" in figures:
             left = figures.get("seconds_left", (self.max_steps - step) / max(figures["steps_per_second"], 1e-9))

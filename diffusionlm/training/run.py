@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from diffusionlm.training.corpus import TokenCorpus
+    from diffusionlm.training.objective import Objective
 
 _OF_A_SOURCE = (
     "format",
@@ -143,6 +144,8 @@ def build_trainer(
     config: dict[str, Any],
     on_log: Callable[[dict[str, Any]], None] | None = None,
     on_validate: Callable[[Trainer], dict[str, Any]] | None = None,
+    objective: Callable[[SpanDenoiser, NoiseSchedule], Objective] | None = None,
+    marks: dict[str, Any] | None = None,
 ) -> tuple[Trainer, TextTokenizer]:
     """Everything a run needs; a run that has begun keeps its tokenizer.
 
@@ -150,6 +153,8 @@ def build_trainer(
         config: the resolved ``configs/train.yaml``.
         on_log: receives figures.
         on_validate: see `Trainer`.
+        objective: makes what the trainer minimises from the network and its schedule; None: the likelihood of the texts.
+        marks: what else a checkpoint of the run depends on, by name.
 
     Raises:
         FileNotFoundError: if a data file is missing.
@@ -161,45 +166,20 @@ def build_trainer(
     if adapts:
         check_start(config)
     data, folder = config["data"], Path(config["folder"])
-    defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
-    train_sources = parse_sources(data["train"], defaults)
-    valid_sources = parse_sources(data["valid"], defaults) if data.get("valid") else []
-    for given in (*train_sources, *valid_sources):
-        given.check()
+    sources = train_sources, _ = sources_of(config)
     start = find_folder(config["init"]) if config.get("init") else None
     processes = PartialState(cpu=trains_on_cpu())
     with processes.main_process_first():  # the others then find tokenizer and cache
         if processes.is_main_process:
             _make_tokenizer(folder, train_sources, data["tokenizer"], start)
         tokenizer = TextTokenizer.from_pretrained(folder / "tokenizer")
-        identity = run_identity(config, train_sources, tokenizer)
+        identity = run_identity(config, train_sources, tokenizer) | (marks or {})
         if adapts:
             identity |= {f"adapter.{name}": value for name, value in config["adapter"].items()}
             identity["init (content)"] = read_index(start).get("sha256") if start is not None else None
         check_identity(folder, identity)
-        train_corpus = _corpus(train_sources, tokenizer, config)
-        valid_corpus = _corpus(valid_sources, tokenizer, config) if valid_sources else None
-    if valid_corpus is None and data.get("holdout"):
-        train_corpus, valid_corpus = train_corpus.hold_out(data["holdout"], config["seed"])
-
-    def source(corpus: TokenCorpus, **changes: Any) -> BatchSource:
-        settings: dict[str, Any] = {
-            "limits": tuple(data["limits"]),
-            "limit_weights": tuple(data["limit_weights"]),
-            "tokens_per_batch": data["tokens_per_batch"],
-            "task_weights": dict(data["task_weights"]),
-            "prompt_share": data["prompt_share"],
-            "seed": config["seed"],
-        }
-        if data.get("retrieve"):
-            settings["neighbours"] = Neighbours.from_settings(data["retrieve"], corpus)
-        return BatchSource(corpus, tokenizer.pad_id, **(settings | changes))
-
-    valid = None
-    if valid_corpus is not None:
-        limit = (data["max_length"],)
-        alone = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "media_share": 1.0}
-        valid = source(valid_corpus, limits=limit, limit_weights=(), **alone)
+        train_corpus, valid_corpus = read_corpora(sources, tokenizer, config)
+    valid = None if valid_corpus is None else batch_source(config, valid_corpus, tokenizer.pad_id, valid=True)
     torch.manual_seed(config["seed"])
     denoiser = SpanDenoiser(
         DenoiserConfig(
@@ -215,10 +195,64 @@ def build_trainer(
         schedule = _start_from(start, denoiser, tokenizer, schedule, adapts)
     if adapts:
         add_adapter(denoiser, config["adapter"])
-    trainer = Trainer(denoiser, source(train_corpus), valid, schedule, settings, on_log, on_validate)
+    goal = None if objective is None else objective(denoiser, schedule)
+    source = batch_source(config, train_corpus, tokenizer.pad_id)
+    trainer = Trainer(denoiser, source, valid, schedule, settings, on_log, on_validate, goal)
     if processes.is_main_process:
         write_identity(folder, identity)
     return trainer, tokenizer
+
+
+def sources_of(config: dict[str, Any]) -> tuple[list[TextSource], list[TextSource]]:
+    """Training and validation texts, where they are; the latter may be empty.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a source is described wrongly.
+    """
+    data = config["data"]
+    defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
+    train = parse_sources(data["train"], defaults)
+    valid = parse_sources(data["valid"], defaults) if data.get("valid") else []
+    for given in (*train, *valid):
+        given.check()
+    return train, valid
+
+
+def read_corpora(
+    sources: tuple[list[TextSource], list[TextSource]], tokenizer: TextTokenizer, config: dict[str, Any]
+) -> tuple[TokenCorpus, TokenCorpus | None]:
+    """The training texts, and those of validation: a source of their own, a share that is held out, or None.
+
+    Raises:
+        ValueError: if a source cannot be read or has no text of a fitting length.
+    """
+    train, valid = sources
+    corpus = _corpus(train, tokenizer, config)
+    if valid:
+        return corpus, _corpus(valid, tokenizer, config)
+    if config["data"].get("holdout"):
+        return corpus.hold_out(config["data"]["holdout"], config["seed"])
+    return corpus, None
+
+
+def batch_source(config: dict[str, Any], corpus: TokenCorpus, pad_id: int, valid: bool = False) -> BatchSource:
+    """Batches of a corpus by ``data``; for validation whole texts without prompt."""
+    data = config["data"]
+    settings: dict[str, Any] = {
+        "limits": tuple(data["limits"]),
+        "limit_weights": tuple(data["limit_weights"]),
+        "tokens_per_batch": data["tokens_per_batch"],
+        "task_weights": dict(data["task_weights"]),
+        "prompt_share": data["prompt_share"],
+        "seed": config["seed"],
+    }
+    if data.get("retrieve"):
+        settings["neighbours"] = Neighbours.from_settings(data["retrieve"], corpus)
+    if valid:
+        whole = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "media_share": 1.0}
+        settings |= {**whole, "limits": (data["max_length"],), "limit_weights": ()}
+    return BatchSource(corpus, pad_id, **settings)
 
 
 def _start_from(

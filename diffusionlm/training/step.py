@@ -12,7 +12,7 @@ from diffusionlm.denoiser.media import KINDS, segment_of
 from diffusionlm.diffusion import cross_entropy, diffuse, hide, masked_cross_entropy
 
 if TYPE_CHECKING:
-    from diffusionlm.denoiser import SpanDenoiser
+    from diffusionlm.denoiser import DenoiserOutput, SpanDenoiser
 
 
 class TrainingStep(nn.Module):
@@ -104,12 +104,19 @@ class TrainingStep(nn.Module):
                 )
                 estimate = self.denoiser.clean_estimate(first.logits.softmax(-1))
         out = self.denoiser(latents, gamma, memory, estimate, span_mask, span_positions, open_mask, likelihood_weight)
-        figures: dict[str, Tensor] = {}
-        if out.routers:
-            figures["load_balancing_loss"] = torch.stack([r.load_balancing_loss for r in out.routers]).mean()
-            figures["router_z_loss"] = torch.stack([r.z_loss for r in out.routers]).mean()
-            figures["router_max_load"] = torch.stack([r.load.max() for r in out.routers]).max()
-            figures["router_entropy"] = torch.stack([r.entropy for r in out.routers]).mean()
+        figures = router_figures(out)
         if masked:
             return masked_cross_entropy(out.logits, span_ids, hidden, span_mask, gamma), figures
         return cross_entropy(out.logits, span_ids, span_mask), figures
+
+
+def router_figures(out: DenoiserOutput) -> dict[str, Tensor]:
+    """Losses and figures of the routers over all blocks; empty for a dense network."""
+    if not out.routers:
+        return {}
+    return {
+        "load_balancing_loss": torch.stack([r.load_balancing_loss for r in out.routers]).mean(),
+        "router_z_loss": torch.stack([r.z_loss for r in out.routers]).mean(),
+        "router_max_load": torch.stack([r.load.max() for r in out.routers]).max(),
+        "router_entropy": torch.stack([r.entropy for r in out.routers]).mean(),
+    }

@@ -20,13 +20,12 @@ from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.muon import Muon
 from diffusionlm.training.noise import NoiseDraws
+from diffusionlm.training.objective import Objective, likelihood_objective
 from diffusionlm.training.optimizer import build_optimizers, learning_rate_scale, set_learning_rate
 from diffusionlm.training.pace import Pace
 from diffusionlm.training.processes import agreed_precision, any_process
 from diffusionlm.training.settings import FIRST, TrainerSettings, trains_on_cpu
 from diffusionlm.training.state import load_trainer, save_trainer
-from diffusionlm.training.step import TrainingStep
-from diffusionlm.training.validation import valid_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +52,7 @@ class Trainer:
         on_log: called with a dictionary of figures on the main process.
         on_validate: called as ``on_validate(trainer)`` on the main process at every validation, and from time to time
             (``sample_after``), while the averaged weights are in place; what it returns is logged. To write samples, say.
+        objective: what to minimise and measure; None: the likelihood of the texts.
 
     Raises:
         ValueError: if a batch has fewer rows than there are processes.
@@ -67,6 +67,7 @@ class Trainer:
         settings: TrainerSettings,
         on_log: Callable[[dict[str, Any]], None] | None = None,
         on_validate: Callable[[Trainer], dict[str, Any]] | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.settings, self.train_source, self.valid_source = settings, train, valid
         self.denoiser, self.on_log, self.on_validate = denoiser.train(), on_log, on_validate
@@ -83,17 +84,19 @@ class Trainer:
             enable = getattr(denoiser, "activation_checkpointing_enable", None)  # the newer name
             (enable or denoiser.gradient_checkpointing_enable)({"use_reentrant": False})
         denoiser.to(self.accelerator.device)
+        self.objective = likelihood_objective(denoiser) if objective is None else objective
         self.optimizers = build_optimizers(denoiser, **settings.optimizer)
         self.average = WeightAverage(denoiser, settings.ema_decay)
         self.schedule = schedule
-        self.regression = InformationRegression(schedule) if isinstance(schedule, InformationSchedule) else None
+        fits = self.objective.fits_schedule and isinstance(schedule, InformationSchedule)
+        self.regression = InformationRegression(schedule) if fits else None  # type: ignore[arg-type]
         self.step, self.tokens_seen, self.seconds = 0, 0, 0.0
         self.figures: dict[str, float] = {}  # of the last validation
         self.precision = agreed_precision(settings.precision, self.accelerator)
         for optimizer in self.optimizers:
             if isinstance(optimizer, Muon):  # all processes step alike
                 optimizer.dtype = torch.bfloat16 if agreed_precision("auto", self.accelerator).half else torch.float32
-        module: torch.nn.Module = TrainingStep(denoiser)
+        module: torch.nn.Module = self.objective.step
         if settings.compile:
             module = torch.compile(module, dynamic=True)  # type: ignore[assignment]
         prepared = self.accelerator.prepare(module, *self.optimizers)
@@ -253,10 +256,10 @@ class Trainer:
             self.on_log(figures)
 
     def validate(self) -> dict[str, Any]:
-        """Likelihood bound of whole validation texts without prompt, nats per token, under the averaged weights.
+        """Figure of whole validation texts without prompt, nats per token, under the averaged weights: the likelihood bound.
 
         Returns:
-            "valid_bound", and what ``on_validate`` adds.
+            "valid_bound" (or what the objective calls its figure), and what ``on_validate`` adds.
 
         Raises:
             ValueError: if the trainer has no validation batches.
@@ -268,11 +271,11 @@ class Trainer:
         self.denoiser.eval()
         try:
             with self.average.applied(self.denoiser):
-                share = valid_bound(self.denoiser, self.valid_source, self.schedule, count, rank, world)
+                share = self.objective.measure(self.valid_source, self.schedule, count, rank, world)
         finally:
             self.denoiser.train()
         nats, tokens = accelerator.reduce(torch.tensor(share, dtype=torch.float64, device=accelerator.device), "sum")
-        self.figures = {"valid_bound": float(nats / tokens)}
+        self.figures = {self.objective.figure: float(nats / tokens)}
         return {**self.figures, **self._look()}
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class JobSettings:
 
     num_samples: int = 1
     seed: int = 0
-    steps: int = 32
+    steps: int | None = None
     temperature: float | None = None
     sampler: str | None = None
     prompt: str | None = None

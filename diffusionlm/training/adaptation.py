@@ -1,0 +1,342 @@
+"""A causal language model of transformers turned into a masked denoiser: LoRA, attention in both directions, the loss of MDLM.
+
+Its logits stay those of the next token (shift 1), as it was trained to give them: a position's own token is read off the
+position before. Sources: Gong et al. 2025, "Scaling diffusion language models via adaptation from autoregressive models"
+(DiffuLLaMA); Hu et al. 2022 ("LoRA"); Sahoo et al. 2024 (the loss).
+
+Shape letters: B rows, L span positions, K known, P prompt, N of the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusionlm.checkpoints.adapted import save_adapted
+from diffusionlm.checkpoints.base_weights import base_checksum
+from diffusionlm.checkpoints.causal import SMOLLM2, load_causal
+from diffusionlm.checkpoints.folders import find_folder
+from diffusionlm.checkpoints.foreign import is_foreign
+from diffusionlm.diffusion import (
+    MaskingSchedule,
+    NoiseSchedule,
+    hide,
+    masked_bound,
+    masked_cross_entropy,
+    schedule_from_dict,
+)
+from diffusionlm.families import Choices, Loaded
+from diffusionlm.families.decoders import from_decoder
+from diffusionlm.families.sheet import Sheet
+from diffusionlm.pipeline import DiffusionLMPipeline
+from diffusionlm.training.adapters import NAME, add_adapter, check_adapter, trained_share
+from diffusionlm.training.identity import check_identity, run_identity, write_identity
+from diffusionlm.training.objective import Objective
+from diffusionlm.training.run import batch_source, check_config, read_corpora, sources_of, trainer_settings
+from diffusionlm.training.trainer import Trainer
+from diffusionlm.training.validation import VALID_STREAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from diffusionlm.training.batches import BatchSource
+
+_OF_THE_TEXT = ("shift", "mask_token")  # what ``adapter`` says beside the settings of every adapter
+_LEVELS = 4  # noise levels of a validation: a pass of a large network takes its time
+
+
+class AdaptedDecoder(nn.Module):
+    """The network as the trainer sees it.
+
+    Args:
+        module: a causal language model of transformers.
+    """
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+        self.config = SimpleNamespace(embedding_size=1, vocab_size=int(module.config.vocab_size))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of its weights."""
+        return next(self.module.parameters()).device
+
+    @property
+    def peft_config(self) -> dict[str, Any]:
+        """PEFT's settings of its adapter."""
+        return self.module.peft_config
+
+    def gradient_checkpointing_enable(self, settings: dict[str, Any]) -> None:
+        """See transformers; the inputs ask for gradients, as the embeddings do not learn."""
+        self.module.enable_input_require_grads()
+        self.module.gradient_checkpointing_enable(settings)
+
+
+class AdaptationStep(nn.Module):
+    """Weighted cross-entropy of hidden tokens under a decoder that sees the whole text.
+
+    Args:
+        loaded: network, frame and switches, as the pipeline has them.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__()
+        model: Any = loaded.model
+        self.model, self.network = model, model.network
+
+    def lay(self, span_mask: Tensor, span_positions: Tensor, **context: Tensor) -> Sheet:
+        """Rows as `lay_sheet` lays them: prefix, prompt, text, suffix; anything at span positions.
+
+        Args:
+            span_mask, span_positions: (B, L).
+            context: known and prompt tensors of the batch.
+        """
+        frame, rows = self.model.frame, len(span_mask)
+        prompted = context["prompt_mask"].sum(-1)
+        bare = (prompted > 0) & frame.chat
+        before = torch.where(bare, 0, len(frame.prefix))
+        lead = before + prompted
+        parts = [(span_positions, span_mask), (context["known_positions"], context["known_mask"])]
+        total = torch.stack([(at + 1).masked_fill(~mask, 0).amax(-1) for at, mask in parts if mask.shape[1]]).amax(0)
+        ends = lead + total
+        lengths = ends + torch.where(bare, 0, len(frame.suffix))
+        width = int(lengths.max())
+        place = torch.arange(width, device=span_mask.device).expand(rows, -1)
+        ids = torch.full((rows, width), frame.filler, device=span_mask.device)
+        for kind in ("known", "prompt"):
+            mask, at = context[f"{kind}_mask"], context[f"{kind}_positions"]
+            row, column = mask.nonzero(as_tuple=True)
+            ids[row, lead[row] + at[row, column]] = context[f"{kind}_ids"][row, column]
+        framed = torch.nonzero(~bare)[:, 0]
+        for number, token in enumerate(frame.prefix):
+            ids[framed, number] = token
+        for number, token in enumerate(frame.suffix):
+            ids[framed, ends[framed] + number] = token
+        at = ((lead[:, None] + span_positions) * span_mask).clamp_min(0)
+        return Sheet(ids, place < lengths[:, None], at, lead)
+
+    def logits(self, sheet: Sheet, span_ids: Tensor, span_mask: Tensor, hidden: Tensor, gamma: Tensor) -> Tensor:
+        """Logits (B, L, V) of the spans' tokens, float32.
+
+        Args:
+            sheet: from `lay`.
+            span_ids: (B, L).
+            span_mask: (B, L) bool.
+            hidden: (B, L) bool.
+            gamma: (B,).
+        """
+        ids = sheet.written(span_ids.masked_fill(hidden, self.model.mask_id), span_mask)
+        at = (sheet.at - self.model.switches.shift).clamp_min(0)
+        out: Tensor = self.network.logits(ids, sheet, at, gamma, self.model.switches)
+        return out.float()
+
+    def forward(
+        self,
+        span_ids: Tensor,
+        span_mask: Tensor,
+        span_positions: Tensor,
+        open_mask: Tensor,
+        gamma: Tensor,
+        noise: Tensor,
+        likelihood_weight: Tensor,
+        self_condition: bool,
+        **context: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass; see `TrainingStep`. The noise (B, L, 1) says which tokens are hidden; nothing is self-conditioned."""
+        hidden = hide(noise[..., 0], gamma, span_mask)
+        sheet = self.lay(span_mask, span_positions, **context)
+        out = self.logits(sheet, span_ids, span_mask, hidden, gamma)
+        return masked_cross_entropy(out, span_ids, hidden, span_mask, gamma), {}
+
+
+@torch.no_grad()
+def adapted_bound(
+    step: AdaptationStep, source: BatchSource, schedule: NoiseSchedule, num_batches: int, rank: int = 0, world: int = 1
+) -> tuple[float, int]:
+    """This process's share of a validation: nats of the bound of whole held-out texts, and their tokens.
+
+    Args:
+        step: the network, averaged weights in place.
+        source: of validation batches.
+        schedule: not read, the bound has levels of its own.
+        num_batches: of the whole validation.
+        rank: which process this is.
+        world: how many there are.
+    """
+    total, tokens = 0.0, 0
+    for number in range(rank, num_batches, world):
+        batch = source.batch(number, stream=VALID_STREAM).to(step.network.device)
+        context = {name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt"))}
+        sheet = step.lay(batch.span_mask, batch.span_positions, **context)
+        logits_of = partial(_hidden_logits, step, sheet, batch)
+        generators = [torch.Generator().manual_seed(number * 10_007 + row) for row in range(len(batch.span_ids))]
+        nats = masked_bound(logits_of, batch.span_ids, batch.span_mask, _LEVELS, generators)
+        total += float(nats.sum())
+        tokens += int(((batch.span_ids != source.pad_id) & batch.span_mask).sum())
+    return total, tokens
+
+
+def _hidden_logits(step: AdaptationStep, sheet: Sheet, batch: Any, hidden: Tensor, gamma: Tensor) -> Tensor:
+    return step.logits(sheet, batch.span_ids, batch.span_mask, hidden, gamma)
+
+
+def adapts_somebody_else_s(config: dict[str, Any]) -> bool:
+    """True where ``init`` names a model of transformers.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint.
+        ValueError: if it is one and no adapter is asked for, or if it is none and ``experiment=adapt`` is.
+    """
+    name = config.get("init")
+    asked = any(key in config.get("adapter", {}) for key in _OF_THE_TEXT)
+    if not name:
+        if asked:
+            raise ValueError("experiment=adapt needs a base: give init=NAME, a causal language model of transformers.")
+        return False
+    if str(name) != SMOLLM2 and not str(name).endswith(".gguf") and not is_foreign(find_folder(name)):
+        if asked:
+            raise ValueError(
+                f"init={name} is a checkpoint of ours, which is a denoiser already: give adapter=lora init={name} instead of "
+                "experiment=adapt."
+            )
+        return False
+    if config.get("adapter", {}).get("kind", "none") == "none":
+        raise ValueError(
+            f"init={name} is a model of transformers, for which only an adapter is trained: give experiment=adapt init={name}."
+        )
+    return True
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A run that adapts a causal language model.
+
+    Attributes:
+        config: the resolved ``configs/train.yaml``.
+        trainer: of the adapter.
+        loaded: the model and its tokenizer as the pipeline has them.
+        source: the tokenizer of transformers.
+    """
+
+    config: dict[str, Any]
+    trainer: Trainer
+    loaded: Loaded
+    source: Any
+
+    def samples(self, trainer: Trainer) -> list[str]:
+        """Whole texts under the weights that are in place."""
+        pipe = DiffusionLMPipeline(self.loaded.model, self.loaded.tokenizer, **self.loaded.defaults)  # type: ignore[arg-type]
+        pipe.set_progress_bar_config(disable=True)
+        longest = min(pipe.max_length, max(trainer.train_source.limits))
+        return pipe(num_samples=self.config["samples"], seed=self.config["seed"], max_length=longest).texts
+
+    def write(self, card: dict[str, Any]) -> Path:
+        """Writes the adapter with the averaged weights; returns its folder.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        trainer, model, folder = self.trainer, self.loaded.model, Path(self.config["export"])
+        facts = {
+            "steps": trainer.step,
+            "tokens_seen": trainer.tokens_seen,
+            "training_hours": round(trainer.seconds / 3600, 3),
+            "trained_share": round(trained_share(trainer.denoiser), 6),
+            **trainer.figures,
+        }
+        name = str(self.config["init"])
+        said = {
+            "base": str(Path(name).resolve()) if Path(name).exists() else name,
+            "shift": model.switches.shift,  # type: ignore[attr-defined]
+            "attention": model.switches.attention,  # type: ignore[attr-defined]
+            "mask_token": model.mask_id,  # type: ignore[attr-defined]
+            "chat": False,
+        }
+        network: Any = trainer.denoiser
+        with trainer.average.applied(network):
+            save_adapted(network.module, self.source, folder, NAME, said, {**card, "training": facts})
+        return folder
+
+
+def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None = None) -> Adaptation:
+    """Base, adapter, data and trainer of a run.
+
+    Args:
+        config: the resolved ``configs/train.yaml``.
+        on_log: receives figures.
+
+    Raises:
+        FileNotFoundError: if the base or a data file is missing.
+        ValueError: if the configuration is wrong, or the run folder was begun with other settings.
+    """
+    check_config(config)
+    settings = {key: value for key, value in config["adapter"].items() if key not in _OF_THE_TEXT}
+    check_adapter({"adapter": settings})
+    if settings["base"] != "full":
+        raise ValueError(
+            f"adapter.base={settings['base']} is for checkpoints of ours; a base of transformers is held in full."
+        )
+    if config["data"]["tokenizer"].get("kind") != "init":
+        raise ValueError("An adapter has the tokens of its base: give data.tokenizer.kind=init.")
+    schedule = schedule_from_dict(config["schedule"])
+    if not isinstance(schedule, MaskingSchedule):
+        raise ValueError(f"A decoder is adapted to hidden tokens: give schedule=masking, not {schedule.kind}.")
+    sources = sources_of(config)
+    module, source = load_causal(config["init"], torch.float32)
+    mask = config["adapter"].get("mask_token")
+    choices = Choices(
+        family="masked",
+        shift=config["adapter"].get("shift", 1),
+        mask_token=spare_token(source) if mask is None else mask,
+        chat=False,
+    )
+    loaded = from_decoder(module, source, choices)
+    tokenizer: Any = loaded.tokenizer
+    torch.manual_seed(config["seed"])
+    add_adapter(module, settings)
+    folder = Path(config["folder"])
+    identity = run_identity(config, sources[0], tokenizer)
+    identity |= {f"adapter.{name}": value for name, value in config["adapter"].items()}
+    identity["init (content)"] = base_checksum(module)
+    check_identity(folder, identity)
+    train, valid = read_corpora(sources, tokenizer, config)
+    step = AdaptationStep(loaded)
+    objective = Objective(step, partial(adapted_bound, step), "valid_bound", False)  # type: ignore[arg-type]
+    held_out = None if valid is None else batch_source(config, valid, tokenizer.pad_id, valid=True)
+    decoder: Any = AdaptedDecoder(module)
+    trainer = Trainer(
+        decoder,
+        batch_source(config, train, tokenizer.pad_id),
+        held_out,
+        schedule,
+        trainer_settings(config),
+        on_log,
+        objective=objective,
+    )
+    write_identity(folder, identity)
+    return Adaptation(config, trainer, loaded, source)
+
+
+def spare_token(source: Any) -> int:
+    """The token that stands for a hidden position: the tokenizer's own, or a special token that plain text never has.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if source.mask_token_id is not None:
+        return int(source.mask_token_id)
+    used = {source.bos_token_id, source.eos_token_id, source.pad_token_id, source.unk_token_id}
+    spare = sorted(i for i, token in source.added_tokens_decoder.items() if token.special and i not in used)
+    if not spare:
+        raise ValueError(
+            "The base's tokenizer has no token to spare for hidden positions; name one that your texts never have: "
+            "adapter.mask_token='<token>'."
+        )
+    return int(spare[-1])
