@@ -596,7 +596,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     [attempts.row(n) for n in own],
                     [numbers[n] for n in own],
                     [layouts[n] for n in own],
-                    call.steps,
+                    self.steps if call.steps is None else call.steps,
                     sampler,
                     temperature,
                     guide,

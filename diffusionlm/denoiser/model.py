@@ -167,6 +167,7 @@ class SpanDenoiser(PreTrainedModel):
             init.normal_(module.latents, mean=0.0, std=1.0)
         elif isinstance(module, MediaEncoder):
             init.normal_(module.places, mean=0.0, std=0.1)  # what is seen weighs more than where
+            block: Any
             for block in module.blocks:  # each begins as no change
                 init.zeros_(block.o_proj.weight)
                 init.zeros_(block.down_proj.weight)

@@ -160,8 +160,10 @@ class BatchSource:
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
         batch = collate(layouts, prompts, self.pad_id, self.multiple, task)
         if self.corpus.media is not None and rng.random() < self.media_share:
-            shown: dict[str, Any] = self.corpus.media.padded(chosen)
-            batch = replace(batch, **{name: torch.from_numpy(value) for name, value in shown.items()})
+            shown: dict[str, Any] = {
+                name: torch.from_numpy(value) for name, value in self.corpus.media.padded(chosen).items()
+            }
+            batch = replace(batch, **shown)
         if self.neighbours is None or rng.random() >= self.neighbours.share:
             return batch
         return with_neighbours(batch, self.neighbours.draw(chosen, rng), self.pad_id, self.multiple)
