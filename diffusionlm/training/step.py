@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from diffusionlm.denoiser import CANVAS, PROMPT, RETRIEVED, ContextMemory
 from diffusionlm.denoiser.media import KINDS, segment_of
 from diffusionlm.diffusion import cross_entropy, diffuse, hide, masked_cross_entropy
+from diffusionlm.training.media_agreement import media_figures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from diffusionlm.denoiser import DenoiserOutput, SpanDenoiser
 
 
@@ -28,6 +31,14 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.denoiser = denoiser
 
+    def read_media(self, context: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the encoders say (B, N, D) of the images and sounds of a batch, by kind; empty where it has none."""
+        return {
+            kind: self.denoiser.encode_media(segment_of(kind), context[f"{kind}_values"], context[f"{kind}_mask"])
+            for kind in KINDS
+            if f"{kind}_values" in context
+        }
+
     def memory(
         self,
         known_ids: Tensor,
@@ -39,17 +50,19 @@ class TrainingStep(nn.Module):
         retrieved_ids: Tensor | None = None,
         retrieved_mask: Tensor | None = None,
         retrieved_positions: Tensor | None = None,
+        read: dict[str, Tensor] | None = None,
         **media: Tensor,
     ) -> ContextMemory | None:
-        """Encodes images and sounds, neighbours, prompt and known text, each on its own; None where a batch has none."""
+        """Encodes images and sounds, neighbours, prompt and known text, each on its own; None where a batch has none.
+
+        ``read`` is what `read_media` gives for them, where it is known already.
+        """
         memories = []
-        for kind in KINDS:
-            if f"{kind}_values" in media:
-                values, mask, segment = media[f"{kind}_values"], media[f"{kind}_mask"], segment_of(kind)
-                count = mask.sum(1, keepdim=True)
-                at = torch.arange(mask.shape[1], device=mask.device) - count  # the last one stands before position 0
-                read = self.denoiser.encode_media(segment, values, mask)
-                memories.append(self.denoiser.encode_context(None, read, mask, at, segment))
+        for kind, vectors in (self.read_media(media) if read is None else read).items():
+            mask = media[f"{kind}_mask"]
+            count = mask.sum(1, keepdim=True)
+            at = torch.arange(mask.shape[1], device=mask.device) - count  # the last one stands before position 0
+            memories.append(self.denoiser.encode_context(None, vectors, mask, at, segment_of(kind)))
         if retrieved_ids is not None:
             assert retrieved_mask is not None
             assert retrieved_positions is not None
@@ -85,10 +98,11 @@ class TrainingStep(nn.Module):
             context: see ``SpanBatch.context``.
 
         Returns:
-            Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures over all
-            blocks, encoding of the context included (empty when dense).
+            Cross-entropy of each sample (B,) in nats per token, and losses and figures beside it: the routers' over all
+            blocks, encoding of the context included, and the encoders' of images and sounds (empty where there are neither).
         """
-        memory = self.memory(**context)
+        read = self.read_media(context)
+        memory = self.memory(**context, read=read)
         masked = self.denoiser.config.process == "masked"
         if masked:
             hidden = hide(noise[..., 0], gamma, span_mask)
@@ -104,7 +118,7 @@ class TrainingStep(nn.Module):
                 )
                 estimate = self.denoiser.clean_estimate(first.logits.softmax(-1))
         out = self.denoiser(latents, gamma, memory, estimate, span_mask, span_positions, open_mask, likelihood_weight)
-        figures = router_figures(out)
+        figures = router_figures(out) | media_figures(self.denoiser, read, context, (span_ids, span_mask))
         if masked:
             return masked_cross_entropy(out.logits, span_ids, hidden, span_mask, gamma), figures
         return cross_entropy(out.logits, span_ids, span_mask), figures

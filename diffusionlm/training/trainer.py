@@ -16,6 +16,7 @@ from diffusionlm.diffusion import (
     InformationSchedule,
     NoiseSchedule,
 )
+from diffusionlm.training import media_agreement
 from diffusionlm.training.ahead import Drawn, draw_step, drawn_ahead
 from diffusionlm.training.ema import WeightAverage
 from diffusionlm.training.muon import Muon
@@ -127,7 +128,9 @@ class Trainer:
             )
             counts = share.span_mask.sum(-1)
             loss = (losses * counts).sum() * world / total_tokens
-            if figures:
+            if media_agreement.FIGURE in figures:
+                loss = loss + media_agreement.WEIGHT * figures[media_agreement.FIGURE] / settings.accumulate
+            if "load_balancing_loss" in figures:
                 config = self.denoiser.config
                 loss = loss + config.router_aux_loss_coef * figures["load_balancing_loss"] / settings.accumulate
                 loss = loss + config.router_z_loss_coef * figures["router_z_loss"] / settings.accumulate
