@@ -13,6 +13,7 @@ from diffusionlm.denoiser import IMAGE, SOUND, Piece, Places, span_model
 from diffusionlm.denoiser.media import read_settings
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.export import export_pipeline
+from diffusionlm.training.media_agreement import FIGURE, bags, contrast
 from diffusionlm.training.run import build_trainer
 from diffusionlm.training.step import TrainingStep
 
@@ -185,3 +186,58 @@ def test_a_frozen_encoder_of_transformers_comes_before_our_own(tmp_path, data):
     other = CLIPVisionModel(CLIPVisionConfig(**small, image_size=8, patch_size=4))
     with pytest.raises(ValueError, match="this encoder is another"):
         pipe(context=[Image(image, encoder=(other, processor))], **call)
+
+
+def test_the_contrast_is_the_entropy_of_ones_own_text_among_those_of_the_batch():
+    generator = torch.Generator().manual_seed(0)
+    read, texts = torch.randn(4, 3, 8, generator=generator), torch.randn(4, 8, generator=generator)
+    texts[2] = texts[0]  # two rows have one text, and either is right
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]]).bool()  # the last row has no piece
+    expected = 0.0
+    for row in range(3):
+        chances = torch.softmax(texts[:3] @ read[row][mask[row]].mean(0), dim=0)
+        right = [other for other in range(3) if torch.equal(texts[other], texts[row])]
+        expected -= float(chances[right].sum().log()) / 3
+    assert float(contrast(read, mask, texts)) == pytest.approx(expected, rel=1e-4)
+    assert float(contrast(read, mask, texts[:1].expand(4, -1))) == pytest.approx(0, abs=1e-5)
+    assert float(contrast(read, torch.zeros_like(mask), texts)) == 0
+
+
+def test_an_encoder_learns_what_texts_are_about_while_the_denoiser_cannot_read_yet(tmp_path):
+    rng, numbers = np.random.default_rng(0), np.arange(60)
+    pictures = rng.integers(0, 100, (60, 8))
+    pictures[numbers, np.array([0, 5, 7])[numbers % 3]] = 255
+    path = tmp_path / "texts.jsonl"
+    lines = [
+        {"text": f"this is {WORDS[n % 3]}", "picture": picture.reshape(2, 4).tolist()}
+        for n, picture in zip(numbers, pictures, strict=True)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    changes = {
+        "data__image_field": "picture",
+        "data__task_weights": {"whole": 1.0},
+        "data__max_length": 4,
+        "data__limits": [4],
+        "model__image_encoder": {**IMAGES, "size": 16},
+        "trainer__max_steps": 60,
+        "trainer__save_every": 60,
+        "trainer__warmup_steps": 10,
+    }
+    trainer, tokenizer = build_trainer(make_config(tmp_path / "run", path, **changes))
+    denoiser, shown = trainer.denoiser, trainer.train_source.corpus.media.padded(numbers)
+    values, mask = torch.from_numpy(shown["image_values"]), torch.from_numpy(shown["image_mask"])
+
+    def told() -> float:
+        with torch.no_grad():
+            ids = torch.tensor([tokenizer.encode(f"this is {word}") for word in WORDS])
+            texts = bags(denoiser, ids, torch.ones_like(ids).bool())
+            scores = denoiser.encode_media(IMAGE, values, mask).mean(1) @ (texts - texts.mean(0)).T
+        return float((scores.argmax(-1).numpy() == numbers % 3).mean())
+
+    before, figures = told(), []
+    while not trainer.finished:
+        figures.append(trainer._train_step())
+        trainer.step += 1
+    assert before < 0.6
+    assert told() > 0.9  # without the contrast it is a constant by now: 0.33
+    assert any(FIGURE in figure for figure in figures)
