@@ -61,6 +61,18 @@ if TYPE_CHECKING:
 
 _LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
+_OF_PLUGINS = (
+    "weight",
+    "schedule",
+    "window",
+    "budget",
+    "priority",
+    "below",
+    "above",
+    "attempts",
+    "normalise",
+    "strategy",
+)
 
 
 class DiffusionLMPipeline(DiffusionPipeline):
@@ -281,6 +293,17 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """
         return cls._of(foreign_parts(model, tokenizer, **switches), None)
 
+    def to(self, *args: Any, **kwargs: Any) -> DiffusionLMPipeline:
+        """Moves the network, as diffusers does: ``pipe.to("cuda")``, ``pipe.to(torch.bfloat16)``; returns the pipeline.
+
+        Raises:
+            ValueError: if the device cannot be used here.
+        """
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, (str, torch.device)):
+                check_placement(None, given)
+        return super().to(*args, **kwargs)
+
     @classmethod
     def _of(cls, loaded: Loaded, device: str | torch.device | None) -> DiffusionLMPipeline:
         pipe = cls(loaded.model, loaded.tokenizer, **loaded.defaults)  # type: ignore[arg-type]
@@ -430,7 +453,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             TypeError: for an argument that does not exist.
             ValueError: if an argument is out of range or a text does not fit; before any work starts.
         """
-        refuse_unknown("pipe()", unknown, [*_SETTINGS, "callback_on_step_end", "output_type"])
+        refuse_unknown("pipe()", unknown, [*_SETTINGS, "callback_on_step_end", "output_type"], _OF_PLUGINS)
         if output_type not in ("text", "latents"):
             raise ValueError(f"output_type must be 'text' or 'latents', got {output_type!r}.")
         if callback_on_step_end is not None and not callable(callback_on_step_end):
@@ -472,7 +495,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``.
         """
-        refuse_unknown("stream()", settings, _SETTINGS)
+        refuse_unknown("stream()", settings, _SETTINGS, _OF_PLUGINS)
         generator = self._stream(text, CallSettings(**settings), keep_clean=[])
         while True:
             with torch.no_grad():  # only while the generator runs: the caller's code between steps keeps its gradients
@@ -719,9 +742,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     bars.pop().close()
                 bars.append(self.progress_bar(total=state.num_steps))
                 if any(getattr(layout, "before", ()) for layout in state.layouts):
-                    bars[-1].set_description(f"next block of {len(state.samples)}")
+                    bars[-1].set_description(f"next block of {_samples(state)}")
                 elif seen.intersection(state.samples):
-                    bars[-1].set_description(f"{len(state.samples)} that missed a goal")
+                    bars[-1].set_description(f"{_samples(state)} that missed a goal")
                 seen.update(state.samples)
             bars[-1].update()
 
@@ -730,6 +753,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         finally:
             for bar in bars:
                 bar.close()
+
+
+def _samples(state: StepState) -> str:
+    """How many samples a step is about, in words."""
+    count = len(state.samples)
+    return f"{count} sample{'' if count == 1 else 's'}"
 
 
 def _verifier(steering: Steering | None) -> Callable[[CanvasLayout, Sequence[int]], dict[str, bool]]:

@@ -173,7 +173,7 @@ def read_tags(tags: Any) -> TagAutomaton:
     Raises:
         ValueError: if it is none of these or has an error.
     """
-    if isinstance(tags, str):
+    if isinstance(tags, str) and tags.strip():
         return parse_pattern(tags)
     if isinstance(tags, Mapping):
         try:
