@@ -97,7 +97,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
-        >>> pipe("The [SPAN:5] is a pub near [SPAN].", seed=0).texts  # doctest: +SKIP
+        >>> pipe("The [SPAN:2] is a pub [SPAN:5] near [SPAN].", seed=0).texts  # doctest: +SKIP
     """
 
     # set by register_modules; the base class comes untyped

@@ -68,14 +68,18 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
     return TextTokenizer.train_words(texts(), settings.get("min_count", 11), settings.get("vocab_size"))
 
 
-def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, asked: int | None) -> str | None:
+def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, settings: dict[str, Any]) -> str | None:
     """Warning about a vocabulary that is larger than the texts support; None where there is nothing to say.
 
     Args:
         corpus: the training texts.
         vocab_size: of the tokenizer.
-        asked: ``data.tokenizer.vocab_size``; None if no size was asked for.
+        settings: ``data.tokenizer``; tokens of a checkpoint (kind "init") mean something already.
     """
+    kind = settings.get("kind", "bpe")
+    if kind == "init":
+        return None
+    asked = settings.get("vocab_size") if kind == "bpe" else None
     seen = len(corpus.ids) / vocab_size
     if seen < _SIGHTINGS:
         better = max(_LEAST_VOCABULARY, len(corpus.ids) // _SIGHTINGS)
