@@ -433,7 +433,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size: rows that are denoised at once.
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
-                state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
+                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n. None takes the checkpoint's own.
             block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
                 if None. If it is given, every text is written so.
             fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
@@ -652,6 +652,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
+        branches = best_of if steering is None else 1
+        if branches > 1 and not sampler.noise_per_step:  # what is the same half way would stay the same
+            batch, branches = batch.branch(branches), 1
         with _timed(timings, "encode"):
             ask = TokenPosterior(batch, temperature)
         sampler.set_timesteps(steps, device=batch.device)
@@ -665,7 +668,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
         noisy = model.start(batch.places, batch.draws)
         posterior: Posterior | None = None
         certainty = Certainty(self.tokenizer.pad_id)
-        branches = best_of if steering is None else 1
         for i in range(steps):
             if branches > 1 and i == round(SHARED * steps):
                 copies = torch.arange(len(batch), device=batch.device).repeat_interleave(branches)
