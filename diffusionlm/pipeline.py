@@ -433,7 +433,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size: rows that are denoised at once.
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
-                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n. None takes the checkpoint's own.
+                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n.
+                None takes the checkpoint's own.
             block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
                 if None. If it is given, every text is written so.
             fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
