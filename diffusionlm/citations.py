@@ -96,6 +96,12 @@ PAPERS = (
         arxiv="2209.14687",
     ),
     Paper(
+        "Corso et al. 2024",
+        "Particle guidance: non-I.I.D. diverse sampling with diffusion models",
+        "Corso, Gabriele and Xu, Yilun and de Bortoli, Valentin and Barzilay, Regina and Jaakkola, Tommi",
+        arxiv="2310.13102",
+    ),
+    Paper(
         "Dantzig, Fulkerson and Johnson 1954",
         "Solution of a large-scale traveling-salesman problem",
         "Dantzig, G. and Fulkerson, R. and Johnson, S.",
@@ -121,6 +127,14 @@ PAPERS = (
         "Richemond, Pierre H. and Doucet, Arnaud and Strudel, Robin and Dyer, Chris and Durkan, Conor and "
         "Hawthorne, Curtis and Leblond, R{\\'e}mi and Grathwohl, Will and Adler, Jonas",
         arxiv="2211.15089",
+    ),
+    Paper(
+        "Dosovitskiy et al. 2021",
+        "An image is worth 16x16 words: transformers for image recognition at scale",
+        "Dosovitskiy, Alexey and Beyer, Lucas and Kolesnikov, Alexander and Weissenborn, Dirk and Zhai, Xiaohua and "
+        "Unterthiner, Thomas and Dehghani, Mostafa and Minderer, Matthias and Heigold, Georg and Gelly, Sylvain and "
+        "Uszkoreit, Jakob and Houlsby, Neil",
+        arxiv="2010.11929",
     ),
     Paper(
         "Fedus et al. 2021",

@@ -53,9 +53,13 @@ def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str | No
         known: names that there are.
         cutoff: how alike they must be, by `difflib`: 1 for the same letters.
     """
+    return next(iter(all_near(name, known, 1, cutoff)), None)
+
+
+def all_near(name: object, known: Iterable[str], count: int, cutoff: float = 0.6) -> list[str]:
+    """The known names, ``count`` at most, that are spelt most like another one, letter case aside; the nearest first."""
     by_lower = {item.lower(): item for item in known}
-    near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=cutoff)
-    return by_lower[near[0]] if near else None
+    return [by_lower[item] for item in get_close_matches(str(name).lower(), by_lower, n=count, cutoff=cutoff)]
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -23,11 +23,23 @@ from diffusionlm.checkpoints.loading import check_placement, config_keys, load_p
 from diffusionlm.context.binding import bind
 from diffusionlm.context.source import segment_index
 from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
+from diffusionlm.denoiser.memory_cache import MemoryCache
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
+from diffusionlm.generation.blocks import WholeLayout
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
-from diffusionlm.generation.requests import CallSettings, Row, check_count, lay_out, read_rows, warn_of_fields
+from diffusionlm.generation.fluency import fluency_of
+from diffusionlm.generation.long_texts import LongTexts
+from diffusionlm.generation.requests import (
+    LONGEST_TEXT,
+    CallSettings,
+    Row,
+    check_count,
+    lay_out,
+    read_rows,
+    warn_of_fields,
+)
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts, Finished
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
@@ -68,6 +80,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         steps: the default of ``__call__``.
 
     Attributes:
+        context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
         resources: folders of classifiers and tables for guidance that belong to this model, one folder for each of them.
 
     Example:
@@ -125,11 +138,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
+        self.context_cache = MemoryCache()
 
     @property
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
-        return span_model(self.denoiser) if self._model is None else self._model
+        return span_model(self.denoiser, self.context_cache) if self._model is None else self._model
 
     # ---- adapters ---------------------------------------------------------------------------------------------------
 
@@ -300,9 +314,36 @@ class DiffusionLMPipeline(DiffusionPipeline):
         settings |= {"steps": self.steps} if self.steps != 32 else {}
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
+    # ---- longer texts -----------------------------------------------------------------------------------------------
+
+    def scale_positions(self, length: int, method: str | None = None) -> str:
+        """Lets the model take texts of ``length`` positions at once, more than those of its training, by scaling RoPE.
+
+        Args:
+            length: positions of the longest text.
+            method: of ``diffusionlm.denoiser.position_scaling.METHODS``; None takes the one that did best where the weights
+                were measured (``card["positions"]``), and warns beyond what was.
+
+        Returns:
+            The method.
+
+        Raises:
+            ValueError: if the length is below that of training, or the method does not suit the model.
+            TypeError: if the network is not a `SpanDenoiser`.
+        """
+        from diffusionlm.denoiser.position_scaling import chosen_method, scale_positions
+
+        if self._model is not None:
+            raise TypeError(f"Positions are scaled of a SpanDenoiser, not of {type(self._model).__name__}.")
+        length = check_count("length", length)
+        if method is None:
+            method = chosen_method(self.card.get("positions"), length, self.denoiser.config.position_kind)
+        scale_positions(self.denoiser, method, length)
+        return method
+
     # ---- concepts ---------------------------------------------------------------------------------------------------
 
-    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 4, **settings: Any) -> LearnedConcept:
+    def learn_concept(self, name: str, texts: Sequence[str], vectors: int = 40, **settings: Any) -> LearnedConcept:
         """Learns what a few texts have in common as vectors in memory; no weight of the model changes.
 
         The concept is kept in ``pipe.concepts``, so that ``Concept(name)`` and ``[CONCEPT:name]`` find it; ``.save(folder)``
@@ -311,7 +352,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
         Args:
             name: of the concept.
             texts: 3 to 5 examples are usual.
-            vectors: how many vectors stand for it.
+            vectors: how many positions of memory stand for it.
             settings: steps, learning_rate, batch_size, seed, on_step of ``diffusionlm.context.inversion.learn_concept``.
 
         Raises:
@@ -341,6 +382,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         max_span_length: int | None = None,
         batch_size: int = 64,
         best_of: int | None = None,
+        block_length: int | None = None,
+        fluency: float | None = None,
         adapter: str | None = None,
         context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
@@ -361,12 +404,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
             seed: of the first sample, one for all inputs or one for each; sample j has seed + j. A random one if None. The
                 same seed gives the same noise, whatever else is in the batch.
             guidance: plugins that steer every step; see ``diffusionlm.guidance``.
-            max_length: positions of a whole text or continuation.
+            max_length: positions of a whole text or continuation. A text of more positions than the model takes is written in
+                blocks, each behind a sliding window of what came before; rules hold over all of it.
             max_span_length: positions of a span without a length.
             batch_size: rows that are denoised at once.
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
-                state follows each of them, they are written from the start and cost n. None takes the checkpoint's own.
+                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n. None takes the checkpoint's own.
+            block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
+                if None. If it is given, every text is written so.
+            fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
+                to three times, and are told of in ``result.unmet`` if they stay so. Beside goals, which broken text may reach.
+                Costs two more passes of the network for each text; 0 only measures (``sample.fluency``).
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
@@ -402,6 +451,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             max_span_length=max_span_length,
             batch_size=batch_size,
             best_of=best_of,
+            block_length=block_length,
+            fluency=fluency,
             adapter=adapter,
             context=context,
         )
@@ -452,11 +503,24 @@ class DiffusionLMPipeline(DiffusionPipeline):
         longest = model.max_length
         whole = self.max_length if call.max_length is None else call.max_length
         span_length = self.max_span_length if call.max_span_length is None else call.max_span_length
-        rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, longest)
+        most = LONGEST_TEXT if self._model is None else longest  # other models write no text in blocks
+        rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, most)
         rows = bind(rows, call.context, self)
         warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
-        layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, longest) for canvas in canvases}
+        vocabulary = self.tokenizer.vocabulary
+        if call.block_length is not None and self._model is not None:
+            raise ValueError(
+                "block_length is for models of this library; somebody else's write a text at once: leave it out."
+            )
+        layouts = {canvas: lay_out(canvas, self.tokenizer, span_length, most) for canvas in canvases}
+        wholes = {
+            canvas: WholeLayout.of(layout, call.block_length, longest)
+            if call.block_length is not None or layout.total > longest
+            else None
+            for canvas, layout in layouts.items()
+        }
+        texts = LongTexts(rows, [layouts[row.canvas] for row in rows], [wholes[row.canvas] for row in rows], vocabulary)
         # a sampler of its own: calls that run at the same time do not share history
         sampler = copy.deepcopy(self.sampler if call.sampler is None else make_sampler(call.sampler))
         check_process(sampler, model.process)
@@ -471,41 +535,20 @@ class DiffusionLMPipeline(DiffusionPipeline):
             from diffusionlm.guidance import compose
 
             steering = compose(guided, self.tokenizer.vocabulary, model.offers, self.resources)
-            steering.check(
-                list(layouts.values()), [layout.allowed(self.tokenizer.vocabulary) for layout in layouts.values()]
-            )
+            firsts = list({id(layout): layout for layout in texts.waiting()[2]}.values())
+            steering.check(firsts, [layout.allowed(vocabulary) for layout in firsts])
         best_of = self.best_of if call.best_of is None else call.best_of
         if best_of > 1 and steering is not None:
             steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
-        attempts = Attempts(rows, {} if steering is None else steering.attempts)
-        waiting, guide = list(range(len(rows))), steering
-        while waiting:
-            for start in range(0, len(waiting), call.batch_size):
-                numbers = waiting[start : start + call.batch_size]
-                part = [attempts.row(number) for number in numbers]
-                for item in self._denoise(
-                    part,
-                    numbers,
-                    [layouts[r.canvas] for r in part],
-                    steps,
-                    sampler,
-                    temperature,
-                    guide,
-                    timings,
-                    best_of,
-                    model,
-                ):
-                    if isinstance(item, StepState):
-                        yield item
-                    else:
-                        attempts.add(numbers, item)
-            waiting = attempts.missed()
-            guide = steering.insistent() if waiting and guide is steering and steering is not None else guide
+        while (waiting := texts.waiting())[0]:
+            attempts = Attempts(waiting[1], {} if steering is None else steering.attempts, call.fluency)
+            yield from self._attempt(attempts, *waiting, steering, call, sampler, temperature, timings, best_of, model)
+            texts.take(attempts)
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
-        for row, sample in zip(rows, attempts.samples(), strict=True):
+        for row, sample in zip(rows, texts.samples(_verifier(steering)), strict=True):
             groups[row.source].append(sample)
-        keep_clean.extend(clean for clean in attempts.clean() if clean is not None)
+        keep_clean.extend(texts.clean())
         timings["total"] = time.perf_counter() - began
         sources = list(dict.fromkeys(source for row in rows for source in row.context))
         settings = {
@@ -515,18 +558,60 @@ class DiffusionLMPipeline(DiffusionPipeline):
             "num_samples": call.num_samples,
             "seed": rows[0].seed,
             **({"best_of": best_of} if best_of > 1 else {}),
+            **({"block_length": call.block_length} if call.block_length is not None else {}),
+            **({} if call.fluency is None else {"fluency": call.fluency}),
             "guidance": None if steering is None else steering.to_dict(),
             "context": [source.to_dict() for source in sources],
         }
         if isinstance(model, AdaptedModel):
             settings["adapter"] = model.adapter or BASE
-        trace = None if steering is None else steering.join(attempts.traces())
+        trace = None if steering is None else steering.join(texts.traces())
         plugins = [] if steering is None else steering.plugins
         steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
         steered_by += [source.reference for source in sources]
         named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
+
+    def _attempt(
+        self,
+        attempts: Attempts,
+        numbers: list[int],
+        rows: list[Row],
+        layouts: list[CanvasLayout],
+        steering: Steering | None,
+        call: CallSettings,
+        sampler: Sampler,
+        temperature: float,
+        timings: dict[str, float],
+        best_of: int,
+        model: DiffusionModel,
+    ) -> Iterator[StepState]:
+        """Writes rows, and those again that miss a goal, into ``attempts``; yields after every step."""
+        waiting, guide = list(range(len(rows))), steering
+        while waiting:
+            for start in range(0, len(waiting), call.batch_size):
+                own = waiting[start : start + call.batch_size]
+                for item in self._denoise(
+                    [attempts.row(n) for n in own],
+                    [numbers[n] for n in own],
+                    [layouts[n] for n in own],
+                    self.steps if call.steps is None else call.steps,
+                    sampler,
+                    temperature,
+                    guide,
+                    timings,
+                    best_of,
+                    model,
+                    call.fluency is not None,
+                ):
+                    if isinstance(item, StepState):
+                        yield item
+                    else:
+                        attempts.add(own, item)
+            waiting = attempts.missed()
+            if waiting and guide is steering and steering is not None and not call.fluency:  # a harder push breaks more
+                guide = steering.insistent()
 
     def _denoise(
         self,
@@ -540,9 +625,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
         timings: dict[str, float],
         best_of: int,
         model: DiffusionModel,
+        measured: bool = False,
     ) -> Iterator[StepState | Finished]:
         """The loop: posterior, guidance, sampler; yields after every step."""
         batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
+        branches = best_of if steering is None else 1
+        if branches > 1 and not sampler.noise_per_step:  # what is the same half way would stay the same
+            batch, branches = batch.branch(branches), 1
         with _timed(timings, "encode"):
             ask = TokenPosterior(batch, temperature)
         sampler.set_timesteps(steps, device=batch.device)
@@ -556,13 +645,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
         noisy = model.start(batch.places, batch.draws)
         posterior: Posterior | None = None
         certainty = Certainty(self.tokenizer.pad_id)
-        branches = best_of if steering is None else 1
         for i in range(steps):
             if branches > 1 and i == round(SHARED * steps):
                 copies = torch.arange(len(batch), device=batch.device).repeat_interleave(branches)
                 batch, noisy = batch.branch(branches), noisy.select(copies)
                 posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
                 sampler.select(copies)
+                certainty.select(copies)
                 with _timed(timings, "encode"):
                     ask = TokenPosterior(batch, temperature)
             gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
@@ -590,6 +679,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     noisy = posterior.noisy
                     if posterior.rows is not None:
                         sampler.select(posterior.rows)
+                        certainty.select(posterior.rows)
             state = StepState(
                 i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )
@@ -606,11 +696,17 @@ class DiffusionLMPipeline(DiffusionPipeline):
             chosen, certificates = surest(sure, len(batch) // len(rows)), None
         else:
             chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
+        fluent = None
+        if measured:
+            with _timed(timings, "network"):
+                fluent = fluency_of(ids, batch, ask, self.schedule)
         kept: list[Tensor | None] = [None] * len(chosen)
         if embeddings is not None:
             kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
         yield Finished(
-            batch.samples(ids, chosen, certificates, sure.tolist()), kept, None if session is None else session.trace
+            batch.samples(ids, chosen, certificates, sure.tolist(), fluent),
+            kept,
+            None if session is None else session.trace,
         )
 
     @contextmanager
@@ -624,7 +720,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 if bars:
                     bars.pop().close()
                 bars.append(self.progress_bar(total=state.num_steps))
-                if seen.intersection(state.samples):
+                if any(getattr(layout, "before", ()) for layout in state.layouts):
+                    bars[-1].set_description(f"next block of {len(state.samples)}")
+                elif seen.intersection(state.samples):
                     bars[-1].set_description(f"{len(state.samples)} that missed a goal")
                 seen.update(state.samples)
             bars[-1].update()
@@ -634,6 +732,15 @@ class DiffusionLMPipeline(DiffusionPipeline):
         finally:
             for bar in bars:
                 bar.close()
+
+
+def _verifier(steering: Steering | None) -> Callable[[CanvasLayout, Sequence[int]], dict[str, bool]]:
+    """``(layout, tokens (L,)) -> which rules hold`` for a text that was written in blocks."""
+    if steering is None or not steering.constraints:
+        return lambda layout, tokens: {}
+    from diffusionlm.guidance.engine.session import verified
+
+    return lambda layout, tokens: verified(steering.constraints, layout, tokens, steering.vocabulary)
 
 
 @contextmanager

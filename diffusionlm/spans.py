@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from diffusionlm.text import TextTokenizer, Vocabulary
 
@@ -233,6 +233,11 @@ class CanvasLayout:
     def total(self) -> int:
         """Positions of the whole text, known and spans."""
         return len(self.known_ids) + self.length
+
+    @property
+    def known_key(self) -> Hashable:
+        """What two canvases share whose known text is the same, at the same places."""
+        return self.canvas
 
     @property
     def internal_literals(self) -> tuple[str, ...]:

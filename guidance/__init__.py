@@ -30,6 +30,7 @@ _HOME_OF = {
     "Constituents": "syntax.constituents",
     "Constraint": "constraints.constraint",
     "Dependencies": "syntax.dependencies",
+    "Diverse": "diverse",
     "Exact": "strategies.exact",
     "FunctionGuidance": "registry.function_plugin",
     "Grammar": "structured.grammar",

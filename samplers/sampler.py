@@ -47,6 +47,11 @@ class Sampler(SchedulerMixin, ConfigMixin, ABC):  # type: ignore[misc]
     _levels: Tensor  # gammas on the CPU: coefficients are computed from it without waiting for a device
 
     @property
+    def noise_per_step(self) -> bool:
+        """True where a step draws anything, so that two texts that are the same half way may still differ."""
+        return True
+
+    @property
     def num_steps(self) -> int:
         """N of the last `set_timesteps`.
 
@@ -135,7 +140,7 @@ class GaussianSampler(Sampler):
 
     @property
     def noise_per_step(self) -> bool:
-        """Whether `step` wants standard normal noise."""
+        """True if `step` wants standard normal noise."""
         return self.stochastic
 
     def deterministic(self) -> Self:

@@ -69,6 +69,9 @@ def test_python_blocks_run(page, pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.TASKS, "_registered", dict(tasks.TASKS._registered))
     if "runs/tuned_lora/adapter" in "".join(blocks(page, "python")):
         write_adapter(tmp_path / "runs" / "tuned_lora" / "adapter")
+    if "runs/seeing/pipeline" in "".join(blocks(page, "python")):
+        write_seeing(tmp_path / "runs" / "seeing" / "pipeline")
+        write_pictures(tmp_path)
     names = {"pipe": pipe, "__name__": "docs"}
     for number, block in enumerate(blocks(page, "python"), 1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
@@ -84,6 +87,32 @@ def write_adapter(folder: Path) -> None:
     settings = {"kind": "lora", "rank": 1, "alpha": 1.0, "dropout": 0.0, "targets": ["q_proj"], "base": "full"}
     add_adapter(denoiser, settings)
     export_adapter(denoiser, folder, {})
+
+
+def write_seeing(folder: Path) -> None:
+    """What the command above the block writes: a checkpoint that reads images, here an untrained one."""
+    from diffusionlm import DiffusionLMPipeline
+    from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+    from diffusionlm.text import TextTokenizer
+
+    tokenizer = TextTokenizer.train_bpe(["The picture shows a seven."] * 3, 270)
+    sizes = {"embedding_size": 8, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    encoder = {"height": 8, "width": 8, "channels": 1, "patch": 2}
+    config = DenoiserConfig(tokenizer.vocab_size, **sizes, num_hidden_layers=1, image_encoder=encoder)
+    schedule = {"kind": "information", "gamma_min": -8.0, "gamma_max": 10.0, "mu": 2.0, "beta": 1.2}
+    pipe = DiffusionLMPipeline(SpanDenoiser(config), tokenizer, schedule=schedule, max_length=16)
+    pipe.save_pretrained(folder)
+
+
+def write_pictures(folder: Path) -> None:
+    """Two pictures, and a file of texts about them."""
+    import numpy as np
+    from PIL import Image
+
+    for number, name in enumerate(("seven", "one")):
+        Image.fromarray(np.full((8, 8), 100 * number, np.uint8)).save(folder / f"{name}.png")
+    rows = [{"text": f"The picture shows a {name}.", "image": f"{name}.png"} for name in ("seven", "one")]
+    (folder / "pictures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if shell_lines(page)], ids=lambda page: page.name)
@@ -114,6 +143,7 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
     (tmp_path / "rows.jsonl").write_text(
         '{"text": "The [SPAN:2] pub"}\n{"prompt": "name[The Mill]", "max_length": 9}\n'
     )
+    write_pictures(tmp_path)
     for name, line in OPEN_MIX_SOURCES.items():
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
         content = f"{line}\n".encode()

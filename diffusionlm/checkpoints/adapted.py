@@ -66,7 +66,7 @@ def load_adapted(checkpoint: Checkpoint, choices: Choices) -> Loaded:
     read_adapter(folder)  # before the base, which is large
     base = str(choices.base or said["base"])
     try:
-        module, _ = load_causal(base)
+        module, source = load_causal(base)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"The adapter in {folder} needs its base {base!r}, which is not here; say where it lies with base=FOLDER."
@@ -75,9 +75,6 @@ def load_adapted(checkpoint: Checkpoint, choices: Choices) -> Loaded:
     adapters.load(folder, _NAME)
     adapters.set(_NAME)
     card = adapters.merge()
-    from transformers import AutoTokenizer
-
-    source = choices.tokenizer or AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     own = Choices(
         family="masked",
         shift=said["shift"],
@@ -86,7 +83,7 @@ def load_adapted(checkpoint: Checkpoint, choices: Choices) -> Loaded:
         end_token=choices.end_token,
         chat=bool(said.get("chat")) if choices.chat is None else choices.chat,
     )
-    loaded = from_decoder(_of_dtype(module, choices.dtype).eval(), source, own)
+    loaded = from_decoder(_of_dtype(module, choices.dtype).eval(), choices.tokenizer or source, own)
     loaded.defaults["card"] = {**loaded.defaults["card"], **card, "base": base}
     return loaded
 

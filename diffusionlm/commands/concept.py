@@ -19,10 +19,10 @@ model changes), and writes concepts/NAME.safetensors. Texts that begin with [CON
 settings (key=value) and their defaults:
   checkpoint=restaurant   a bundled name, a folder, or owner/name on the Hub
   out=concepts            folder that the file is written to
-  vectors=4               how many vectors stand for the concept
-  steps=300               steps of learning
-  learning_rate=0.05      of Adam
-  batch_size=16           texts of a step
+  vectors=40              how many positions of memory stand for the concept
+  steps=400               steps of learning
+  learning_rate=0.15      of Adam
+  batch_size=8            texts of a step
   seed=0                  another seed, other vectors
 """
 _NUMBERS: dict[str, type] = {"vectors": int, "steps": int, "learning_rate": float, "batch_size": int, "seed": int}

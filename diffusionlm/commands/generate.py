@@ -18,10 +18,12 @@ SETTINGS = (
     "max_span_length",
     "batch_size",
     "best_of",
+    "block_length",
+    "fluency",
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
-OTHERS = ("sampler", "guidance", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
+OTHERS = ("sampler", "guidance", "context", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")
 SUMMARY = "Write texts, fill [SPAN]s, or write from a condition"
@@ -39,6 +41,8 @@ would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
   diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"
   diffusionlm generate guidance=my_plugin.py guidance.weight=3
+  diffusionlm generate context="{retrieved: {store: places, k: 1, segment: prompt}}"
+  diffusionlm generate context="{image: menu.png}" checkpoint=runs/seeing/pipeline
   diffusionlm generate steps=16 sampler=euler format=json
   diffusionlm generate input=rows.jsonl output=out workers=2      # a job: docs/jobs.md
 
@@ -89,18 +93,23 @@ def main(argv: list[str]) -> int:
     _check(config, {override.partition("=")[0].lstrip("+") for override in overrides})
 
     from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.commands._lean import import_pipeline
 
     find_folder(config["checkpoint"])  # a wrong name shows before the slow imports
 
     if config["input"] is not None or config["output"] is not None:
         if texts:
             raise ValueError(f"A job takes its texts from input=FILE; {texts[0][:60]!r} is one too many.")
+        if config["context"] is not None:
+            raise ValueError("A job reads no context; write with pipe(texts, context=[...]), or leave context=... out.")
         from diffusionlm.serving.jobs.command import run
 
         return run(config, {_key(override) for override in overrides})
 
     import torch
 
+    if _is_plain(config) and "diffusionlm.pipeline" not in sys.modules:
+        import_pipeline()
     from diffusionlm.guidance.registry.plugin_files import plugins_with_files
     from diffusionlm.pipeline import DiffusionLMPipeline
 
@@ -119,6 +128,10 @@ def main(argv: list[str]) -> int:
         pipe.load_adapter(config["adapter"], "given")
         pipe.set_adapter("given")
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    if config["context"] is not None:
+        from diffusionlm.context.written import read_written
+
+        settings["context"] = read_written(config["context"], pipe)
     result = pipe(texts or None, **settings)
     if config["format"] == "json":
         print(result.to_json())
@@ -137,6 +150,16 @@ def main(argv: list[str]) -> int:
             print()
     print(f"{result.timings['total']:.1f} s, seed {result.settings['seed']}", file=sys.stderr)
     return 0
+
+
+def _is_plain(config: dict[str, Any]) -> bool:
+    """Whether nothing is asked for that needs more than our own network and samplers: no adapter, no other's model."""
+    from diffusionlm.checkpoints.folders import INDEX, find_folder
+
+    own = (find_folder(config["checkpoint"]) / INDEX).is_file()
+    sampler = config.get("sampler")
+    name = sampler.get("name") if isinstance(sampler, dict) else sampler
+    return own and config["adapter"] is None and (name is None or (CONFIGS / "sampler" / f"{name}.yaml").is_file())
 
 
 def _check(config: dict[str, Any], given: set[str]) -> None:

@@ -50,6 +50,7 @@ def _train(config: dict[str, Any]) -> int:
         parser_epochs=config["parser_epochs"],
         taggers=config["taggers"],
         seed=config["seed"],
+        save=config["save_tagger"],
         say=lambda line: print(line, flush=True),
     )
     print(f"The guides are in {target}.")

@@ -2,9 +2,9 @@
 
 ::
 
-    from diffusionlm.context import Concept, Retrieved, Store
+    from diffusionlm.context import Concept, Image, Retrieved, Sound, Store
 
-    pipe(text, prompt="...", context=[Retrieved(store, k=4), Concept("house-style")])
+    pipe(text, prompt="...", context=[Retrieved(store, k=4), Concept("house-style"), Image("menu.png")])
 """
 
 from importlib import import_module
@@ -12,21 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffusionlm.context.concept import Concept
+    from diffusionlm.context.each import Each
+    from diffusionlm.context.image import Image
     from diffusionlm.context.retrieved import Retrieved
+    from diffusionlm.context.sound import Sound
     from diffusionlm.context.source import SOURCES, Rows, Source
     from diffusionlm.context.store import Passage, Store
 
 _HOME = {
     "SOURCES": "source",
     "Concept": "concept",
+    "Each": "each",
+    "Image": "image",
     "Passage": "store",
     "Retrieved": "retrieved",
     "Rows": "source",
+    "Sound": "sound",
     "Source": "source",
     "Store": "store",
 }
 
-__all__ = ["SOURCES", "Concept", "Passage", "Retrieved", "Rows", "Source", "Store"]
+__all__ = ["SOURCES", "Concept", "Each", "Image", "Passage", "Retrieved", "Rows", "Sound", "Source", "Store"]
 
 
 def __getattr__(name: str) -> Any:  # a store needs faiss, and a call without one does not

@@ -65,6 +65,8 @@ def bind(rows: Sequence[Any], context: Sequence[Source], pipe: Any) -> list[Any]
     names = dict.fromkeys(name for row in rows for name in row.concepts)
     if not context and not names:
         return list(rows)
+    for source in context:
+        source.check(rows[-1].source + 1)
     ready = tuple(_prepared(source, pipe) for source in context)
     concepts: dict[str, Source] = {}
     if names:

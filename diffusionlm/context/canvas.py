@@ -20,4 +20,4 @@ class Canvas(Source):
     def pieces(self, rows: Rows) -> list[list[Piece]]:
         """One piece a row, empty where nothing is known."""
         both: Sequence = list(zip(rows.rows, rows.layouts, strict=True))
-        return [[Piece(CANVAS, row.canvas, layout.known_positions, layout.known_ids)] for row, layout in both]
+        return [[Piece(CANVAS, layout.known_key, layout.known_positions, layout.known_ids)] for _, layout in both]

@@ -17,6 +17,7 @@ from torch import Tensor
 from diffusionlm.context.encoders import fingerprint
 from diffusionlm.context.source import SOURCES, Rows, Source
 from diffusionlm.denoiser import CONCEPT, Piece
+from diffusionlm.denoiser.copy_bias import CopyBias
 from diffusionlm.errors import suggestion
 
 if TYPE_CHECKING:
@@ -46,15 +47,18 @@ class LearnedConcept:
 
     Attributes:
         name: its name.
-        vectors: (N, D) float32 in the space of token embeddings, the inputs of memory.
+        vectors: (N, C) float32: keys and values of every block, side by side; or, with C = D, inputs of memory in the space of
+            token embeddings.
         base: fingerprint of the network that they were learned with.
         card: facts: examples, steps, loss before and after.
+        copies: pairs of tokens that its examples share.
     """
 
     name: str
     vectors: Tensor
     base: str
     card: Mapping[str, Any]
+    copies: CopyBias | None = None
 
     def save(self, path: str | Path) -> Path:
         """Writes a safetensors file in one go; a folder gets ``NAME.safetensors``. Returns the file's path."""
@@ -67,9 +71,10 @@ class LearnedConcept:
         card = {"kind": "diffusionlm concept", "name": self.name, "base": self.base, **self.card}
         draft = target.with_name(f".{target.name}.draft")
         try:
-            draft.write_bytes(
-                save({"vectors": self.vectors.contiguous()}, {"card": json.dumps(card, ensure_ascii=False)})
-            )
+            tensors = {"vectors": self.vectors.contiguous()}
+            if self.copies is not None:
+                tensors |= {"tokens": self.copies.tokens, "table": self.copies.table}
+            draft.write_bytes(save(tensors, {"card": json.dumps(card, ensure_ascii=False)}))
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
@@ -93,6 +98,8 @@ class LearnedConcept:
             with safe_open(str(path), "pt") as file:
                 card = json.loads((file.metadata() or {})["card"])
                 vectors = file.get_tensor("vectors")
+                held = {"tokens", "table"} <= set(file.keys())
+                copies = CopyBias(file.get_tensor("tokens"), file.get_tensor("table")) if held else None
                 name, base = card.pop("name"), card.pop("base")
         except (SafetensorError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is damaged or holds no concept ({error}); learn it again.") from error
@@ -100,7 +107,7 @@ class LearnedConcept:
             raise ValueError(
                 f"{path} holds no usable vectors, their shape is {tuple(vectors.shape)}; learn the concept again."
             )
-        return cls(name, vectors.float(), base, card)
+        return cls(name, vectors.float(), base, card, copies)
 
 
 @SOURCES.register("concept")
@@ -145,7 +152,8 @@ class Concept(Source):
         count = len(found.vectors)
         key = (found.name, found.vectors.numpy().tobytes())
         origin = {"source": self.name, "name": found.name}
-        piece = Piece(CONCEPT, key, torch.arange(-count, 0), raw=found.vectors, origin=origin)
+        places = torch.arange(-count, 0)
+        piece = Piece(CONCEPT, key, places, raw=found.vectors, origin=origin, copies=found.copies)
         return [[piece] for _ in rows.rows]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Inversion: vectors of a concept learned from a few texts, every weight of the model frozen.
 
-Source: Gal et al. 2022, section 4.2 ("An image is worth one word"); here the loss is the cross-entropy that the model itself
-was trained by, and the vectors are memory that the spans attend to.
+Sources: Gal et al. 2022, section 4.2 ("An image is worth one word"); here the loss is the cross-entropy that the model itself
+was trained by. The vectors are keys and values that the spans attend to in every block (Li and Liang 2021, "Prefix-tuning"):
+learned as embeddings, which the blocks would encode, they say only what the weights know how to copy, and a new name is not
+among it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from torch import Tensor
 
 from diffusionlm.context.concept import LearnedConcept, check_name
 from diffusionlm.context.encoders import fingerprint
-from diffusionlm.denoiser import CANVAS, CONCEPT, Piece, Places
+from diffusionlm.denoiser import CANVAS, CONCEPT, PROMPT, Piece, Places
+from diffusionlm.denoiser.copy_bias import CopyBias
 from diffusionlm.diffusion import Draws, Posterior, cross_entropy, draw_progress
 
 if TYPE_CHECKING:
@@ -27,10 +31,10 @@ def learn_concept(
     pipe: Any,
     name: str,
     texts: Sequence[str],
-    vectors: int = 4,
-    steps: int = 300,
-    learning_rate: float = 0.05,
-    batch_size: int = 16,
+    vectors: int = 40,
+    steps: int = 400,
+    learning_rate: float = 0.15,
+    batch_size: int = 8,
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> LearnedConcept:
@@ -40,9 +44,9 @@ def learn_concept(
         pipe: whose model writes; none of its weights changes.
         name: of the concept.
         texts: 3 to 5 examples are usual.
-        vectors: N, how many vectors stand for it.
+        vectors: N, how many positions of memory stand for it.
         steps: of Adam.
-        learning_rate: of Adam, on embeddings of length sqrt(D); falls to 0 by a cosine.
+        learning_rate: of Adam; falls to 0 by a cosine.
         batch_size: texts of a step.
         seed: of all draws.
         on_step: called with step and loss.
@@ -65,15 +69,7 @@ def learn_concept(
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
     ids = _encoded(pipe, texts)
     rng = np.random.default_rng(seed)
-    embeddings = model.embeddings().detach()
-    flat = torch.tensor([token for row in ids for token in row], device=model.device)
-    # begin at the mean of the examples, a little apart from each other, each of an embedding's length
-    generator = torch.Generator().manual_seed(seed)
-    start = embeddings[flat].mean(0, keepdim=True).cpu() + torch.randn(
-        vectors, embeddings.shape[1], generator=generator
-    )
-    start = torch.nn.functional.normalize(start, dim=-1) * embeddings.shape[1] ** 0.5
-    learned = start.to(model.device).requires_grad_()
+    learned, copies = _first(pipe, ids, vectors).requires_grad_(), CopyBias.of_examples(ids)
     frozen = [(weight, weight.requires_grad) for weight in pipe.denoiser.parameters()]
     optimizer = torch.optim.Adam([learned], lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -83,7 +79,8 @@ def learn_concept(
             weight.requires_grad_(False)
         with torch.enable_grad():
             for step in range(steps):
-                loss = _loss(pipe, [ids[i] for i in rng.integers(len(ids), size=batch_size)], learned, step, seed, rng)
+                drawn = [ids[i] for i in rng.integers(len(ids), size=batch_size)]
+                loss = _loss(pipe, drawn, learned, step, seed, rng, copies)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -102,7 +99,7 @@ def learn_concept(
         "loss_last": round(float(np.mean(losses[-few:])), 4),
         "weights": pipe.card.get("summary", ""),
     }
-    return LearnedConcept(name, learned.detach().cpu().float(), fingerprint(pipe.denoiser), card)
+    return LearnedConcept(name, learned.detach().cpu().float(), fingerprint(pipe.denoiser), card, copies)
 
 
 def _encoded(pipe: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -119,11 +116,38 @@ def _encoded(pipe: Any, texts: Sequence[str]) -> list[list[int]]:
     return out
 
 
-def _loss(pipe: Any, rows: list[list[int]], learned: Tensor, step: int, seed: int, rng: np.random.Generator) -> Tensor:
+@torch.no_grad()
+def _first(pipe: Any, rows: list[list[int]], count: int) -> Tensor:
+    """Keys and values (N, memory_size) to begin with: of the tokens that most examples share, the rarer ones first.
+
+    They are encoded as a prompt is, side by side in the order of the text.
+    """
+    shared = Counter(token for row in rows for token in set(row))
+    place = {token: at for row in reversed(rows) for at, token in enumerate(row)}  # in the first example that has it
+    best = sorted(shared, key=lambda token: (-shared[token], -token))[
+        :count
+    ]  # tokens of BPE stand by how common they are
+    tokens = (sorted(best, key=place.__getitem__) * count)[:count]
+    model = pipe.model
+    ids, at = torch.tensor([tokens], device=model.device), torch.arange(-count, 0, device=model.device)[None]
+    memory = model.denoiser.encode_context(ids, None, None, at, PROMPT)
+    return model.as_numbers(memory)[0, -count:].float()
+
+
+def _loss(
+    pipe: Any,
+    rows: list[list[int]],
+    learned: Tensor,
+    step: int,
+    seed: int,
+    rng: np.random.Generator,
+    copies: CopyBias | None = None,
+) -> Tensor:
     """Cross-entropy of whole texts, or of a gap in each, under noise of all levels; half of the steps self-conditioned."""
     model, pad = pipe.model, pipe.tokenizer.pad_id
     whole = rng.random() >= _INFILL_SHARE
-    limit = max(map(len, rows)) + int(rng.integers(0, 9)) if whole else max(map(len, rows))
+    longest = max(map(len, rows))
+    limit = int(rng.integers(longest, max(longest, pipe.max_length) + 1)) if whole else longest
     limit = min(limit, model.max_length)
     target, mask, open_mask = [], [], []
     for ids in rows:
@@ -143,7 +167,7 @@ def _loss(pipe: Any, rows: list[list[int]], learned: Tensor, step: int, seed: in
     before = torch.arange(-len(learned), 0)
     context = []
     for number, ids in enumerate(rows):
-        pieces = [Piece(CONCEPT, "learned", before, raw=learned)]
+        pieces = [Piece(CONCEPT, "learned", before, raw=learned, copies=copies)]
         if not whole:
             known = torch.tensor([at for at in range(len(ids)) if not mask[number][at]], dtype=torch.long)
             pieces.append(Piece(CANVAS, number, known, torch.tensor(ids)[known]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from diffusionlm.denoiser import CANVAS, PROMPT
 from diffusionlm.denoiser.contract import SEGMENTS
+from diffusionlm.denoiser.media import KINDS
 from diffusionlm.registry import Registry
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class Row(Protocol):
     @property
     def prompt(self) -> str:
         """The condition, "" for none."""
+        ...
+
+    @property
+    def source(self) -> int:
+        """Index of the input that it belongs to."""
         ...
 
 
@@ -77,6 +83,9 @@ class Source:
         """
         return self
 
+    def check(self, inputs: int) -> None:
+        """Refuses a call whose number of inputs does not fit; raises ValueError."""
+
     def pieces(self, rows: Rows) -> list[list[Piece]]:
         """The pieces of each row; asked for once for each batch of rows."""
         raise TypeError(f"{type(self).__name__} has no method pieces(rows): a source returns the pieces of each row.")
@@ -110,6 +119,11 @@ def segment_index(name: Any) -> int:
     raise ValueError(f"There is no kind of memory {name!r}; there are: {', '.join(SEGMENTS)}.")
 
 
+def segment_is_media(segment: int) -> bool:
+    """Whether a kind of memory is images or sounds, which enter through an encoder of their own."""
+    return segment < len(SEGMENTS) and SEGMENTS[segment] in KINDS
+
+
 def check_readable(model: DiffusionModel, segment: int, source: str) -> None:
     """Refuses a kind of memory that a model has no way to read.
 
@@ -117,6 +131,12 @@ def check_readable(model: DiffusionModel, segment: int, source: str) -> None:
         ValueError: naming the kinds that it reads.
     """
     reads = getattr(model, "segments", frozenset({CANVAS, PROMPT}))
+    if segment not in reads and segment_is_media(segment) and hasattr(model, "segments"):
+        kind = SEGMENTS[segment]
+        raise ValueError(
+            f"This checkpoint has no encoder for {kind}s; train one with 'diffusionlm train init=CHECKPOINT "
+            f"model.{kind}_encoder={{...}} data.{kind}_field={kind}'."
+        )
     if segment not in reads:
         known = ", ".join(SEGMENTS[index] for index in sorted(reads) if index < len(SEGMENTS))
         raise ValueError(

@@ -285,6 +285,16 @@ def _read(texts: Iterable[str | Mapping[str, Any]], text_field: str) -> tuple[li
     return passages, metadata
 
 
+def encoder_of(folder: str | Path) -> str:
+    """Name of the encoder that a store was built with.
+
+    Raises:
+        FileNotFoundError: if there is no store.
+        ValueError: if it is damaged.
+    """
+    return str(_manifest(Path(folder))["encoder"]["name"])
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():

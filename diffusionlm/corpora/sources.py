@@ -11,7 +11,7 @@ import csv
 import glob
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FORMATS = ("auto", "text", "e2e", "jsonl", "csv", "parquet", "hub")
 ENDINGS = {
@@ -48,6 +48,8 @@ class TextSource:
         format: one of `FORMATS`; "auto" goes by the ending of the file name.
         text_field: the column that holds the text (not for "text" and "e2e").
         prompt_field: the column that holds the prompt, or None.
+        image_field: the column that holds an image of each text: a path (beside the data file, or absolute), bytes or pixels.
+        sound_field: likewise a sound: a WAV file, bytes or samples.
         split: of a data set on the hub.
         subset: of a data set on the hub, or None.
         revision: branch or commit on the hub, or None for the newest.
@@ -65,6 +67,8 @@ class TextSource:
     format: str = "auto"
     text_field: str = "text"
     prompt_field: str | None = None
+    image_field: str | None = None
+    sound_field: str | None = None
     split: str = "train"
     subset: str | None = None
     revision: str | None = None
@@ -129,6 +133,7 @@ class TextSource:
     def fingerprint(self) -> str:
         """SHA-256 of the content and of all settings that change what is read; the place does not count."""
         settings = {k: v for k, v in asdict(self).items() if k not in ("path", "format", "weight", "where")}
+        settings = {k: v for k, v in settings.items() if v is not None or k not in ("image_field", "sound_field")}
         digest = hashlib.sha256(
             json.dumps([_READER_VERSIONS.get(self.kind, 1), self.kind, settings], sort_keys=True).encode()
         )
@@ -162,6 +167,30 @@ class TextSource:
         for prompt, text in islice(self._raw_pairs(), self.max_examples):
             yield ", ".join(part for part in (self.condition, prompt) if part), text
 
+    def with_media(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """(prompt, text, images and sounds by kind) in order; paths of files are complete.
+
+        Raises:
+            FileNotFoundError: if the data file is missing.
+            ValueError: if it cannot be read or lacks a field.
+        """
+        if self.kind in ("text", "e2e"):
+            raise ValueError(
+                f"{self.path!r} is read as {self.kind}, which has no fields for images and sounds; use jsonl or parquet."
+            )
+        yield from islice(self._with_media(), self.max_examples)
+
+    def _with_media(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        columns = {"image": self.image_field, "sound": self.sound_field}
+        for file in self.files or (None,):
+            part = self if file is None else replace(self, path=str(file), format=self.kind)
+            for row, prompt, text in part._records([column for column in columns.values() if column]):
+                cells = {kind: row[column] for kind, column in columns.items() if column and row[column] is not None}
+                for kind, cell in cells.items():
+                    if isinstance(cell, str) and file is not None and not Path(cell).is_absolute():
+                        cells[kind] = str(file.parent / cell)
+                yield ", ".join(found for found in (self.condition, prompt) if found), text, cells
+
     def _raw_pairs(self) -> Iterator[tuple[str, str]]:
         if self.kind == "text":
             for file in self.files:
@@ -173,22 +202,28 @@ class TextSource:
             yield from self._columns()
 
     def _columns(self) -> Iterator[tuple[str, str]]:
+        yield from ((prompt, text) for _, prompt, text in self._records())
+
+    def _records(self, more: Sequence[str] = ()) -> Iterator[tuple[Mapping[str, Any], str, str]]:
+        """(row, prompt, text) of rows with a text; rows have the columns ``more`` too."""
         wanted = [self.text_field] + ([self.prompt_field] if self.prompt_field else [])
         for number, row in enumerate(self._rows(), start=1):
-            for name in wanted:
+            for name in (*wanted, *more):
                 if name not in row:
                     hint = did_you_mean(name, row)
+                    settings = "data.text_field, data.prompt_field, data.image_field and data.sound_field"
                     raise ValueError(
                         f"{self.path!r} has no field {name!r}; its fields are {', '.join(map(repr, row))}.{hint} "
-                        "Set data.text_field and data.prompt_field."
+                        f"Set {settings if more else 'data.text_field and data.prompt_field'}."
                     )
+            for name in wanted:
                 if row[name] is not None and not isinstance(row[name], str):
                     raise ValueError(
                         f"{self.path!r}, row {number}: the field {name!r} holds {type(row[name]).__name__}, not text."
                     )
             text = (row[self.text_field] or "").strip()
             if text:
-                yield (row[self.prompt_field] or "").strip() if self.prompt_field else "", text
+                yield row, (row[self.prompt_field] or "").strip() if self.prompt_field else "", text
 
     def _rows(self) -> Iterator[Mapping[str, Any]]:
         if self.kind == "csv":

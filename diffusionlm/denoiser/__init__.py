@@ -1,7 +1,18 @@
 """The network: configuration, model, attention, positions, experts, Perceiver latents, memory."""
 
 from diffusionlm.denoiser.configuration import DenoiserConfig
-from diffusionlm.denoiser.contract import CANVAS, CONCEPT, PROMPT, RETRIEVED, Context, DiffusionModel, Piece, Places
+from diffusionlm.denoiser.contract import (
+    CANVAS,
+    CONCEPT,
+    IMAGE,
+    PROMPT,
+    RETRIEVED,
+    SOUND,
+    Context,
+    DiffusionModel,
+    Piece,
+    Places,
+)
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.model import DenoiserOutput, SpanDenoiser
 from diffusionlm.denoiser.span_model import GaussianSpanModel, MaskedSpanModel, span_model
@@ -10,8 +21,10 @@ from diffusionlm.denoiser.weights import check_finite
 __all__ = [
     "CANVAS",
     "CONCEPT",
+    "IMAGE",
     "PROMPT",
     "RETRIEVED",
+    "SOUND",
     "Context",
     "ContextMemory",
     "DenoiserConfig",

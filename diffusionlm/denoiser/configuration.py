@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from diffusionlm.denoiser.media import read_settings, segment_of
+
 CONFIG_VERSION = 1
 POSITION_KINDS = ("rope", "alibi")
 PROCESSES = ("gaussian", "masked")
@@ -40,6 +42,8 @@ class DenoiserConfig(PreTrainedConfig):
         pad_token_id: id of the pad token, which fills the tail of a span that ends early.
         process: the noise it was trained on: "gaussian" (noisy embeddings) or "masked" (hidden tokens).
         patch_size: tokens, bytes as a rule, that make up one position of the trunk, 1 to 8; see ``denoiser.patches``.
+        image_encoder: how images are read, a mapping of ``denoiser.media.ImageSettings``; None: they are not.
+        sound_encoder: likewise of ``SoundSettings``.
 
     Raises:
         ValueError: if a value is out of range or two do not fit together.
@@ -71,6 +75,8 @@ class DenoiserConfig(PreTrainedConfig):
         pad_token_id: int = 0,
         process: str = "gaussian",
         patch_size: int = 1,
+        image_encoder: dict[str, Any] | None = None,
+        sound_encoder: dict[str, Any] | None = None,
         config_version: int = CONFIG_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -120,6 +126,11 @@ class DenoiserConfig(PreTrainedConfig):
             )
         if num_experts and not 1 <= num_experts_per_tok <= num_experts:
             raise ValueError(f"num_experts_per_tok must lie in 1..{num_experts}, got {num_experts_per_tok}.")
+        media = {
+            kind: read_settings(kind, given)
+            for kind, given in (("image", image_encoder), ("sound", sound_encoder))
+            if given is not None
+        }
         if not 0 <= pad_token_id < vocab_size:
             raise ValueError(f"pad_token_id must lie in 0..{vocab_size - 1}, got {pad_token_id}.")
         self.vocab_size = vocab_size
@@ -131,7 +142,7 @@ class DenoiserConfig(PreTrainedConfig):
         self.head_dim = hidden_size // num_attention_heads
         self.intermediate_size = intermediate_size
         self.condition_size = condition_size
-        self.num_segments = num_segments
+        self.num_segments = max(num_segments, *(segment_of(kind) + 1 for kind in media), 0)
         self.position_kind = position_kind
         self.rope_parameters = rope_parameters or {"rope_type": "default", "rope_theta": 10000.0}
         self.max_position_embeddings = max_position_embeddings
@@ -146,11 +157,19 @@ class DenoiserConfig(PreTrainedConfig):
         self.hidden_act = "silu"
         self.process = process
         self.patch_size = patch_size
+        self.image_encoder = media["image"].to_dict() if "image" in media else None
+        self.sound_encoder = media["sound"].to_dict() if "sound" in media else None
         self.config_version = config_version
         try:
             super().__init__(**{"pad_token_id": pad_token_id, "tie_word_embeddings": False, **kwargs})
         except KeyError as error:  # how transformers reports missing RoPE parameters
             raise ValueError(str(error.args[0])) from error
+
+    @property
+    def media(self) -> dict[str, dict[str, Any]]:
+        """Settings of the encoders that there are, by kind."""
+        both = {"image": self.image_encoder, "sound": self.sound_encoder}
+        return {kind: given for kind, given in both.items() if given is not None}
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -174,6 +193,8 @@ class DenoiserConfig(PreTrainedConfig):
             ]
         if self.patch_size > 1:
             named.append("Yu et al. 2023, MegaByte, section 2")
+        if self.media:
+            named.append("Dosovitskiy et al. 2021, An image is worth 16x16 words")
         if self.num_latents:
             named.append("Jaegle et al. 2021, Perceiver IO")
         return tuple(named)

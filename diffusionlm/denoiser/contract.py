@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from diffusionlm.denoiser.copy_bias import CopyBias
     from diffusionlm.diffusion import Draws, NoisyText, Posterior
 
 CANVAS, PROMPT, RETRIEVED, CONCEPT, IMAGE, SOUND = range(6)
@@ -33,6 +34,7 @@ class Piece:
         ids: (N,) tokens; or
         raw: (N, C) numbers: embeddings, or patches of bytes.
         origin: what the result says of it: the passage it is, the concept; None for nothing.
+        copies: pairs of tokens that become likelier beside each other; None for none.
     """
 
     segment: int
@@ -41,6 +43,7 @@ class Piece:
     ids: Tensor | None = None
     raw: Tensor | None = None
     origin: Any = None
+    copies: CopyBias | None = None
 
     def __len__(self) -> int:
         return len(self.positions)

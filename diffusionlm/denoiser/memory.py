@@ -11,6 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from diffusionlm.denoiser.copy_bias import CopyBias
     from diffusionlm.denoiser.experts import RouterStatistics
 
 
@@ -48,6 +49,7 @@ class ContextMemory:
         position_ids: (B, M) float or int, for ALiBi.
         sequence_length: length that RoPE's frequencies were fitted to; None unless the RoPE type depends on it.
         routers: what the routers did while encoding, for the training loss; empty for a dense network.
+        copies: pairs of tokens that become likelier beside each other, each with the rows (B,) that they are for.
     """
 
     keys: tuple[Tensor, ...]
@@ -56,6 +58,7 @@ class ContextMemory:
     position_ids: Tensor
     sequence_length: int | None = None
     routers: tuple[RouterStatistics, ...] = ()
+    copies: tuple[tuple[CopyBias, Tensor], ...] = ()
 
     @property
     def batch_size(self) -> int:
@@ -116,6 +119,7 @@ class ContextMemory:
             values=tuple(value.to(device=device, dtype=dtype) for value in self.values),
             mask=self.mask.to(device=device),
             position_ids=self.position_ids.to(device=device),
+            copies=tuple((bias, rows.to(device=device)) for bias, rows in self.copies),
         )
 
     @staticmethod
@@ -140,6 +144,40 @@ class ContextMemory:
             torch.cat([memory.position_ids.float() for memory in memories], dim=1),
             memories[0].sequence_length,
             tuple(statistics for memory in memories for statistics in memory.routers),
+            tuple(pair for memory in memories for pair in memory.copies),
+        )
+
+    @staticmethod
+    def stack(memories: Sequence[ContextMemory | None]) -> ContextMemory:
+        """Rows (1, ...) of different length as one batch, padded behind; None is a row without memory.
+
+        Raises:
+            ValueError: if there is no memory among them.
+        """
+        held = [memory for memory in memories if memory is not None]
+        if not held:
+            raise ValueError("ContextMemory.stack needs at least one memory.")
+        longest, first = max(memory.length for memory in held), held[0]
+
+        def padded(parts: Sequence[Tensor | None], like: Tensor, axis: int) -> Tensor:
+            shape = list(like.shape)
+            shape[0], shape[axis] = len(parts), longest
+            out = like.new_zeros(shape)
+            for row, part in enumerate(parts):
+                if part is not None:
+                    out[row].narrow(axis - 1, 0, part.shape[axis]).copy_(part[0])
+            return out
+
+        def each(get: Callable[[ContextMemory], Tensor]) -> list[Tensor | None]:
+            return [None if memory is None else get(memory) for memory in memories]
+
+        blocks = range(len(first.keys))
+        return ContextMemory(
+            tuple(padded(each(lambda memory, i=i: memory.keys[i]), first.keys[i], 2) for i in blocks),  # type: ignore[misc]
+            tuple(padded(each(lambda memory, i=i: memory.values[i]), first.values[i], 2) for i in blocks),  # type: ignore[misc]
+            padded(each(lambda memory: memory.mask), first.mask, 1),
+            padded(each(lambda memory: memory.position_ids.float()), first.position_ids.float(), 1),
+            first.sequence_length,
         )
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> ContextMemory:
@@ -149,4 +187,5 @@ class ContextMemory:
             values=tuple(map(function, self.values)),
             mask=function(self.mask),
             position_ids=function(self.position_ids),
+            copies=tuple((bias, function(rows)) for bias, rows in self.copies),
         )

@@ -19,8 +19,9 @@ from transformers.utils import ModelOutput
 from diffusionlm.denoiser.attention import check_backend, prepare_mask
 from diffusionlm.denoiser.blocks import DenoiserBlock, Modulation, NoiseLevelEmbedding
 from diffusionlm.denoiser.configuration import DenoiserConfig
-from diffusionlm.denoiser.contract import CANVAS
+from diffusionlm.denoiser.contract import CANVAS, SEGMENTS
 from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
+from diffusionlm.denoiser.media import MediaEncoder, make_encoders
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
 from diffusionlm.denoiser.patches import Grouping, PatchIn, PatchOut, byte_width
@@ -75,11 +76,13 @@ class SpanDenoiser(PreTrainedModel):
         self.blocks = nn.ModuleList(DenoiserBlock(config, i) for i in range(config.num_hidden_layers))
         self.out_norm = RMSNorm(narrow, eps=config.rms_norm_eps)
         self.head = nn.Linear(narrow, config.vocab_size)
+        self.trained_positions: tuple[int, dict[str, Any]] | None = None  # kept by `position_scaling.scale_positions`
         self.rotary = RotaryEmbedding(config) if config.position_kind == "rope" else None
         self.alibi = AlibiBias(config.num_attention_heads) if config.position_kind == "alibi" else None
         self.resampler = PerceiverResampler(config) if config.num_latents else None
         self.patch_in = PatchIn(config) if patched else None
         self.patch_out = PatchOut(config) if patched else None
+        self.encoders = make_encoders(config.media, dim)
         self.post_init()
 
     def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
@@ -162,6 +165,12 @@ class SpanDenoiser(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=std)
         elif isinstance(module, PerceiverResampler):
             init.normal_(module.latents, mean=0.0, std=1.0)
+        elif isinstance(module, MediaEncoder):
+            init.normal_(module.places, mean=0.0, std=0.1)  # what is seen weighs more than where
+            block: Any
+            for block in module.blocks:  # each begins as no change
+                init.zeros_(block.o_proj.weight)
+                init.zeros_(block.down_proj.weight)
         elif isinstance(module, RotaryEmbedding | AlibiBias | NoiseLevelEmbedding):
             module.reset()
         elif isinstance(module, SpanDenoiser):
@@ -183,6 +192,24 @@ class SpanDenoiser(PreTrainedModel):
         """Expected embedding under a token posterior: (B, L, V) -> (B, L, D) float32."""
         return probs.float() @ self.unit_embeddings()
 
+    def encode_media(self, segment: int, values: Tensor, mask: Tensor) -> Tensor:
+        """Patches of images or sounds as inputs of memory, ``inputs_embeds`` of `encode_context`.
+
+        Args:
+            segment: IMAGE or SOUND.
+            values: (B, N, C).
+            mask: (B, N) bool, patches in use.
+
+        Returns:
+            (B, N, D).
+
+        Raises:
+            ValueError: if the network has no encoder for the kind, or shapes do not fit.
+        """
+        if SEGMENTS[segment] not in self.encoders:
+            raise ValueError(f"This checkpoint has no encoder for {SEGMENTS[segment]} memory.")
+        return self.encoders[SEGMENTS[segment]](values, mask)
+
     def encode_context(
         self,
         input_ids: Tensor | None = None,
@@ -198,7 +225,7 @@ class SpanDenoiser(PreTrainedModel):
             inputs_embeds: (B, M, D) embeddings of any origin (concepts, other modalities).
             mask: (B, M) bool, True where there is something; all if None.
             position_ids: (B, M); 0..M-1 if None.
-            segment: what kind of memory it is: 0 canvas, 1 prompt, 2 retrieved, 3 concept.
+            segment: what kind of memory it is, an index into ``SEGMENTS``.
 
         Returns:
             The memory; with ``num_latents`` set, of that length.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from diffusionlm.errors import nearest
+from diffusionlm.errors import all_near
 
 _JOULES_IN_KWH = 3.6e6
 
@@ -94,8 +94,8 @@ class EnergyMeter:
             raise ValueError(f"energy.cpu_watts must be positive, or null; got {cpu_watts}.")
         known = _mixes()
         if country not in known:  # codecarbon would take the mean of the world and keep silent
-            near = nearest(country, known)
-            hint = f"; did you mean {near} ({known[near]})?" if near else ""
+            near = all_near(country, known, 3, cutoff=0.5)
+            hint = f"; near it: {', '.join(f'{code} ({known[code]})' for code in near)}" if near else ""
             raise ValueError(
                 f"energy.country: codecarbon knows no electricity of {country!r}, but that of {len(known)} countries{hint}."
             )

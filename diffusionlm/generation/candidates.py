@@ -42,6 +42,11 @@ class Certainty:
         newly = before.undecided & ~after.undecided
         self._decided = torch.where(newly, own, 0.0 if self._decided is None else self._decided)
 
+    def select(self, rows: Tensor) -> None:
+        """Follows the rows (new B,) that go on, where candidates part or are resampled."""
+        self._last = [own[rows] for own in self._last]
+        self._decided = None if self._decided is None else self._decided[rows]
+
     def of(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Certainty of finished texts: token ids (B, L), positions in use (B, L) -> (B,), nats."""
         if self._decided is not None:

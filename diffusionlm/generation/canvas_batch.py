@@ -120,6 +120,7 @@ class CanvasBatch:
         chosen: Sequence[int],
         certificates: Sequence[dict[str, bool]] | None = None,
         certainty: Sequence[float] | None = None,
+        fluency: Sequence[float] | None = None,
     ) -> list[Sample]:
         """Finished texts.
 
@@ -128,6 +129,7 @@ class CanvasBatch:
             chosen: the rows that are returned.
             certificates: of each of the B rows.
             certainty: of each of the B rows.
+            fluency: of each of the B rows.
         """
         out = []
         for row in chosen:
@@ -138,8 +140,9 @@ class CanvasBatch:
             held = certificates[row] if certificates else {}
             sure = None if certainty is None else certainty[row]
             origins = [piece.origin for piece in self.context()[row] if piece.origin is not None]
-            kept = Sample(text, written, spans, self.rows[row].seed, held, certainty=sure, context=origins)
-            out.append(kept)
+            fluent = None if fluency is None else fluency[row]
+            seed = self.rows[row].seed
+            out.append(Sample(text, written, spans, seed, held, certainty=sure, fluency=fluent, context=origins))
         return out
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffusionlm.context.binding import read_context, split_concepts
+from diffusionlm.generation.fluency import check_fluency
 from diffusionlm.generation.temperatures import check_temperature
 from diffusionlm.spans import Canvas
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _FIELD = re.compile(
     r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
 )  # the names in "name[The Mill], food[Italian]"
+
+LONGEST_TEXT = 100_000  # positions of a text that is written in blocks
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class CallSettings:
     max_span_length: int | None = None
     batch_size: int = 64
     best_of: int | None = None
+    block_length: int | None = None
+    fluency: float | None = None
     adapter: str | None = None
     context: Any = None
 
@@ -75,11 +80,15 @@ class CallSettings:
         counts["batch_size"] = check_count("batch_size", self.batch_size)
         if self.best_of is not None:
             counts["best_of"] = check_count("best_of", self.best_of)
+        if self.block_length is not None:
+            counts["block_length"] = check_count("block_length", self.block_length)
         for name in ("max_length", "max_span_length"):
             if isinstance(getattr(self, name), np.integer):  # what fits the model is checked where that is known
                 counts[name] = int(getattr(self, name))
         if self.temperature is not None:
             object.__setattr__(self, "temperature", check_temperature(self.temperature))
+        if self.fluency is not None:
+            object.__setattr__(self, "fluency", check_fluency(self.fluency))
         for name, value in counts.items():  # as Python's own numbers
             object.__setattr__(self, name, value)
 
@@ -110,7 +119,7 @@ def read_rows(
         num_samples: rows for each input.
         seed: of the first sample, one for all inputs or a list with one for each; drawn if None.
         max_length: positions of a text written from nothing.
-        longest: what the model takes.
+        longest: positions of the longest text.
 
     Raises:
         ValueError: if something is out of range, empty, or does not fit together.
@@ -178,16 +187,17 @@ def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, long
         ValueError: if it does not fit the model.
     """
     check_count("max_span_length", max_span_length)
+    takes = f"the model takes {longest}" if longest < LONGEST_TEXT else f"a text may have {longest}"
     for span in canvas.spans:  # before positions are listed one by one
         if (span.length or max_span_length) > longest:
             raise ValueError(
-                f"The canvas has {span.length or max_span_length} tokens to write in a span, the model takes {longest}. Ask "
+                f"The canvas has {span.length or max_span_length} tokens to write in a span, {takes}. Ask "
                 "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
             )
     layout = canvas.lay_out(tokenizer, max_span_length)
     if layout.total > longest:
         raise ValueError(
-            f"The canvas has {layout.total} tokens ({layout.length} to write), the model takes {longest}. Shorten "
+            f"The canvas has {layout.total} tokens ({layout.length} to write), {takes}. Shorten "
             "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
         )
     return layout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusionlm.citations import bibtex
 from diffusionlm.diffusion import NoisyEmbeddings
+from diffusionlm.generation.fluency import below_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,6 +87,8 @@ class Sample:
         certificates: hard constraints and whether the text meets them, by name.
         attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
         certainty: of the model, see ``best_of``: log-probability of the tokens ÷ the square root of their number, nats.
+        fluency: where ``fluency=`` asked for it: the perplexity that the model expects ÷ that of the text, about 1 for its own
+            texts; see ``diffusionlm.generation.fluency``.
         context: what its sources brought, as plain data: passages with their score, concepts.
     """
 
@@ -96,6 +99,7 @@ class Sample:
     certificates: dict[str, bool] = field(default_factory=dict)
     attempts: int = 1
     certainty: float | None = None
+    fluency: float | None = None
     context: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -155,8 +159,10 @@ class GenerationResult:
 
     @property
     def unmet(self) -> list[Any]:
-        """Goals of guidance plugins (``below=``, ``above=``) that a text did not reach; empty if all were, or none set."""
-        return [] if self.trace is None else self.trace.unmet
+        """Goals (``below=`` and ``above=`` of plugins, ``fluency=`` of the call) that a text did not reach; empty if all were,
+        or none set."""
+        samples = [sample for group in self.samples for sample in group]
+        return [*([] if self.trace is None else self.trace.unmet), *below_floor(samples, self.settings.get("fluency"))]
 
     def to_json(self) -> str:
         """Everything but the trace, as JSON."""

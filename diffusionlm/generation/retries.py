@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffusionlm.generation import fluency
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -54,10 +56,12 @@ class Attempts:
     Args:
         rows: what is to be written.
         limits: how many attempts each plugin with a goal asks for, by its name in the trace.
+        floor: of fluency, below which a text is written again.
     """
 
-    def __init__(self, rows: Sequence[Row], limits: Mapping[str, int]) -> None:
-        self.rows, self.limits = list(rows), dict(limits)
+    def __init__(self, rows: Sequence[Row], limits: Mapping[str, int], floor: float | None = None) -> None:
+        self.rows, self.floor = list(rows), floor
+        self.limits = {**limits, **({fluency.NAME: fluency.ATTEMPTS} if floor else {})}
         self._best: dict[int, _Attempt] = {}
         self._traces: list[Any] = []
         self.tries = [0] * len(self.rows)
@@ -70,6 +74,8 @@ class Attempts:
             for goal in done.trace.unmet:
                 if goal.plugin in active:
                     missed[goal.sample][goal.plugin] = goal.shortfall
+        for report in fluency.below_floor(done.samples, self.floor):
+            missed[report.sample][report.plugin] = report.shortfall
         for place, (number, sample, clean) in enumerate(zip(numbers, done.samples, done.clean, strict=True)):
             self.tries[number] += 1
             new = _Attempt(sample, clean, len(self._traces), place, missed[place])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class SpanBatch:
         prompt_ids, prompt_mask, prompt_positions: (B, P); P may be 0. Prompts stand before position 0.
         task: name of the task.
         retrieved_ids, retrieved_mask, retrieved_positions: (B, K, R) of up to K neighbours, before position 0; None without.
+        image_values, image_mask: (B, N, C) and (B, N), patches of the texts' images; None without.
+        sound_values, sound_mask: likewise of sounds.
     """
 
     span_ids: Tensor
@@ -49,6 +51,16 @@ class SpanBatch:
     retrieved_ids: Tensor | None = None
     retrieved_mask: Tensor | None = None
     retrieved_positions: Tensor | None = None
+    image_values: Tensor | None = None
+    image_mask: Tensor | None = None
+    sound_values: Tensor | None = None
+    sound_mask: Tensor | None = None
+
+    @property
+    def context(self) -> dict[str, Tensor]:
+        """What the spans may look at, by name, as ``TrainingStep.memory`` takes it."""
+        kinds = ("known_", "prompt_", "retrieved_", "image_", "sound_")
+        return {name: value for name, value in self.tensors().items() if name.startswith(kinds)}
 
     @property
     def num_tokens(self) -> int:
@@ -84,6 +96,7 @@ class BatchSource:
         multiple: lengths are padded to a multiple of this, so that few shapes occur.
         pool: rows of one batch are neighbours in length among ``pool`` times as many draws.
         neighbours: what texts may read as retrieved passages; None without.
+        media_share: how often texts are shown their images and sounds; those without are for guidance that compares the two.
     """
 
     corpus: TokenCorpus
@@ -97,6 +110,7 @@ class BatchSource:
     multiple: int = 8
     pool: int = 8
     neighbours: Neighbours | None = None
+    media_share: float = 0.9
 
     def __post_init__(self) -> None:
         weights = self.task_weights.values()
@@ -145,6 +159,11 @@ class BatchSource:
         layouts = [self._layout(self.corpus.text(i), task, limit, share, rng) for i in chosen]
         prompts = [self.corpus.prompt(i) if with_prompt else self.corpus.prompt(i)[:0] for i in chosen]
         batch = collate(layouts, prompts, self.pad_id, self.multiple, task)
+        if self.corpus.media is not None and rng.random() < self.media_share:
+            shown: dict[str, Any] = {
+                name: torch.from_numpy(value) for name, value in self.corpus.media.padded(chosen).items()
+            }
+            batch = replace(batch, **shown)
         if self.neighbours is None or rng.random() >= self.neighbours.share:
             return batch
         return with_neighbours(batch, self.neighbours.draw(chosen, rng), self.pad_id, self.multiple)

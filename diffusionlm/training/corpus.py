@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffusionlm.training.media_rows import Media, join
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -29,6 +31,7 @@ class TokenCorpus:
         source: (N,) which source each text is from; None where there are no shares.
         shares: each source's share of the draws; empty: all texts are drawn equally often.
         left_out: texts that were too long or empty.
+        media: images and sounds of the texts; None where there are none.
     """
 
     ids: np.ndarray
@@ -38,6 +41,7 @@ class TokenCorpus:
     source: np.ndarray | None = None
     shares: tuple[float, ...] = ()
     left_out: int = 0
+    media: Media | None = None
 
     @classmethod
     def from_pairs(
@@ -90,13 +94,16 @@ class TokenCorpus:
             source = np.repeat(np.arange(len(corpora), dtype=np.int16), [len(c) for c in corpora])
             shares = tuple(float(weight) / float(sum(weights)) for weight in weights)
         left_out = sum(c.left_out for c in corpora)
-        return cls(np.concatenate(lists[0]), offsets[0], np.concatenate(lists[1]), offsets[1], source, shares, left_out)
+        media = join([(c.media, len(c)) for c in corpora])
+        ids, prompt_ids = (np.concatenate(part) for part in lists)
+        return cls(ids, offsets[0], prompt_ids, offsets[1], source, shares, left_out, media)
 
     def select(self, rows: np.ndarray) -> TokenCorpus:
         """The texts at ``rows`` as a corpus of their own."""
         source = None if self.source is None else self.source[rows]
         texts, prompts = [self.text(i) for i in rows], [self.prompt(i) for i in rows]
-        return TokenCorpus(*_flatten(texts), *_flatten(prompts), source, self.shares)
+        media = None if self.media is None else self.media.select(rows)
+        return TokenCorpus(*_flatten(texts), *_flatten(prompts), source, self.shares, media=media)
 
     def hold_out(self, share: float, seed: int) -> tuple[TokenCorpus, TokenCorpus]:
         """Splits off a random ``share`` of the texts: (the rest, those held out). The rest remembers what was left out.

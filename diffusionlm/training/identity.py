@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 # where data lies and how it is read may change, what it says may not
-_PLACES = ("train", "valid", "root", "name", "where", "format", "text_field", "prompt_field")
+_PLACES = (
+    "train",
+    "valid",
+    "root",
+    "name",
+    "where",
+    "format",
+    "text_field",
+    "prompt_field",
+    "image_field",
+    "sound_field",
+)
 _READING = ("max_examples", "subset", "revision", "streaming")
 
 

@@ -22,6 +22,7 @@ from diffusionlm.training.adapters import add_adapter, check_adapter, check_same
 from diffusionlm.training.batches import BatchSource
 from diffusionlm.training.cache import load_corpus
 from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
+from diffusionlm.training.media import check_media, fields_of, load_media_corpus
 from diffusionlm.training.neighbours import Neighbours
 from diffusionlm.training.optimizer import build_optimizers
 from diffusionlm.training.settings import TrainerSettings, check_keys, trains_on_cpu
@@ -34,7 +35,18 @@ if TYPE_CHECKING:
     from diffusionlm.training.corpus import TokenCorpus
     from diffusionlm.training.objective import Objective
 
-_OF_A_SOURCE = ("format", "text_field", "prompt_field", "max_examples", "subset", "revision", "streaming", "where")
+_OF_A_SOURCE = (
+    "format",
+    "text_field",
+    "prompt_field",
+    "image_field",
+    "sound_field",
+    "max_examples",
+    "subset",
+    "revision",
+    "streaming",
+    "where",
+)
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
 _OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name", "retrieve")
 _SIGHTINGS = 20  # of each token, on average, below which a vocabulary is too large for its texts
@@ -148,6 +160,7 @@ def build_trainer(
         FileNotFoundError: if a data file is missing.
         ValueError: if the configuration is wrong, data cannot be read, or the run folder was begun with other settings.
     """
+    config = {**config, "model": check_media(config)}
     check_config(config)
     adapts = check_adapter(config)
     if adapts:
@@ -237,7 +250,7 @@ def batch_source(config: dict[str, Any], corpus: TokenCorpus, pad_id: int, valid
     if data.get("retrieve"):
         settings["neighbours"] = Neighbours.from_settings(data["retrieve"], corpus)
     if valid:
-        whole = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0}
+        whole = {"task_weights": {"whole": 1.0}, "prompt_share": 0.0, "media_share": 1.0}
         settings |= {**whole, "limits": (data["max_length"],), "limit_weights": ()}
     return BatchSource(corpus, pad_id, **settings)
 
@@ -273,4 +286,7 @@ def _make_tokenizer(folder: Path, sources: Sequence[TextSource], settings: dict[
 def _corpus(sources: Sequence[TextSource], tokenizer: TextTokenizer, config: dict[str, Any]) -> TokenCorpus:
     cache = None if config.get("cache") is None else Path(config["cache"])
     data = config["data"]
+    if fields_of(data):
+        most = data.get("max_prompt_length", 128)
+        return load_media_corpus(sources, tokenizer, data["max_length"], most, config["model"])
     return load_corpus(sources, tokenizer, data["max_length"], data.get("max_prompt_length", 128), cache)

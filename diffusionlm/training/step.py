@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusionlm.denoiser import CANVAS, PROMPT, RETRIEVED, ContextMemory
+from diffusionlm.denoiser.media import KINDS, segment_of
 from diffusionlm.diffusion import cross_entropy, diffuse, hide, masked_cross_entropy
 
 if TYPE_CHECKING:
@@ -38,9 +39,17 @@ class TrainingStep(nn.Module):
         retrieved_ids: Tensor | None = None,
         retrieved_mask: Tensor | None = None,
         retrieved_positions: Tensor | None = None,
+        **media: Tensor,
     ) -> ContextMemory | None:
-        """Encodes prompt, neighbours and known text, each on its own; None where a batch has none of them."""
+        """Encodes images and sounds, neighbours, prompt and known text, each on its own; None where a batch has none."""
         memories = []
+        for kind in KINDS:
+            if f"{kind}_values" in media:
+                values, mask, segment = media[f"{kind}_values"], media[f"{kind}_mask"], segment_of(kind)
+                count = mask.sum(1, keepdim=True)
+                at = torch.arange(mask.shape[1], device=mask.device) - count  # the last one stands before position 0
+                read = self.denoiser.encode_media(segment, values, mask)
+                memories.append(self.denoiser.encode_context(None, read, mask, at, segment))
         if retrieved_ids is not None:
             assert retrieved_mask is not None
             assert retrieved_positions is not None
@@ -73,7 +82,7 @@ class TrainingStep(nn.Module):
             noise: (B, L, D) standard normal; a masked process hides tokens by its first entries.
             likelihood_weight: scalar in [0, 1].
             self_condition: whether to run the first pass.
-            context: known, prompt and retrieved tensors of the batch.
+            context: see ``SpanBatch.context``.
 
         Returns:
             Cross-entropy of each sample (B,) in nats per token, and the routers' losses and figures over all

@@ -38,10 +38,7 @@ def bound_of_batch(
     Returns:
         Nats in all, and the number of tokens of text.
     """
-    context = {
-        name: value for name, value in batch.tensors().items() if name.startswith(("known", "prompt", "retrieved"))
-    }
-    memory = TrainingStep(denoiser).memory(**context)
+    memory = TrainingStep(denoiser).memory(**batch.context)
 
     if denoiser.config.process == "masked":
         layout = (batch.span_mask, batch.span_positions, batch.open_mask)

@@ -20,7 +20,8 @@ def warm_start(
     """Copies the weights of ``source`` into ``denoiser``, in place.
 
     Where the vocabularies differ, a token that both have keeps its row of embeddings and output weights; any other starts
-    at the mean of the rows of the pieces that the source's tokenizer cuts its surface into.
+    at the mean of the rows of the pieces that the source's tokenizer cuts its surface into. Encoders of images and sounds that
+    the source does not have stay as they were made, and so do the vectors of kinds of memory that it has none for.
 
     Args:
         denoiser: the new network; its sizes but for the vocabulary must be those of the source.
@@ -37,10 +38,14 @@ def warm_start(
     old, new = source.state_dict(), denoiser.state_dict()
     sizes = source.config.vocab_size, denoiser.config.vocab_size
     by_token = {name for name, value in old.items() if value.ndim and value.shape[0] == sizes[0] and _per_token(name)}
+    added = {name for name in new if name.startswith("encoders.") and name not in old}
+    grown = {"segments"} if old["segments"].shape[0] < new["segments"].shape[0] else set()
+    free = by_token | grown
     differing = sorted(
         name
         for name in {**old, **new}
-        if name not in old or name not in new or (name not in by_token and old[name].shape != new[name].shape)
+        if name not in added
+        and (name not in old or name not in new or (name not in free and old[name].shape != new[name].shape))
     )
     if differing:
         shown = ", ".join(differing[:4]) + (", ..." if len(differing) > 4 else "")
@@ -50,7 +55,10 @@ def warm_start(
         )
     rows = pieces_of(tokenizer, source_tokenizer)
     for name, value in new.items():
-        value.copy_(_mean_rows(old[name], rows) if name in by_token else old[name])
+        if name in grown:
+            value[: len(old[name])].copy_(old[name])
+        elif name not in added:
+            value.copy_(_mean_rows(old[name], rows) if name in by_token else old[name])
     known = set(source_tokenizer.vocabulary.surfaces)
     return sum(surface in known for surface in tokenizer.vocabulary.surfaces)
 

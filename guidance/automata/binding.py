@@ -1,6 +1,7 @@
 """Token automata on a canvas: known text between spans, spans that may end early, several constraints at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,20 +60,39 @@ def bind(
     )
     if bound is not None:
         return bound
-    alone = [
-        automaton.name
-        for automaton in automata
-        if len(automata) > 1
-        and _bind([automaton], literals, spans, allowed, Budget(automaton.name, max_states)) is None
-    ]
+    raise UnsatisfiableConstraint(
+        why_not(
+            automata,
+            len(spans),
+            len(literals) - 1,
+            lambda one: _bind(one, literals, spans, allowed, Budget(one[0].name, max_states)) is None,
+        )
+    )
+
+
+def why_not(
+    automata: Sequence[TokenAutomaton],
+    positions: int,
+    spans: int,
+    impossible: Callable[[Sequence[TokenAutomaton]], bool],
+) -> str:
+    """The sentence that says which of the constraints cannot be met on a canvas.
+
+    Args:
+        automata: all constraints.
+        positions: of the canvas.
+        spans: of the canvas.
+        impossible: whether some constraints alone cannot be met.
+    """
+    alone = [automaton.name for automaton in automata if len(automata) > 1 and impossible([automaton])]
     if alone:
         reason = f"{named(alone)} cannot be met here even by itself"
     elif len(automata) > 1:
         reason = "each constraint can be met alone, but not all together"
     else:
         reason = "no text of that length and vocabulary meets it"
-    size = f"{_counted(len(spans), 'position')} in {_counted(len(literals) - 1, 'span')}"
-    raise UnsatisfiableConstraint(
+    size = f"{_counted(positions, 'position')} in {_counted(spans, 'span')}"
+    return (
         f"The constraint {named([a.name for a in automata])} cannot be satisfied on this canvas of {size}: "
         f"{reason}. Check the known text (constraints read it too), the "
         "lengths of the spans, and whether the vocabulary can spell what is required."
@@ -109,11 +129,41 @@ def _checked(
     return allowed
 
 
-def _bind(
-    automata: Sequence[TokenAutomaton], literals: Sequence[str], spans: Ints, allowed: Tensor | None, budget: Budget
-) -> BoundAutomaton | None:
-    pad, size = automata[0].pad_id, len(automata[0].token_class)
-    usable = np.ones(size, dtype=bool) if allowed is None else allowed.any(dim=0).cpu().numpy()
+@dataclass(frozen=True)
+class CanvasTable:
+    """All constraints of a canvas as one automaton, before it is tied to its positions. State 0 is the start.
+
+    Attributes:
+        delta: (S, C + K) target states, -1 where nothing can be accepted: C classes of tokens, then K borders of spans.
+        accepting: (S,) states in which the canvas may end.
+        token_class: (V,) class of each token, -1 for tokens that are never accepted.
+        borders: the K positions behind which known text follows, up to the next span.
+    """
+
+    delta: Ints
+    accepting: Bools
+    token_class: Ints
+    borders: list[int]
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return self.delta.shape[1] - len(self.borders)
+
+
+def canvas_table(
+    automata: Sequence[TokenAutomaton], literals: Sequence[str], spans: Ints, usable: Bools, budget: Budget
+) -> CanvasTable | None:
+    """The product of constraints on a canvas; None if a known text before the first span cannot be.
+
+    Args:
+        automata: as of `bind`.
+        literals: likewise.
+        spans: (L,) the span of each position.
+        usable: (V,) tokens that may stand at some position.
+        budget: cap.
+    """
+    pad = automata[0].pad_id
     # Tokens that every automaton treats alike are one class; classes of forbidden tokens and of the dead vanish.
     signature = np.stack([automaton.token_class for automaton in automata], axis=1)
     signature[~usable] = -1
@@ -141,17 +191,29 @@ def _bind(
         accepting &= automaton.accepting[ending][states[:, k]]
     lost = (states == [automaton.dead for automaton in automata]).all(axis=1)
     delta[lost[delta]] = -1
-    classes, start = int(keep.sum()), 0
+    classes = int(keep.sum())
     if usable[pad]:
         delta, accepting = _with_pad_tail(delta, accepting, classes)
         token_class[pad] = classes
-        classes += 1
     if delta.size <= MINIMISE_CELLS:
         delta, accepting = _merged(delta, accepting)
+    return CanvasTable(delta, accepting, token_class, borders)
+
+
+def _bind(
+    automata: Sequence[TokenAutomaton], literals: Sequence[str], spans: Ints, allowed: Tensor | None, budget: Budget
+) -> BoundAutomaton | None:
+    size = len(automata[0].token_class)
+    usable = np.ones(size, dtype=bool) if allowed is None else allowed.any(dim=0).cpu().numpy()
+    table = canvas_table(automata, literals, spans, usable, budget)
+    if table is None:
+        return None
+    delta, accepting, token_class, start = table.delta, table.accepting, table.token_class, 0
+    classes, borders = table.classes, table.borders
 
     def engine() -> ForwardBackward:
         nonlocal delta, token_class, classes
-        table, token_class = _merged_classes(delta[:, :classes], token_class)
+        table, token_class = merged_classes(delta[:, :classes], token_class)
         delta = np.concatenate([table, delta[:, classes:]], axis=1)
         classes = table.shape[1]
         maps = {i: delta[:, classes + n].astype(np.int32) for n, i in enumerate(borders)}
@@ -199,7 +261,7 @@ def _merged(delta: Ints, accepting: Bools) -> tuple[Ints, Bools]:
     return delta, accepting
 
 
-def _merged_classes(delta: Ints, token_class: Ints) -> tuple[NDArray[np.int32], Ints]:
+def merged_classes(delta: Ints, token_class: Ints) -> tuple[NDArray[np.int32], Ints]:
     """Merge classes of tokens whose transitions are equal, drop those that lead nowhere; keeps their order."""
     columns = np.ascontiguousarray(delta.T, dtype=np.int32)
     first, which = distinct_rows(columns)

@@ -47,6 +47,7 @@ class BoundAutomaton:
     Attributes:
         names: the constraints.
         num_states: states of the automaton of all constraints on this canvas.
+        num_classes: classes of tokens that it tells apart.
         length: L.
         num_tokens: V.
     """
@@ -56,6 +57,7 @@ class BoundAutomaton:
     ) -> None:
         self.names = tuple(automaton.name for automaton in automata)
         self.num_states, self.length, self.num_tokens = engine.num_states, engine.length, engine.num_tokens
+        self.num_classes = engine.num_classes
         self._engine = engine
         self._automata = tuple(automata)
         self._literals = tuple(literals)

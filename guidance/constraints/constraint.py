@@ -26,6 +26,7 @@ from diffusionlm.guidance.automata import (
     compile_language,
     token_count,
 )
+from diffusionlm.guidance.constraints.blocks import bind_to_block
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.strategies.strategy import Strategy
 
@@ -47,6 +48,7 @@ class Constraint(Guidance):
     used softly too, with ``strategy="tilt"``.
     """
 
+    apart: ClassVar[bool] = False  # whether its rules on a text in blocks need only be satisfiable each by itself
     lazy: ClassVar[bool] = False  # see `diffusionlm.guidance.constraints.lazy`
 
     strategy: str | Strategy = field(default="constraint", kw_only=True)
@@ -103,7 +105,7 @@ class Constraint(Guidance):
         out = state.probs.new_zeros(state.batch_size)
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
-            bound = bind_to(self.automata_on(layout, state.vocabulary), layout, state.vocabulary, None)
+            bound = bind_to(rules_on(self, layout, state.vocabulary), layout, state.vocabulary, None)
             out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
         return out
 
@@ -144,7 +146,14 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
 def canvas_key(layout: CanvasLayout) -> Any:
     """What two canvases share that are one to a rule: known text, positions and options."""
     options = tuple(span.options for span in getattr(layout.canvas, "spans", ()))
-    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options
+    before = getattr(layout, "before", ())  # tokens of earlier blocks of the same text
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options, before
+
+
+def rules_on(plugin: Constraint, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+    """The rules of a bound plugin on a canvas; of a block those on the whole canvas that it is a part of."""
+    whole = getattr(layout, "whole", None)
+    return plugin.automata_on(layout if whole is None else whole.layout, vocabulary)
 
 
 def bind_to(
@@ -169,7 +178,9 @@ def bind_to(
     """
     if allowed is None:
         allowed = layout.allowed(vocabulary)
-    rules = tuple((automaton.name, _content(automaton)) for automaton in automata)
+    rules = _contents(automata)
+    if getattr(layout, "whole", None) is not None:
+        return bind_to_block([automata], [rules], layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
     if key in _cache:
         _cache.move_to_end(key)
@@ -179,6 +190,10 @@ def bind_to(
     while len(_cache) > MAX_CACHED:
         _cache.popitem(last=False)
     return bound
+
+
+def _contents(automata: Sequence[TokenAutomaton]) -> Any:
+    return tuple((automaton.name, _content(automaton)) for automaton in automata)
 
 
 def _content(automaton: TokenAutomaton) -> Any:
@@ -209,7 +224,13 @@ def bind_rules(
         UnsatisfiableConstraint: if no text on the canvas obeys.
     """
     chains = [chain for plugin in plugins if (chain := plugin.weighed_words()) is not None]
-    automata = [automaton for plugin in plugins for automaton in plugin.automata_on(layout, vocabulary)]
+    automata = [automaton for plugin in plugins for automaton in rules_on(plugin, layout, vocabulary)]
+    parts = [automaton for plugin in plugins if plugin.apart for automaton in plugin.compiled]
+    if parts and getattr(layout, "whole", None) is not None:
+        firm = [automaton for automaton in automata if automaton not in parts]
+        groups = [*([firm] if firm else []), *([part] for part in parts)]
+        allowed = layout.allowed(vocabulary) if allowed is None else allowed
+        return bind_to_block(groups, [_contents(own) for own in groups], layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     bound = bind_to(automata or [token_count(vocabulary, 0)], layout, vocabulary, allowed, device)
     if not chains:
         return bound
@@ -242,6 +263,11 @@ class JointConstraint:
 
     def select(self, rows: Tensor) -> None:
         """Particles were resampled: row n goes on as row ``rows[n]``, which is another particle on the same canvas."""
+
+    def stepped_in(self) -> list[bool] | None:
+        """Whether a rule had to change the finished text of each row, which then may read broken; None where that is not known,
+        as with rules that take part in every text."""
+        return None
 
     def observed(self, log_probs: Tensor) -> None:
         """Shows every plugin the log posterior (B, L, V) before the rules act on it."""

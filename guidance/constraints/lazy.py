@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffusionlm.diffusion import Posterior
 from diffusionlm.errors import GuidanceError
-from diffusionlm.guidance.automata import BoundAutomaton, Conditioned, TokenAutomaton
+from diffusionlm.guidance.automata import BoundAutomaton, Conditioned, TokenAutomaton, UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class LazyJointConstraint(JointConstraint):
         self.joined = [self.joined[n] for n in chosen]
         self.allowed = [self.allowed[n] for n in chosen]
 
+    def stepped_in(self) -> list[bool]:
+        """Whether a part had to join each row since `best` was asked for."""
+        return [bool(parts) for parts in self.joined]
+
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """As in `JointConstraint`, of the parts that joined; parts that the likeliest text breaks join now."""
         self.observed(log_probs)
@@ -163,7 +167,8 @@ class LazyJointConstraint(JointConstraint):
             places = written_ranges(layout, written)
             found = [(k, name) for k, plugin in enumerate(self.lazy) for name in plugin.broken(text, places)]
             new = [part for part in found if part not in self.joined[row]]
-            if strict and found and not new:
+            # a text that goes on behind its block may yet mend what it looks like here: its automaton decides
+            if strict and found and not new and not getattr(layout, "goes_on", False):
                 name = found[0]
                 raise GuidanceError(
                     f"The text {text!r} breaks the rule {name[1]!r} of {self.lazy[name[0]].title!r}, although its automaton "
@@ -194,11 +199,19 @@ class LazyJointConstraint(JointConstraint):
         if not plugins:
             return None
         allowed = self.allowed[row][: layout.length]
-        return bind_rules(plugins, layout, self.vocabulary, allowed, allowed.device)
+        try:
+            return bind_rules(plugins, layout, self.vocabulary, allowed, allowed.device)
+        except UnsatisfiableConstraint:
+            if finished or not rules or not getattr(layout, "before", ()):
+                raise
+            # what was written in earlier blocks obeys the rules themselves, perhaps not the wider form of a part on the way
+            return bind_rules(self.firm, layout, self.vocabulary, allowed, allowed.device) if self.firm else None
 
 
 class _Rules(Constraint):
-    """Some automata, as `bind_rules` takes them."""
+    """Some automata, as `bind_rules` takes them; each forbids something, so they do not stand in each other's way."""
+
+    apart: ClassVar[bool] = True
 
     def __init__(self, rules: Sequence[TokenAutomaton]) -> None:
         super().__init__()
@@ -207,7 +220,7 @@ class _Rules(Constraint):
 
 def written_ranges(layout: CanvasLayout, written: Sequence[str]) -> list[tuple[int, int]]:
     """Where the texts of the spans stand in the whole text."""
-    out = []
+    out = list(getattr(layout, "written_before", ()))  # of earlier blocks
     position = 0
     for literal, text in zip(layout.canvas.literals, written, strict=False):
         position += len(literal)

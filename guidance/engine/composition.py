@@ -14,8 +14,10 @@ from torch import Tensor
 from diffusionlm.errors import GuidanceError
 from diffusionlm.guidance.automata.spelling import spelling
 from diffusionlm.guidance.classifiers.store import resources as of_the_model
+from diffusionlm.guidance.constraints.blocks import refuse_what_stays_behind
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules
 from diffusionlm.guidance.constraints.many_phrases import are_many, check_many
+from diffusionlm.guidance.engine.conflicts import distinct
 from diffusionlm.guidance.engine.session import GuidanceSession
 from diffusionlm.guidance.engine.trace import Trace
 from diffusionlm.guidance.goals import has_goal
@@ -150,10 +152,7 @@ class Steering:
         self.budget, self.total = self.budget * self.scale, self.total * self.scale
         for plugin in self.plugins:
             plugin.budget = None if plugin.budget is None else plugin.budget * self.scale
-        self.names: list[str] = []
-        for plugin in self.plugins:
-            same = sum(name.partition("#")[0] == plugin.title for name in self.names)
-            self.names.append(plugin.title if not same else f"{plugin.title}#{same + 1}")
+        self.names: list[str] = distinct([plugin.title for plugin in self.plugins])
         counts = [p.how.count for p in self.plugins if p.how.name == "particles"]  # type: ignore[attr-defined]
         self.particles: int = max(counts, default=1)
 
@@ -184,6 +183,8 @@ class Steering:
             AutomatonTooLarge: if the constraints together are too large.
         """
         firm = [plugin for plugin in self.constraints if not plugin.lazy]
+        if any(getattr(layout, "whole", None) is not None for layout in layouts):
+            refuse_what_stays_behind(firm, are_many(firm))
         if are_many(firm):
             for layout, mask in zip(layouts, allowed, strict=True):
                 check_many(firm, layout, mask, self.vocabulary)

@@ -7,6 +7,7 @@ points against the other (Yu et al., "Gradient surgery for multi-task learning",
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -44,6 +45,14 @@ class Conflicts:
                     share = (along / _inner(settled[high], settled[high], p).clamp_min(1e-20)).clamp(max=0.0)
                     settled[low] = settled[low] - share[:, None, None] * settled[high]
         return settled
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """Names that are all different: the second plugin of one title is "title#2"."""
+    return [
+        title if not (same := list(titles[:k]).count(title)) else f"{title}#{same + 1}"
+        for k, title in enumerate(titles)
+    ]
 
 
 def _inner(a: Tensor, b: Tensor, p: Tensor) -> Tensor:

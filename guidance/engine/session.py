@@ -30,10 +30,12 @@ from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.strategies.particles import ParticleFilter, Particles
 
 if TYPE_CHECKING:
+    from diffusionlm.guidance.constraints.constraint import Constraint
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.guidance.engine.conflicts import Conflicts
     from diffusionlm.guidance.guidance import Guidance
     from diffusionlm.spans import CanvasLayout
+    from diffusionlm.text import Vocabulary
 
 _RULES = 80  # strategies from this order on act on what the soft ones made
 
@@ -210,7 +212,8 @@ class GuidanceSession:
         Args:
             ids: token ids (B, L).
             dtype: of the energies.
-            certainty: of the model (B,), where the surest candidate of those that meet most goals is kept.
+            certainty: of the model (B,), where the surest candidate is kept, of those that meet most goals and that no lazy
+                rule had to change.
 
         Returns:
             The row chosen for each sample; which rules hold for every row, read from its characters.
@@ -249,6 +252,9 @@ class GuidanceSession:
             for name, plugin in self.named:
                 if has_goal(plugin):
                     missed += (~reached(plugin, plugin.measure(energies[name]))).to(missed)
+            changed = None if self.joint is None else self.joint.stepped_in()
+            if changed is not None:  # weighs less than any goal, and more than certainty
+                missed += torch.tensor(changed, device=missed.device).to(missed) / 2
             order = torch.stack([-missed, certainty.to(missed)]).view(2, -1, count)
             best = (order[0] * 1e6 + order[1]).argmax(-1).tolist()
             return [sample * count + k for sample, k in enumerate(best)]
@@ -263,14 +269,22 @@ class GuidanceSession:
     def _certificates(self, ids: Tensor) -> list[dict[str, bool]]:
         if not self.steering.constraints:
             return [{} for _ in self.layouts]
-        vocabulary = self.steering.vocabulary
-        certificates = []
-        for tokens, layout in zip(ids.tolist(), self.layouts, strict=True):
-            row = tokens[: layout.length]
-            text, texts = layout.assemble(row, vocabulary)
-            spans, written = layout.span_ids(row, vocabulary.pad_id), written_ranges(layout, texts)
-            held: dict[str, bool] = {}
-            for plugin in self.steering.constraints:
-                held |= plugin.certify_written(text, spans, written)
-            certificates.append(held)
-        return certificates
+        return [
+            # a block is no text yet: rules are read on the whole one
+            {}
+            if getattr(layout, "whole", None) is not None
+            else verified(self.steering.constraints, layout, tokens[: layout.length], self.steering.vocabulary)
+            for tokens, layout in zip(ids.tolist(), self.layouts, strict=True)
+        ]
+
+
+def verified(
+    constraints: Sequence[Constraint], layout: CanvasLayout, tokens: Sequence[int], vocabulary: Vocabulary
+) -> dict[str, bool]:
+    """Which rules hold for a finished text of ``tokens`` (L,), read from its characters."""
+    text, texts = layout.assemble(tokens, vocabulary)
+    spans, written = layout.span_ids(tokens, vocabulary.pad_id), written_ranges(layout, texts)
+    held: dict[str, bool] = {}
+    for plugin in constraints:
+        held |= plugin.certify_written(text, spans, written)
+    return held

@@ -145,7 +145,7 @@ class Trace:
     @property
     def num_samples(self) -> int:
         """Number of samples."""
-        return sum(batch.samples for batch in self.batches)
+        return len({number for own in self._numbers for number in own})
 
     def records(self) -> list[dict[str, Any]]:
         """One row for each step, sample, particle and active plugin.
@@ -243,15 +243,18 @@ class Trace:
 
     def replay(self, sample: int = 0) -> list[str]:
         """How a text came about: after each step, the text of the likeliest tokens of the guided posterior."""
-        for numbers, batch in self._numbered():
+        texts = []
+        for numbers, batch in self._numbered():  # more than one has it where a text was written in blocks
             if sample in numbers:
                 place = numbers.index(sample)
                 row = batch.chosen[place] if batch.chosen else place * batch.particles
                 layout = batch.layouts[row]
-                return [
+                texts += [
                     layout.assemble(step["ids"][row, : layout.length].tolist(), batch.vocabulary)[0]
                     for step in batch.steps
                 ]
+        if texts:
+            return texts
         raise IndexError(f"There is no sample {sample}; the trace has {self.num_samples}.")
 
     def plot(self) -> Any:

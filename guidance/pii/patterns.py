@@ -82,7 +82,7 @@ _W = (r"\w",)
 _DIGIT = "[0-9]"
 _ANY_CASE = re.IGNORECASE
 
-_LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|v\.? ?)"
+_LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|\Wv\.? ?)"
 _NUMBER = Pattern(rf"[0-9](?:{T}[0-9]){{6,}}", whole=True, unless=(*HARMLESS, ISBN))
 _PHONE = replace(_NUMBER, not_led_by=_LEAD, flags=_ANY_CASE)
 _THING = replace(_NUMBER, led_by=_LEAD, unless=(*HARMLESS, ISBN, ORDER), flags=_ANY_CASE)
@@ -262,7 +262,7 @@ KINDS: dict[str, Kind] = {
     "birth_date": Kind(
         "dates of birth",
         (
-            *(Pattern(core, _D, _D, not_led_by=r"[Vv](?:ersion)?[ .]?") for core in NUMERIC),
+            *(Pattern(core, _D, _D, not_led_by=r"(?:\W[Vv]|[Vv]ersion)[ .]?") for core in NUMERIC),
             *(Pattern(core, _W, _W, flags=_ANY_CASE) for core in IN_WORDS),
             Pattern(ANY_NUMERIC, _D, _D, led_by=BORN, flags=_ANY_CASE),
         ),

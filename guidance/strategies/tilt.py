@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
-from diffusionlm.guidance.engine.conflicts import Conflicts
+from diffusionlm.guidance.engine.conflicts import Conflicts, distinct
 from diffusionlm.guidance.engine.trust_region import largest_step, mean_kl, tilted
 from diffusionlm.guidance.strategies.strategy import STRATEGIES, Strategy, check_count
 
@@ -173,7 +173,7 @@ def _combine(
         if plugin.budget is not None and len(plugins) > 1:
             factors[k] = largest_step(log_p, applied[k], budget.clamp(max=plugin.budget * share), mask)[0]
             applied[k] = applied[k] * factors[k][:, None, None]
-    conflicts = Conflicts.between(applied, p, [plugin.title for plugin in plugins])
+    conflicts = Conflicts.between(applied, p, distinct([plugin.title for plugin in plugins]))
     applied = conflicts.give_way(applied, p, [plugin.priority for plugin in plugins])
     base: Tensor | None = None
     cost = torch.zeros_like(budget)

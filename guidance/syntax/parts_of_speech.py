@@ -210,7 +210,7 @@ def find_tables(
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There are no tag tables for this model's vocabulary of {len(vocabulary)} tokens. Make them with: "
-                "diffusionlm train-syntax checkpoint=CHECKPOINT; or give PartOfSpeech a lexicon={'pub': ['NOUN'], ...}."
+                "diffusionlm guides --for CHECKPOINT; or give PartOfSpeech a lexicon={'pub': ['NOUN'], ...}."
             ) from None
     tables = load_tables(Path(folder))
     if tables.fingerprint != vocabulary.of_the_model:

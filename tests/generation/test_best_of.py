@@ -31,6 +31,19 @@ def test_rules_hold_for_every_candidate_that_is_kept(tiny_pipe):
     assert len(result.texts) == 4
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_candidates_may_part_at_any_step_even_the_last(tiny_pipe, steps):
+    assert len(tiny_pipe(best_of=2, num_samples=3, steps=steps, seed=1, max_length=6).texts) == 3
+
+
+def test_candidates_of_a_sampler_without_noise_differ_from_the_start(tiny_pipe):
+    one, four = (tiny_pipe(sampler="euler", best_of=n, **CALL) for n in (1, 4))
+    assert one.texts != four.texts
+    assert sum(s.certainty for s in four.samples[0]) > sum(s.certainty for s in one.samples[0])
+    again = tiny_pipe(sampler="euler", best_of=4, **{**CALL, "num_samples": 1, "seed": CALL["seed"] + 2})
+    assert again.texts == four.texts[2:3]
+
+
 def test_a_goal_comes_before_certainty():
     kept = surest(torch.tensor([-1.0, -0.1, -2.0, -3.0]), 2, missed=[0, 1, 0, 0])
     assert kept == [0, 2]

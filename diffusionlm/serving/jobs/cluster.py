@@ -45,7 +45,7 @@ def run_on_ray(plan: JobPlan, chunks: Sequence[int], workers: int) -> Iterator[D
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=False if here else None,
-            num_cpus=max(workers, os.cpu_count() or 1) if here else None,
+            num_cpus=max(workers, os.cpu_count() or 1) + 1 if here else None,  # the writers take one each
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False

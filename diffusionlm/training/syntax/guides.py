@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.guidance.syntax.labels import RELATIONS, UPOS
 from diffusionlm.guidance.syntax.windows import WindowTables, build_windows
+from diffusionlm.training.syntax.files import save_tagger
 from diffusionlm.training.syntax.parser import ChartParser, bracket_f1, chains_of, train_parser
 from diffusionlm.training.syntax.silver import make_tables, silver_tags
 from diffusionlm.training.syntax.tagger import WordTagger, accuracy, train_tagger
@@ -49,6 +50,7 @@ def train_guides(
     parser_epochs: int = 6,
     taggers: int = 1,
     seed: int = 0,
+    save: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Trains, counts and writes the folders "part-of-speech", "constituents" and "dependencies" below ``target``.
@@ -63,6 +65,7 @@ def train_guides(
         parser_epochs: likewise.
         taggers: of different seeds, whose mean is taken.
         seed: of all draws.
+        save: folder for the first tagger, as ``diffusionlm guides`` uses one; None: it is not kept.
         say: told how it goes on.
     """
     ewt, gum = read_conllu(treebanks / "ewt-train.conllu"), read_ptb(treebanks / "gum-train.ptb")
@@ -70,6 +73,12 @@ def train_guides(
     own = [train_tagger([*ewt, *gum], epochs=tagger_epochs, seed=seed + k) for k in range(taggers)]
     figures = _judged(own[0], treebanks)
     say(f"tagger: {figures}")
+    if save is not None:
+        save_tagger(
+            own[0],
+            save,
+            {"data": "UD_English-EWT (CC BY-SA 4.0) and GUM (CC BY 4.0)", "epochs": tagger_epochs, **figures},
+        )
     data = f"{len(pairs):,} texts, tagged by {taggers} tagger(s) trained on UD_English-EWT (CC BY-SA 4.0) and GUM (CC BY 4.0)"
     tables = make_tables(tokenizer, pairs, own, {"data": data, **figures})
     tables.save(target / "part-of-speech")
