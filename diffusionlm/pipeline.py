@@ -107,7 +107,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
     register_modules: Any
     progress_bar: Any
     set_progress_bar_config: Any
-    to: Any
 
     def __init__(
         self,
@@ -302,7 +301,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
         for given in (*args, *kwargs.values()):
             if isinstance(given, (str, torch.device)):
                 check_placement(None, given)
-        return super().to(*args, **kwargs)
+        moved: DiffusionLMPipeline = super().to(*args, **kwargs)  # type: ignore[misc]
+        return moved
 
     @classmethod
     def _of(cls, loaded: Loaded, device: str | torch.device | None) -> DiffusionLMPipeline:
