@@ -5,7 +5,7 @@ The public names are imported on first use, so that ``import diffusionlm`` costs
     from diffusionlm import DiffusionLMPipeline
 
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
-    print(pipe("The [SPAN:5] is a pub near [SPAN].", num_samples=4, steps=32, seed=0).texts)
+    print(pipe("The [SPAN:2] is a pub [SPAN:5] near [SPAN].", num_samples=4, steps=32, seed=0).texts)
 """
 
 from importlib import import_module

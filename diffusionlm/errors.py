@@ -76,15 +76,21 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}."
 
 
-def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str], of_plugins: Iterable[str] = ()) -> None:
     """Raises TypeError for arguments that do not exist, with a suggestion.
 
     Args:
         what: who was called.
         given: names of the arguments.
         known: names that there are.
+        of_plugins: names that plugins have; who gives one of these is told so.
     """
-    known = list(known)
+    known, of_plugins = list(known), list(of_plugins)
     for name in given:
+        if name not in known and name in of_plugins:
+            raise TypeError(
+                f"{what} has no argument {name!r}, which is a setting of plugins: guidance=Toxicity({name}=...), or "
+                f"guidance={{'toxicity': {{'{name}': ...}}}}."
+            )
         if name not in known:
             raise TypeError(f"{what} has no argument {name!r}; {suggestion(name, known)}")

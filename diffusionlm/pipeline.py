@@ -61,6 +61,18 @@ if TYPE_CHECKING:
 
 _LOADING = ("torch_dtype", "dtype", "device")
 _SETTINGS = [item.name for item in fields(CallSettings)]
+_OF_PLUGINS = (
+    "weight",
+    "schedule",
+    "window",
+    "budget",
+    "priority",
+    "below",
+    "above",
+    "attempts",
+    "normalise",
+    "strategy",
+)
 
 
 class DiffusionLMPipeline(DiffusionPipeline):
@@ -85,7 +97,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
     Example:
         >>> pipe = DiffusionLMPipeline.from_pretrained("restaurant")
-        >>> pipe("The [SPAN:5] is a pub near [SPAN].", seed=0).texts  # doctest: +SKIP
+        >>> pipe("The [SPAN:2] is a pub [SPAN:5] near [SPAN].", seed=0).texts  # doctest: +SKIP
     """
 
     # set by register_modules; the base class comes untyped
@@ -95,7 +107,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
     register_modules: Any
     progress_bar: Any
     set_progress_bar_config: Any
-    to: Any
 
     def __init__(
         self,
@@ -281,6 +292,18 @@ class DiffusionLMPipeline(DiffusionPipeline):
         """
         return cls._of(foreign_parts(model, tokenizer, **switches), None)
 
+    def to(self, *args: Any, **kwargs: Any) -> DiffusionLMPipeline:
+        """Moves the network, as diffusers does: ``pipe.to("cuda")``, ``pipe.to(torch.bfloat16)``; returns the pipeline.
+
+        Raises:
+            ValueError: if the device cannot be used here.
+        """
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, (str, torch.device)):
+                check_placement(None, given)
+        moved: DiffusionLMPipeline = super().to(*args, **kwargs)  # type: ignore[misc]
+        return moved
+
     @classmethod
     def _of(cls, loaded: Loaded, device: str | torch.device | None) -> DiffusionLMPipeline:
         pipe = cls(loaded.model, loaded.tokenizer, **loaded.defaults)  # type: ignore[arg-type]
@@ -410,7 +433,8 @@ class DiffusionLMPipeline(DiffusionPipeline):
             batch_size: rows that are denoised at once.
             best_of: candidates of each text, of which the one is returned that the model is surest of, among those that meet
                 most goals. They share the first half of the steps, so that n cost (n + 1) / 2 texts; under guidance, whose
-                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n. None takes the checkpoint's own.
+                state follows each of them, and with a sampler that adds no noise they are written from the start and cost n.
+                None takes the checkpoint's own.
             block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
                 if None. If it is given, every text is written so.
             fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
@@ -430,7 +454,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
             TypeError: for an argument that does not exist.
             ValueError: if an argument is out of range or a text does not fit; before any work starts.
         """
-        refuse_unknown("pipe()", unknown, [*_SETTINGS, "callback_on_step_end", "output_type"])
+        refuse_unknown("pipe()", unknown, [*_SETTINGS, "callback_on_step_end", "output_type"], _OF_PLUGINS)
         if output_type not in ("text", "latents"):
             raise ValueError(f"output_type must be 'text' or 'latents', got {output_type!r}.")
         if callback_on_step_end is not None and not callable(callback_on_step_end):
@@ -472,7 +496,7 @@ class DiffusionLMPipeline(DiffusionPipeline):
 
         Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``.
         """
-        refuse_unknown("stream()", settings, _SETTINGS)
+        refuse_unknown("stream()", settings, _SETTINGS, _OF_PLUGINS)
         generator = self._stream(text, CallSettings(**settings), keep_clean=[])
         while True:
             with torch.no_grad():  # only while the generator runs: the caller's code between steps keeps its gradients
@@ -721,9 +745,9 @@ class DiffusionLMPipeline(DiffusionPipeline):
                     bars.pop().close()
                 bars.append(self.progress_bar(total=state.num_steps))
                 if any(getattr(layout, "before", ()) for layout in state.layouts):
-                    bars[-1].set_description(f"next block of {len(state.samples)}")
+                    bars[-1].set_description(f"next block of {_samples(state)}")
                 elif seen.intersection(state.samples):
-                    bars[-1].set_description(f"{len(state.samples)} that missed a goal")
+                    bars[-1].set_description(f"{_samples(state)} that missed a goal")
                 seen.update(state.samples)
             bars[-1].update()
 
@@ -732,6 +756,12 @@ class DiffusionLMPipeline(DiffusionPipeline):
         finally:
             for bar in bars:
                 bar.close()
+
+
+def _samples(state: StepState) -> str:
+    """How many samples a step is about, in words."""
+    count = len(state.samples)
+    return f"{count} sample{'' if count == 1 else 's'}"
 
 
 def _verifier(steering: Steering | None) -> Callable[[CanvasLayout, Sequence[int]], dict[str, bool]]:

@@ -170,6 +170,28 @@ def test_a_reader_that_goes_away_is_no_error(root, tmp_path):
     assert writer.wait(timeout=240) == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "nowhere"], "Unknown checkpoint 'nowhere'"),
+        (["train", "data.train=nofile.txt"], "The data file 'nofile.txt' does not exist"),
+        (["train", "experiment=restaurant", "data.root=nowhere"], "set data.root=FOLDER"),
+        (["distil", "teacher=nope", "data.train=nofile.txt"], "Unknown checkpoint 'nope'"),
+        (["distil", "teacher=restaurant", "data.train=nofile.txt"], "The data file 'nofile.txt' does not exist"),
+        (["train-classifier", "name=p", "data.train=nofile.csv"], "'nofile.csv' does not exist"),
+        (["train-classifier", "name=p", "checkpoint=nope", "data.train=nofile.csv"], "Unknown checkpoint 'nope'"),
+    ],
+)
+def test_missing_files_and_checkpoints_are_told_before_torch_is_imported(root, arguments, words):
+    program = (
+        f"import sys; from diffusionlm import cli; code = cli.main({arguments!r}); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=240)
+    assert run.returncode == 2, run.stderr
+    assert words in run.stderr
+
+
 def test_listing_the_real_commands_imports_neither_them_nor_torch(root):
     program = (
         "import sys; from diffusionlm import cli; code = cli.main(['--help']); "

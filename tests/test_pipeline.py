@@ -231,6 +231,18 @@ def test_wrong_types_are_named(tiny_pipe) -> None:
         tiny_pipe(num_sample=3)
 
 
+@pytest.mark.parametrize("name", ["attempts", "weight", "below"])
+def test_a_setting_of_plugins_given_to_the_pipeline_is_told_where_it_belongs(tiny_pipe, name):
+    with pytest.raises(TypeError, match=rf"'{name}', which is a setting of plugins: guidance=Toxicity\({name}="):
+        tiny_pipe(**{name: 3})
+
+
+def test_a_device_that_is_not_there_is_refused_in_a_sentence(tiny_pipe):
+    with pytest.raises(ValueError, match=r"The device 'gpu' cannot be used here .*; use device='cpu'"):
+        tiny_pipe.to("gpu")
+    assert tiny_pipe.to("cpu") is tiny_pipe
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("num_inference_steps", "steps"), ("generator", "seed"), ("num_images_per_prompt", "num_samples")],

@@ -38,6 +38,10 @@ def find_folder(name: str | Path) -> Path:
         return path
     if str(name) in bundled_names():
         return BUNDLED / str(name)
+    if path.name == "pipeline" and path.parent.is_dir():
+        raise FileNotFoundError(
+            f"The run {path.parent} has no pipeline yet: it has not finished. Continue it with the command that began it."
+        )
     known = ", ".join(bundled_names()) or "none"
     if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
         from huggingface_hub import snapshot_download

@@ -42,3 +42,17 @@ def read_settings(
         print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
         return None
     return config
+
+
+def check_files(data: dict[str, Any]) -> None:
+    """Looks for the files of ``data`` before the slow imports.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a source is described wrongly.
+    """
+    from diffusionlm.corpora.sources import described_sources
+
+    for sources in described_sources(data):
+        for source in sources:
+            _ = source.files

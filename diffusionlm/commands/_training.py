@@ -68,9 +68,9 @@ def carry_out(work: Work) -> int:
             rate = matrix_rate(torch.bfloat16 if trainer.precision.half else torch.float32, trainer.accelerator.device)
             console.print(_beginning(config, trainer), markup=False)
             console.print(_work(trainer, operations, rate), markup=False)
-            asked = config["data"]["tokenizer"]
-            size = asked.get("vocab_size") if asked.get("kind", "bpe") == "bpe" else None
-            warning = vocabulary_warning(trainer.train_source.corpus, work.tokenizer.vocab_size, size)
+            warning = vocabulary_warning(
+                trainer.train_source.corpus, work.tokenizer.vocab_size, config["data"]["tokenizer"]
+            )
             if warning:
                 console.print(warning, markup=False)
             if config["samples"]:
@@ -136,11 +136,15 @@ def _beginning(config: dict[str, Any], trainer: Any) -> str:
     )
 
 
+def _count(size: int) -> str:
+    return f"{size / 1e6:.1f} M" if size >= 100_000 else f"{size:,}"
+
+
 def _work(trainer: Any, operations: float, rate: float) -> str:
     """Cost of a step, and its precision."""
     size = sum(parameter.numel() for parameter in trainer.denoiser.parameters() if parameter.requires_grad)
     kind, why = ("bfloat16" if trainer.precision.half else "float32"), trainer.precision.reason
     return (
-        f"{size / 1e6:.1f} M parameters, {operations / 1e9:,.3g} GFLOP a step, in {kind} ({why}); matrix products reach "
+        f"{_count(size)} parameters learn, {operations / 1e9:,.3g} GFLOP a step, in {kind} ({why}); matrix products reach "
         f"{rate / 1e9:,.3g} GFLOP/s here"
     )

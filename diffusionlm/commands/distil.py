@@ -26,7 +26,8 @@ settings and their defaults ('--cfg' prints all that a command uses; data, optim
 
 def main(argv: list[str]) -> int:
     """Composes ``configs/distil.yaml`` with the ``key=value`` arguments and distils."""
-    from diffusionlm.commands._settings import read_settings
+    from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.commands._settings import check_files, read_settings
 
     config = read_settings(argv, "distil", HELP)
     if config is None:
@@ -38,6 +39,8 @@ def main(argv: list[str]) -> int:
     for module in ("accelerate", "datasets"):  # before the slow imports
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    find_folder(config["teacher"])
+    check_files(config["data"])
     return _distil(config)
 
 

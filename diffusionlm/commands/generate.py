@@ -36,7 +36,7 @@ JSON file that format=json wrote, which is steered by again. A text is taken as 
 would be a list ([0-9]) or nothing (null) otherwise: guidance.forbid='"[0-9]"'.
 
   diffusionlm generate
-  diffusionlm generate "The [SPAN:5] is a pub near [SPAN]." num_samples=2 seed=0
+  diffusionlm generate "The [SPAN:2] is a pub [SPAN:5] near [SPAN]." num_samples=2 seed=0
   diffusionlm generate prompt="name[The Mill], food[Italian], area[riverside]"
   diffusionlm generate "[SPAN] by the river." guidance=phrases guidance.include="[The Mill]"
   diffusionlm generate guidance="{phrases: {include: [The Mill]}, length: {words: 12}}"

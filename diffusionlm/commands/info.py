@@ -62,11 +62,12 @@ def describe(name: str) -> dict:
     """Facts of a checkpoint: folder, parameters, size on disk, vocabulary, shape, schedule, sampler, card."""
     from safetensors import SafetensorError, safe_open
 
-    from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
-    from diffusionlm.checkpoints.foreign import describe_foreign, is_foreign
+    from diffusionlm.checkpoints.folders import INDEX, WEIGHTS, find_folder, read_index
 
     folder = find_folder(name)
-    if is_foreign(folder):
+    if not (folder / INDEX).is_file():  # PyTorch is imported for somebody else's model alone
+        from diffusionlm.checkpoints.foreign import describe_foreign
+
         return describe_foreign(folder)
     index = read_index(folder)
     weights = folder / "denoiser" / WEIGHTS

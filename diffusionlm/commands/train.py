@@ -34,6 +34,7 @@ options:
 def main(argv: list[str]) -> int:
     """Composes ``configs/train.yaml`` with the ``key=value`` arguments and trains."""
     from diffusionlm.commands._compose import compose_config, split_overrides
+    from diffusionlm.commands._settings import check_files
 
     overrides, options = split_overrides(argv)
     if any(option in ("-h", "--help") for option in options):
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> int:
     for module in ("accelerate", "datasets"):  # before the slow imports
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    check_files(config["data"])
     return _train(config)
 
 

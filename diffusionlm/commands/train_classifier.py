@@ -44,18 +44,22 @@ def main(argv: list[str]) -> int:
 
 
 def _train(config: dict[str, Any]) -> int:
+    from diffusionlm.checkpoints.folders import find_folder
+    from diffusionlm.training.classifiers.settings import ReaderSettings
+
+    settings = ReaderSettings(**config["trainer"], seed=config["seed"])
+    target = Path(config["export"])
+    _check_target(target, config["overwrite"])
+    find_folder(config["checkpoint"])
+    train, valid = read_data(config["data"], config["seed"])  # what is wrong with it shows before the slow imports
+
     from diffusionlm.checkpoints.files import atomic_folder
     from diffusionlm.guidance.classifiers.store import save_reader
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.training.classifiers.batches import label_names
     from diffusionlm.training.classifiers.report import report_lines, without_nan
-    from diffusionlm.training.classifiers.settings import ReaderSettings
     from diffusionlm.training.classifiers.training import evaluate_reader, train_reader
 
-    settings = ReaderSettings(**config["trainer"], seed=config["seed"])
-    target = Path(config["export"])
-    _check_target(target, config["overwrite"])
-    train, valid = read_data(config["data"], config["seed"])
     pipeline = DiffusionLMPipeline.from_pretrained(config["checkpoint"])
     init = None if config["init"] is None else reader_of(config["init"], config["name"])
     labels, tags = label_names(train)

@@ -37,6 +37,18 @@ _LOADERS = {"jsonl": "json", "parquet": "parquet"}  # our name of a format -> th
 _READER_VERSIONS = {
     "csv": 2
 }  # part of every fingerprint, else 1; raise it when the reader of a format changes what it returns
+OF_A_SOURCE = (
+    "format",
+    "text_field",
+    "prompt_field",
+    "image_field",
+    "sound_field",
+    "max_examples",
+    "subset",
+    "revision",
+    "streaming",
+    "where",
+)  # settings of a configuration's ``data`` that are of each source
 
 
 @dataclass(frozen=True)
@@ -276,6 +288,17 @@ def parse_sources(value: Any, defaults: Mapping[str, Any] | None = None) -> list
         without = [source.path for source in sources if source.weight is None]
         raise ValueError(f"Give all data sources a weight, or none; these have none: {', '.join(without)}.")
     return sources
+
+
+def described_sources(data: Mapping[str, Any]) -> tuple[list[TextSource], list[TextSource]]:
+    """Training and validation texts of the section ``data`` of a configuration; the latter may be empty. Nothing is read.
+
+    Raises:
+        ValueError: if a source is described wrongly.
+    """
+    defaults = {name: data[name] for name in OF_A_SOURCE if data.get(name) is not None}
+    valid = parse_sources(data["valid"], defaults) if data.get("valid") else []
+    return parse_sources(data["train"], defaults), valid
 
 
 def _lines(file: Path) -> Iterator[str]:

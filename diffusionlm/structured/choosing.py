@@ -219,6 +219,8 @@ class _Fixed(Constraint):
 def _canvas_with_options(text: str | Canvas, options: Sequence[str] | None) -> Canvas:
     if not isinstance(text, str | Canvas):
         raise TypeError(f"text must be a string or a Canvas, got {type(text).__name__}.")
+    if isinstance(text, str) and "[" not in text:
+        raise ValueError(f"The text {text[:60]!r} leaves no choice; write [CHOICE:a|b] where the choice is.")
     canvas = Canvas.parse(text) if isinstance(text, str) else text
     written = [span for span in canvas.spans if span.options]
     if options is None:

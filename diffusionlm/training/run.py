@@ -13,7 +13,7 @@ from accelerate import PartialState
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import find_folder, read_index
 from diffusionlm.checkpoints.loading import load_denoiser
-from diffusionlm.corpora.sources import TextSource, parse_sources
+from diffusionlm.corpora.sources import OF_A_SOURCE, TextSource, described_sources
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.denoiser.attention import check_backend
 from diffusionlm.diffusion import NoiseSchedule, schedule_from_dict
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
     from diffusionlm.training.corpus import TokenCorpus
     from diffusionlm.training.objective import Objective
 
-_OF_A_SOURCE = (
-    "format",
-    "text_field",
-    "prompt_field",
-    "image_field",
-    "sound_field",
-    "max_examples",
-    "subset",
-    "revision",
-    "streaming",
-    "where",
-)
 _OF_BATCHES = ("limits", "limit_weights", "tokens_per_batch", "task_weights", "prompt_share")
 _OF_DATA = ("train", "valid", "holdout", "tokenizer", "max_length", "max_prompt_length", "root", "name", "retrieve")
 _SIGHTINGS = 20  # of each token, on average, below which a vocabulary is too large for its texts
@@ -80,14 +68,18 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
     return TextTokenizer.train_words(texts(), settings.get("min_count", 11), settings.get("vocab_size"))
 
 
-def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, asked: int | None) -> str | None:
+def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, settings: dict[str, Any]) -> str | None:
     """Warning about a vocabulary that is larger than the texts support; None where there is nothing to say.
 
     Args:
         corpus: the training texts.
         vocab_size: of the tokenizer.
-        asked: ``data.tokenizer.vocab_size``; None if no size was asked for.
+        settings: ``data.tokenizer``; tokens of a checkpoint (kind "init") mean something already.
     """
+    kind = settings.get("kind", "bpe")
+    if kind == "init":
+        return None
+    asked = settings.get("vocab_size") if kind == "bpe" else None
     seen = len(corpus.ids) / vocab_size
     if seen < _SIGHTINGS:
         better = max(_LEAST_VOCABULARY, len(corpus.ids) // _SIGHTINGS)
@@ -108,7 +100,7 @@ def check_config(config: dict[str, Any]) -> None:
         ValueError: naming the setting.
     """
     data = config["data"]
-    check_keys("data", data, (*_OF_DATA, *_OF_A_SOURCE, *_OF_BATCHES))
+    check_keys("data", data, (*_OF_DATA, *OF_A_SOURCE, *_OF_BATCHES))
     check_keys("data.tokenizer", data["tokenizer"], _OF_TOKENIZER)
     network = [name for name in inspect.signature(DenoiserConfig.__init__).parameters if name not in ("self", "kwargs")]
     decided = ("vocab_size", "pad_token_id", "max_position_embeddings", "config_version")
@@ -210,10 +202,7 @@ def sources_of(config: dict[str, Any]) -> tuple[list[TextSource], list[TextSourc
         FileNotFoundError: if a file is missing.
         ValueError: if a source is described wrongly.
     """
-    data = config["data"]
-    defaults = {name: data[name] for name in _OF_A_SOURCE if data.get(name) is not None}
-    train = parse_sources(data["train"], defaults)
-    valid = parse_sources(data["valid"], defaults) if data.get("valid") else []
+    train, valid = described_sources(config["data"])
     for given in (*train, *valid):
         given.check()
     return train, valid

@@ -95,7 +95,7 @@ def why_not(
     return (
         f"The constraint {named([a.name for a in automata])} cannot be satisfied on this canvas of {size}: "
         f"{reason}. Check the known text (constraints read it too), the "
-        "lengths of the spans, and whether the vocabulary can spell what is required."
+        "lengths of the spans (of a whole text: max_length), and whether the vocabulary can spell what is required."
     )
 
 

@@ -173,7 +173,7 @@ def read_tags(tags: Any) -> TagAutomaton:
     Raises:
         ValueError: if it is none of these or has an error.
     """
-    if isinstance(tags, str):
+    if isinstance(tags, str) and tags.strip():
         return parse_pattern(tags)
     if isinstance(tags, Mapping):
         try:
@@ -183,7 +183,7 @@ def read_tags(tags: Any) -> TagAutomaton:
         if not wishes or min(wishes) < 0 or max(wishes) > 250:
             raise ValueError(f"Wishes are for words 0 to 250, as in {{3: 'NOUN'}}; got {tags!r}.")
         return wish_automaton(wishes)
-    if isinstance(tags, Sequence) and tags:
+    if isinstance(tags, Sequence) and tags and not isinstance(tags, str):
         return sequence_automaton(tags)
     raise ValueError(
         "Parts of speech are given as a pattern ('DET ADJ* NOUN'), a list (['DET', 'NOUN']) or wishes ({3: 'NOUN'}); got "

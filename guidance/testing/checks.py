@@ -75,7 +75,10 @@ def check_default_constructible(plugin: Guidance) -> None:
 def check_documented(plugin: Guidance) -> None:
     """It has a docstring, and a reference where it follows a paper."""
     text = type(plugin).__doc__ or ""
-    assert len(text.split()) >= 3, "the class has no docstring that says what it does"
+    assert text.strip(), "it has no docstring that says what it does"
+    assert len(text.split()) >= 3, (
+        f"its docstring {text.strip()!r} is too short to say what it does; write three words or more"
+    )
     assert isinstance(plugin.reference, str), f"reference must be text, got {plugin.reference!r}"
 
 

@@ -36,7 +36,8 @@ class Report:
     cost: str
 
     def __str__(self) -> str:
-        lines = [f"{self.plugin}: {self.milliseconds:.2f} ms for each sample and step ({self.cost})"]
+        time = f"{self.milliseconds:.2f} ms for each sample and step ({self.cost})"
+        lines = [f"{self.plugin}: {'not timed' if self.milliseconds != self.milliseconds else time}"]
         lines += [f"  holds   {name}" for name in self.passed]
         lines += [f"  excused {name}: {reason}" for name, reason in self.expected.items()]
         lines += [f"  FAILS   {name}: {reason}" for name, reason in self.failed.items()]

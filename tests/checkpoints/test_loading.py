@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from diffusionlm.checkpoints.folders import bundled_names
+from diffusionlm.checkpoints.folders import bundled_names, find_folder
 from diffusionlm.checkpoints.loading import write_folder
 from diffusionlm.pipeline import DiffusionLMPipeline
 
@@ -232,3 +232,9 @@ def test_bundled_checkpoints_write_text(name) -> None:
     assert pipe.card["license"]
     texts = pipe(num_samples=4, steps=16, seed=0).texts
     assert all(len(text.split()) > 3 for text in texts)
+
+
+def test_the_pipeline_of_a_run_that_has_not_finished_is_told_apart_from_a_wrong_name(tmp_path):
+    (tmp_path / "mine" / "16").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"The run \S*mine has no pipeline yet"):
+        find_folder(tmp_path / "mine" / "pipeline")

@@ -154,7 +154,7 @@ def test_a_bar_is_closed_before_the_next_and_says_what_is_written_again(tiny_pip
     result = tiny_pipe(guidance=Odd(below=median, attempts=2), **CALL)
     again = sum(sample.attempts > 1 for sample in result.samples[0])
     assert [(bar.total, bar.count, bar.closed) for bar in bars] == [(4, 4, True)] * 2
-    assert [bar.text for bar in bars] == ["", f"{again} that missed a goal"]
+    assert [bar.text for bar in bars] == ["", f"{again} sample{'' if again == 1 else 's'} that missed a goal"]
 
 
 def test_an_energy_that_is_nan_at_the_second_attempt_raises_and_leaves_the_pipeline_usable(tiny_pipe):

@@ -147,6 +147,7 @@ def test_choose_under_a_rule_leaves_only_what_the_rule_allows(tiny_pipe):
     ("text", "options", "settings", "message"),
     [
         ("It is [SPAN].", None, {}, "leaves no choice"),
+        ("It is good.", None, {}, r"'It is good.' leaves no choice; write \[CHOICE:a\|b\]"),
         ("It is [SPAN] [SPAN].", ["a", "b"], {}, "one \\[SPAN\\] and no"),
         ("It is [SPAN].", ["a"], {}, "at least two"),
         ("It is [CHOICE:a|b].", None, {"draws": 1}, "at least 2"),

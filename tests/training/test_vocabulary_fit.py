@@ -26,6 +26,10 @@ def corpus(tokens):
     ],
 )
 def test_what_is_said_of_a_vocabulary(tokens, vocab_size, asked, said):
-    found = vocabulary_warning(corpus(tokens), vocab_size, asked)
+    found = vocabulary_warning(corpus(tokens), vocab_size, {"kind": "bpe", "vocab_size": asked})
     assert (found is None) == (said is None)
     assert said is None or re.search(said, found)
+
+
+def test_nothing_is_said_of_the_tokens_of_a_checkpoint():
+    assert vocabulary_warning(corpus(100), 1_000, {"kind": "init", "vocab_size": 8_192}) is None

@@ -15,7 +15,8 @@ FEWEST = 20
 
 LEGEND = (
     "u is the noise at which the reader saw the texts, from 0, finished, to 1, all noise. auc: how often a text with the label "
-    "is ranked above one without; 0.5 is guessing. token F1: of tokens that carry a type."
+    "is ranked above one without; 0.5 is guessing, unknown: no held-out text has it, or all do. "
+    "token F1: of tokens that carry a type."
 )
 
 

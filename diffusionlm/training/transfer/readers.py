@@ -21,7 +21,7 @@ from diffusionlm.guidance.classifiers.soft_text import SoftText
 from diffusionlm.guidance.classifiers.store import FOLDER, load_reader, save_reader
 from diffusionlm.text import TextTokenizer
 from diffusionlm.training.classifiers.labelled import Example
-from diffusionlm.training.classifiers.report import without_nan
+from diffusionlm.training.classifiers.report import report_lines, without_nan
 from diffusionlm.training.classifiers.settings import ReaderSettings
 from diffusionlm.training.classifiers.training import evaluate_reader, train_reader
 
@@ -158,8 +158,8 @@ def transfer_reader(
         on_log=lambda figures: say("  " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items())),
     )
     figures = evaluate_reader(reader, pipeline, examples[:held])
-    for level, found in figures.items():
-        say(f"  held out, {level}: " + ", ".join(f"{key} {value:.3f}" for key, value in found.items()))
+    for line in report_lines(figures, examples[:held], (), ()):
+        say(f"  {line}")
     reader.config.card = {
         "name": name,
         "teacher": f"{TEACHERS}/{FOLDER}/{name}",

@@ -54,6 +54,12 @@ def test_known_text_counts(pipe):
         pipe("The Mill [SPAN:3] pub.", steps=3, seed=0, guidance=PartOfSpeech("DET NOUN"))
 
 
+@pytest.mark.parametrize("empty", ["", "  ", [], {}])
+def test_no_tags_are_refused_when_the_rule_is_made(empty):
+    with pytest.raises(ValueError, match="as in|are given as a pattern"):
+        PartOfSpeech(empty)
+
+
 def test_rules_join(pipe):
     rules = [Constituents("NP 0-1"), Dependencies("det(1, 0)"), PartOfSpeech({2: "AUX"})]
     result = pipe(num_samples=1, steps=3, seed=0, guidance=rules, max_length=12)

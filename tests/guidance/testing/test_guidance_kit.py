@@ -153,6 +153,16 @@ def test_a_planted_fault_is_found(plugin, check):
     assert check in examine(plugin).failed
 
 
+def test_a_short_docstring_is_quoted_rather_than_denied():
+    plugin = Sound()
+    type(plugin).__doc__, kept = "Fewer tokens.", Sound.__doc__
+    try:
+        with pytest.raises(AssertionError, match=r"its docstring 'Fewer tokens.' is too short"):
+            run_check(plugin, "documented")
+    finally:
+        Sound.__doc__ = kept
+
+
 def test_expected_failures_are_excused_with_their_reason_and_must_fail():
     reasons = dict.fromkeys(("batch_order", "gradient", "effect"), "ranks its batch")
     report = check_guidance(Mixes(), reasons)
