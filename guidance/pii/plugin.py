@@ -233,7 +233,7 @@ class PII(LazyConstraint):
         return found
 
     def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
-        """A pattern: on the way the guard of its kind, where it has one; itself in the end."""
+        """A pattern: on the way the guard of its kind, where it has one; itself in the end, unless it has check digits."""
         if name.startswith(_SECRET):
             assert self._finder is not None
             secret = self._finder.secrets[int(name.removeprefix(_SECRET))]
@@ -243,7 +243,8 @@ class PII(LazyConstraint):
             return compile_plain(pattern_absence(kind.title, SIGNS), vocabulary)
         kind_name, pattern, raw = self._rules[name]
         kind = self.structured[kind_name]
-        rule = None if finished else guard_absence((kind,))
+        guarded = not finished or pattern.luhn  # an automaton of check digits is too large; its guard forbids more
+        rule = guard_absence((kind,)) if guarded else None
         if rule is None:
             rule = pattern_absence(kind.title, pattern)
         rule = self._allowing(rule)
