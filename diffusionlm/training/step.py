@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class TrainingStep(nn.Module):
         retrieved_ids: Tensor | None = None,
         retrieved_mask: Tensor | None = None,
         retrieved_positions: Tensor | None = None,
-        read: dict[str, Tensor] | None = None,
+        read: Any = None,
         **media: Tensor,
     ) -> ContextMemory | None:
         """Encodes images and sounds, neighbours, prompt and known text, each on its own; None where a batch has none.
