@@ -1,7 +1,4 @@
-"""`DiffusionLMPipeline`: text in, guided text out. The one loop over denoising steps lives here.
-
-Shape letters: B rows (inputs times samples), L span positions, V vocabulary, D embedding size.
-"""
+"""`DiffusionLMPipeline`: text in, guided text out; the loop over denoising steps is `diffusionlm.generation.loop`."""
 
 from __future__ import annotations
 
@@ -16,34 +13,30 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from diffusionlm.checkpoints.adapters import BASE, AdaptedModel, Adapters
+from diffusionlm.checkpoints.adapter_mixin import AdapterMixin
+from diffusionlm.checkpoints.adapters import BASE, AdaptedModel
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.context.binding import bind
-from diffusionlm.context.source import segment_index
 from diffusionlm.denoiser import DiffusionModel, SpanDenoiser, span_model
 from diffusionlm.denoiser.memory_cache import MemoryCache
-from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, Posterior, schedule_from_dict
+from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.blocks import WholeLayout
-from diffusionlm.generation.candidates import SHARED, Certainty, surest
-from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
-from diffusionlm.generation.fluency import fluency_of
 from diffusionlm.generation.long_texts import LongTexts
+from diffusionlm.generation.loop import DenoisingLoop
 from diffusionlm.generation.requests import (
     LONGEST_TEXT,
     CallSettings,
-    Row,
     check_count,
     lay_out,
     read_rows,
     warn_of_fields,
 )
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
-from diffusionlm.generation.retries import Attempts, Finished
+from diffusionlm.generation.retries import Attempts
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
-from diffusionlm.generation.valid_text import repair_rows
 from diffusionlm.samplers import DEFAULT_SAMPLERS, Sampler, check_process, make_sampler, sampler_to_dict
 from diffusionlm.text import TextTokenizer
 
@@ -53,7 +46,6 @@ if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
     from diffusionlm.context.concept import LearnedConcept
-    from diffusionlm.diffusion import NoisyText
     from diffusionlm.families import Loaded
     from diffusionlm.guidance.engine.composition import Steering
     from diffusionlm.spans import Canvas, CanvasLayout
@@ -75,7 +67,7 @@ _OF_PLUGINS = (
 )
 
 
-class DiffusionLMPipeline(DiffusionPipeline):
+class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
     """Writes and fills text with a `SpanDenoiser`.
 
     Args:
@@ -130,7 +122,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
                 "they do not belong together."
             )
         self._model = None if ours else model
-        self._adapters: Adapters | None = None
         sampler = make_sampler(DEFAULT_SAMPLERS[model.process] if sampler is None else sampler)
         check_process(sampler, model.process)
         network = denoiser if ours else model.network  # type: ignore[attr-defined]
@@ -155,66 +146,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
     def model(self) -> DiffusionModel:
         """The network behind the contract that the loop, guidance and evaluation speak."""
         return span_model(self.denoiser, self.context_cache) if self._model is None else self._model
-
-    # ---- adapters ---------------------------------------------------------------------------------------------------
-
-    @property
-    def adapters(self) -> dict[str, dict[str, Any]]:
-        """The card of each adapter that is loaded, by name."""
-        return {} if self._adapters is None else dict(self._adapters.cards)
-
-    def load_adapter(self, folder: str | Path, name: str) -> None:
-        """Reads an adapter that ``diffusionlm train adapter=lora init=...`` wrote; it acts once it is set, or in calls
-        with ``adapter=name``.
-
-        Raises:
-            FileNotFoundError: if there is none in the folder.
-            ValueError: if it is damaged or of another base, or the name is taken.
-            TypeError: if the network is not a `SpanDenoiser`.
-            ModuleNotFoundError: if PEFT is missing.
-        """
-        if self._model is not None:
-            raise TypeError(f"Adapters are read for a SpanDenoiser, not for {type(self._model).__name__}.")
-        adapters = self._adapters or Adapters(self.denoiser)
-        adapters.load(folder, name)
-        self._adapters = adapters
-
-    def set_adapter(self, name: str | None) -> None:
-        """Lets an adapter act in every call that names none; None: the base as it is, bit for bit.
-
-        Raises:
-            ValueError: if no adapter of that name is loaded.
-        """
-        if self._adapters is not None:
-            self._adapters.set(name)
-        elif name is not None:
-            raise ValueError(f"No adapter is loaded, so {name!r} cannot be set; call load_adapter(folder, {name!r}).")
-
-    def unload_adapter(self, name: str) -> None:
-        """Forgets an adapter. Raises ValueError if there is none of that name."""
-        if self._adapters is None:
-            raise ValueError(f"No adapter is loaded, so {name!r} cannot be unloaded.")
-        self._adapters.unload(name)
-
-    def merge_adapter(self) -> None:
-        """Adds the adapter that is set into the weights for good; all adapters are unloaded, as their base is no more.
-
-        Raises:
-            ValueError: if none is set.
-        """
-        if self._adapters is None:
-            raise ValueError("No adapter is loaded, so there is nothing to merge; see load_adapter and set_adapter.")
-        self.card = {**self.card, "merged_adapters": [*self.card.get("merged_adapters", []), self._adapters.merge()]}
-
-    def _model_with(self, adapter: str | None) -> DiffusionModel:
-        """The model for a call: with the adapter that it names, or the one that is set."""
-        if self._adapters is None:
-            if adapter not in (None, BASE):
-                raise ValueError(f"No adapter {adapter!r} is loaded; call load_adapter(folder, {adapter!r}).")
-            return self.model
-        name = self._adapters.active if adapter is None else None if adapter == BASE else adapter
-        self._adapters.check(name)
-        return AdaptedModel(self.model, self._adapters, name)
 
     # ---- the default temperature ------------------------------------------------------------------------------------
 
@@ -565,9 +496,13 @@ class DiffusionLMPipeline(DiffusionPipeline):
         if best_of > 1 and steering is not None:
             steering = steering.with_candidates(best_of)
         timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
+        size, floor = call.batch_size, call.fluency
+        loop = DenoisingLoop(
+            model, self.tokenizer, self.schedule, sampler, steps, temperature, size, best_of, floor, timings
+        )
         while (waiting := texts.waiting())[0]:
             attempts = Attempts(waiting[1], {} if steering is None else steering.attempts, call.fluency)
-            yield from self._attempt(attempts, *waiting, steering, call, sampler, temperature, timings, best_of, model)
+            yield from loop.attempt(attempts, *waiting, steering)
             texts.take(attempts)
         groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
         for row, sample in zip(rows, texts.samples(_verifier(steering)), strict=True):
@@ -596,142 +531,6 @@ class DiffusionLMPipeline(DiffusionPipeline):
         named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
         references = tuple(dict.fromkeys(filter(None, named)))
         yield GenerationResult(groups, timings, settings, batched, trace, references)
-
-    def _attempt(
-        self,
-        attempts: Attempts,
-        numbers: list[int],
-        rows: list[Row],
-        layouts: list[CanvasLayout],
-        steering: Steering | None,
-        call: CallSettings,
-        sampler: Sampler,
-        temperature: float,
-        timings: dict[str, float],
-        best_of: int,
-        model: DiffusionModel,
-    ) -> Iterator[StepState]:
-        """Writes rows, and those again that miss a goal, into ``attempts``; yields after every step."""
-        waiting, guide = list(range(len(rows))), steering
-        while waiting:
-            for start in range(0, len(waiting), call.batch_size):
-                own = waiting[start : start + call.batch_size]
-                for item in self._denoise(
-                    [attempts.row(n) for n in own],
-                    [numbers[n] for n in own],
-                    [layouts[n] for n in own],
-                    self.steps if call.steps is None else call.steps,
-                    sampler,
-                    temperature,
-                    guide,
-                    timings,
-                    best_of,
-                    model,
-                    call.fluency is not None,
-                ):
-                    if isinstance(item, StepState):
-                        yield item
-                    else:
-                        attempts.add(own, item)
-            waiting = attempts.missed()
-            if waiting and guide is steering and steering is not None and not call.fluency:  # a harder push breaks more
-                guide = steering.insistent()
-
-    def _denoise(
-        self,
-        rows: list[Row],
-        numbers: list[int],
-        layouts: list[CanvasLayout],
-        steps: int,
-        sampler: Sampler,
-        temperature: float,
-        steering: Steering | None,
-        timings: dict[str, float],
-        best_of: int,
-        model: DiffusionModel,
-        measured: bool = False,
-    ) -> Iterator[StepState | Finished]:
-        """The loop: posterior, guidance, sampler; yields after every step."""
-        batch = CanvasBatch(rows, layouts, 1 if steering is None else steering.particles, model, self.tokenizer)
-        branches = best_of if steering is None else 1
-        if branches > 1 and not sampler.noise_per_step:  # what is the same half way would stay the same
-            batch, branches = batch.branch(branches), 1
-        with _timed(timings, "encode"):
-            ask = TokenPosterior(batch, temperature)
-        sampler.set_timesteps(steps, device=batch.device)
-        assert sampler.gammas is not None
-        assert sampler.u is not None
-        embeddings = model.embeddings()
-        session = None
-        if steering is not None:
-            seeds, mask = [row.seed for row in batch.rows], batch.places.span_mask
-            session = steering.begin(batch.layouts, batch.allowed, mask, embeddings, seeds, steps, model.process)
-        noisy = model.start(batch.places, batch.draws)
-        posterior: Posterior | None = None
-        certainty = Certainty(self.tokenizer.pad_id)
-        for i in range(steps):
-            if branches > 1 and i == round(SHARED * steps):
-                copies = torch.arange(len(batch), device=batch.device).repeat_interleave(branches)
-                batch, noisy = batch.branch(branches), noisy.select(copies)
-                posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
-                sampler.select(copies)
-                certainty.select(copies)
-                with _timed(timings, "encode"):
-                    ask = TokenPosterior(batch, temperature)
-            gamma, u = sampler.gammas[i].to(batch.device, torch.float32), float(sampler.u[i])
-            with _timed(timings, "network"):
-                log_probs = ask(noisy, gamma, posterior)
-            if bool(log_probs[..., 0].isnan().any()):  # a NaN logit makes its whole row NaN
-                raise FloatingPointError(
-                    f"The denoiser gave NaN at step {i} of {steps}; load it in float32 or bfloat16, and check the weights."
-                )
-            earlier, posterior = posterior, Posterior(log_probs, embeddings)
-            if session is not None:
-
-                def asked(
-                    text: NoisyText,
-                    unconditional: bool | tuple[str, ...] = False,
-                    level: Tensor = gamma,
-                    previous: Posterior | None = earlier,
-                    model_of: TokenPosterior = ask,
-                ) -> Tensor:
-                    left_out = ("prompt",) if unconditional is True else unconditional or ()
-                    return model_of(text, level, previous, [segment_index(name) for name in left_out])
-
-                with _timed(timings, "guidance"):
-                    posterior = session.guide(log_probs, noisy, gamma, u, i, asked)
-                    noisy = posterior.noisy
-                    if posterior.rows is not None:
-                        sampler.select(posterior.rows)
-                        certainty.select(posterior.rows)
-            state = StepState(
-                i, steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
-            )
-            with _timed(timings, "sampler"):
-                before, noisy = noisy, sampler.move(posterior, i, noisy, batch.draws)
-                certainty.step(posterior.log_probs, before, noisy)
-            yield state
-        assert posterior is not None
-        ids = sampler.finish(posterior, noisy)
-        if self.tokenizer.vocabulary.token_share < 1:  # bytes: a text must be valid UTF-8
-            ids = repair_rows(ids, posterior.log_probs, batch.layouts, self.tokenizer.vocabulary)
-        sure = certainty.of(ids, batch.places.span_mask)
-        if session is None:
-            chosen, certificates = surest(sure, len(batch) // len(rows)), None
-        else:
-            chosen, certificates = session.report(ids, posterior.log_probs.dtype, sure if best_of > 1 else None)
-        fluent = None
-        if measured:
-            with _timed(timings, "network"):
-                fluent = fluency_of(ids, batch, ask, self.schedule)
-        kept: list[Tensor | None] = [None] * len(chosen)
-        if embeddings is not None:
-            kept = [posterior.clean[row, : batch.layouts[row].length] for row in chosen]
-        yield Finished(
-            batch.samples(ids, chosen, certificates, sure.tolist(), fluent),
-            kept,
-            None if session is None else session.trace,
-        )
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:
@@ -771,12 +570,3 @@ def _verifier(steering: Steering | None) -> Callable[[CanvasLayout, Sequence[int
     from diffusionlm.guidance.engine.session import verified
 
     return lambda layout, tokens: verified(steering.constraints, layout, tokens, steering.vocabulary)
-
-
-@contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        timings[name] += time.perf_counter() - began
