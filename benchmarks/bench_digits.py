@@ -84,6 +84,21 @@ def train(overrides: Sequence[str], folder: Path) -> float:
     return trainer.seconds
 
 
+def short_run(length: int, tokens: int, steps: int, seed: int) -> list[str]:
+    """Settings of ``diffusionlm train`` for texts of so many positions, in batches of so many tokens."""
+    return [
+        f"data.max_length={length}",
+        f"data.limits=[{length}]",
+        f"data.tokens_per_batch={tokens}",
+        "data.task_weights={whole: 0.8, infill: 0.2}",
+        f"trainer.max_steps={steps}",
+        f"trainer.save_every={steps}",
+        "trainer.ema_decay=0.99",
+        "trainer.likelihood_warmup_steps=100",
+        f"seed={seed}",
+    ]
+
+
 def written(pipe: Any, sources: Sequence[Any], steps: int, seed: int, temperature: float) -> list[str]:
     """One text about each image or sound."""
     call = {"steps": steps, "seed": list(range(seed, seed + len(sources))), "temperature": temperature}
@@ -119,15 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"data.train={folder / 'train.jsonl'}",
             "data.image_field=image",
             f"data.tokenizer={{kind: {kind}}}",
-            "data.max_length=10",
-            "data.limits=[10]",
-            "data.tokens_per_batch=640",
-            "data.task_weights={whole: 0.8, infill: 0.2}",
-            f"trainer.max_steps={options.steps}",
-            f"trainer.save_every={options.steps}",
-            "trainer.ema_decay=0.99",
-            "trainer.likelihood_warmup_steps=100",
-            f"seed={options.seed}",
+            *short_run(10, 640, options.steps, options.seed),
         ],
         folder,
     )

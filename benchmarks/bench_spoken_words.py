@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_digits import SIZES, named, share_right, train, written
+from benchmarks.bench_digits import SIZES, named, share_right, short_run, train, written
 from benchmarks.commandline import machine_parser, set_threads
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.context import Sound
@@ -151,15 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"data.train={folder / 'train.jsonl'}",
             "data.sound_field=sound",
             "data.tokenizer={kind: word, min_count: 1}",
-            "data.max_length=8",
-            "data.limits=[8]",
-            "data.tokens_per_batch=384",
-            "data.task_weights={whole: 0.8, infill: 0.2}",
-            f"trainer.max_steps={options.steps}",
-            f"trainer.save_every={options.steps}",
-            "trainer.ema_decay=0.99",
-            "trainer.likelihood_warmup_steps=100",
-            f"seed={options.seed}",
+            *short_run(8, 384, options.steps, options.seed),
         ],
         folder,
     )
