@@ -177,6 +177,8 @@ def made_short(arguments: list[str]) -> list[str]:
             return [arguments[0], *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
+        case ["guides", *_]:
+            return [*arguments, "--steps", "2", "--made-up", "60"]
         case ["evaluate", "tasks"]:
             return arguments
         case ["evaluate", "compare", *_]:

@@ -35,7 +35,7 @@ from diffusionlm.families import Choices, Loaded
 from diffusionlm.families.decoders import from_decoder
 from diffusionlm.families.sheet import Sheet
 from diffusionlm.pipeline import DiffusionLMPipeline
-from diffusionlm.training.adapters import NAME, add_adapter, check_adapter, trained_share
+from diffusionlm.training.adapters import NAME, PRECISIONS, add_adapter, check_adapter, trained_share
 from diffusionlm.training.identity import check_identity, run_identity, write_identity
 from diffusionlm.training.objective import Objective
 from diffusionlm.training.run import batch_source, check_config, read_corpora, sources_of, trainer_settings
@@ -278,11 +278,11 @@ def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], 
     """
     check_config(config)
     settings = {key: value for key, value in config["adapter"].items() if key not in _OF_THE_TEXT}
-    check_adapter({"adapter": settings})
-    if settings["base"] != "full":
+    if settings.get("base") in PRECISIONS and settings["base"] != "full":  # before a package for it is asked for
         raise ValueError(
             f"adapter.base={settings['base']} is for checkpoints of ours; a base of transformers is held in full."
         )
+    check_adapter({"adapter": settings})
     if config["data"]["tokenizer"].get("kind") != "init":
         raise ValueError("An adapter has the tokens of its base: give data.tokenizer.kind=init.")
     schedule = schedule_from_dict(config["schedule"])
