@@ -53,7 +53,7 @@ bench: $(VENV)/.installed-bench
 	@set -e; for name in $(BENCH); do echo "== benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name $(ARGS); done
 
 wheel-check: $(VENV)/.installed-dev
-	rm -rf dist build
+	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build
 	PIP_ARGS="$(PIP_ARGS)" .ci/wheel-check $(BIN)/python
 
