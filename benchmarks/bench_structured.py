@@ -11,15 +11,12 @@
 
 from __future__ import annotations
 
-import math
-import random
-import re
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.commandline import add_data, load_pipeline, make_parser
+from benchmarks.field_questions import judged, questions
 from benchmarks.schemas import SCHEMAS
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.corpora.e2e import read_e2e
@@ -29,10 +26,6 @@ from diffusionlm.guidance.structured.json_schema import is_valid
 from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
 from diffusionlm.guidance.structured.spanwise import over_tokens
 
-FIELDS = {
-    "type": ["pub", "restaurant", "coffee shop"],
-    "area": ["city centre", "riverside"],
-}
 KINDS: dict[str, Any] = {
     "prefix": Regex(match=r"The Eagle .*"),
     "suffix": Regex(match=r".* near the river\."),
@@ -71,41 +64,9 @@ def schemas(pipe: DiffusionLMPipeline, count: int, steps: int, seed: int) -> lis
 
 def choices(pipe: DiffusionLMPipeline, data: Path, count: int, draws: int, steps: int, seed: int) -> dict[str, Any]:
     """Accuracy, mean log loss in nats and expected calibration error for each field."""
-    pairs = read_e2e(data / "valid.txt")
-    random.Random(seed).shuffle(pairs)
-    asked: dict[str, list[tuple[float, bool, float]]] = defaultdict(list)
-    for condition, text in pairs:
-        values = dict(re.findall(r"(\w[\w ]*)\[([^\]]*)\]", condition))
-        for name, options in FIELDS.items():
-            value = values.get(name)
-            if value not in options or len(asked[name]) >= count or "[" in text:
-                continue
-            if len(re.findall(rf"\b{re.escape(value)}\b", text)) != 1 or len(pipe.tokenizer.encode(text)) > 50:
-                continue
-            open_text = re.sub(rf"\b{re.escape(value)}\b", f"[CHOICE:{'|'.join(options)}]", text)
-            found = pipe.choose(open_text, draws=draws, steps=steps, seed=seed).probabilities
-            best = max(found, key=lambda option: found[option])
-            asked[name].append((found[best], best == value, -math.log(max(found[value], 1e-9))))
-    return {
-        name: {
-            "texts": len(rows),
-            "accuracy": sum(right for _, right, _ in rows) / len(rows),
-            "log_loss": sum(loss for *_, loss in rows) / len(rows),
-            "log_loss_of_equal_odds": math.log(len(FIELDS[name])),
-            "calibration_error": _calibration_error([(sure, right) for sure, right, _ in rows]),
-        }
-        for name, rows in asked.items()
-        if rows
-    }
-
-
-def _calibration_error(rows: list[tuple[float, bool]], bins: int = 5) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3)."""
-    groups: dict[int, list[tuple[float, bool]]] = defaultdict(list)
-    for sure, right in rows:
-        groups[min(int(sure * bins), bins - 1)].append((sure, right))
-    gaps = [abs(sum(sure for sure, _ in own) - sum(right for _, right in own)) for own in groups.values()]
-    return sum(gaps) / len(rows)
+    asked = questions(read_e2e(data / "valid.txt"), count, seed, lambda text: len(pipe.tokenizer.encode(text)) <= 50)
+    given = {"draws": draws, "steps": steps, "seed": seed}
+    return judged(asked, [pipe.choose(question.open_text, **given).probabilities for question in asked])
 
 
 def kinds(pipe: DiffusionLMPipeline, count: int, steps: int, seed: int) -> dict[str, Any]:
