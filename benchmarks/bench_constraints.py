@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.progress import track
 
-from benchmarks.commandline import add_data, load_pipeline, make_parser
+from benchmarks.commandline import add_data, held_out_texts, load_pipeline, make_parser
 from benchmarks.constraint_kinds import NAMES, requests_of
 from benchmarks.guided_sets import CELLS, cells, figures_of, write_pairs
 from diffusionlm.corpora.e2e import read_e2e
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", choices=NAMES, default=list(NAMES), help="(default: all)")
     parser.add_argument("--texts", type=int, default=30, help="of each kind, each with a rule of its own (default: 30)")
     parser.add_argument("--steps", type=int, help="(default: that of the model)")
+    parser.add_argument(
+        "--references", type=int, default=200, help="held-out texts that a fault is measured by (default: 200)"
+    )
     parser.add_argument("--judge", default=SMOLLM2, help="smollm2, or folder or hub name of a causal language model")
     options = parser.parse_args(arguments)
     watch, pipe = Stopwatch(), load_pipeline(options)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shelf = Shelf(folder, {}, options.judge)
     rows = read_e2e(options.data / "valid.txt")
     seen = SeenText([text for _, text in read_e2e(options.data / "train.txt")])
-    limits = Limits.of(shelf.score_with_worst([text for _, text in rows[:: max(1, len(rows) // 200)]]))
+    limits = Limits.of(shelf.score_with_worst(held_out_texts(options)[: options.references]))
     figures: dict[str, Any] = {}
     lines, goals = [], []
     for kind in options.kinds:

@@ -13,10 +13,12 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,23 @@ from diffusionlm.errors import suggestion
 
 Registered = TypeVar("Registered", bound=Any)
 _NAME = re.compile(r"(?!.*[A-Z])[^\W_]+([-_+/][^\W_]+|\+)*")
+
+
+@lru_cache(maxsize=64)
+def _entry_points(group: str, places: tuple[tuple[str, int], ...]) -> tuple[metadata.EntryPoint, ...]:
+    """Entry points of a group as they were found when the places of packages looked like this; read once (20 ms)."""
+    return tuple(metadata.entry_points(group=group))
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Every place of ``sys.path`` and when something was last installed or removed there (0: there is no such folder)."""
+    found = []
+    for path in sys.path:
+        try:
+            found.append((path, os.stat(path or ".").st_mtime_ns))
+        except OSError:
+            found.append((path, 0))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -182,7 +201,7 @@ class Registry(Mapping[str, Any]):
 
     def _packages(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
-        for point in metadata.entry_points(group=self.group):
+        for point in _entry_points(self.group, _places()):
             package = point.dist
             origin = f"package {package.name} {package.version} ({point.value})" if package else point.value
             entries = found.setdefault(point.name, [])

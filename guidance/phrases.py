@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,7 +113,7 @@ class Phrases(Constraint):
     def _languages(self, alike: bool) -> list[Language]:
         options: dict[str, bool] = {"ignore_case": not self.case_sensitive, "whole_words": self.whole_words}
         rules = [
-            automata.contains_any(self._forms([phrase]), **options, alike=alike).renamed(self._named(phrase))
+            _mentioned(tuple(self._forms([phrase])), alike=alike, **options).renamed(self._named(phrase))
             for phrase in dict.fromkeys(self.include)
         ]
         if self.any_of:
@@ -144,6 +145,12 @@ class Phrases(Constraint):
                         f"Phrases({name}=...) asks for {said}, which holds one of the phrases to exclude "
                         f"({', '.join(map(quoted, self.exclude[:5]))}); no text obeys both: drop one of them."
                     )
+
+
+@lru_cache(maxsize=512)
+def _mentioned(forms: tuple[str, ...], ignore_case: bool, whole_words: bool, alike: bool) -> Language:
+    """Texts with one of the forms of a phrase; kept, as calls ask for the same ones again and again."""
+    return automata.contains_any(forms, ignore_case=ignore_case, whole_words=whole_words, alike=alike)
 
 
 def _phrases(name: str, given: Any) -> list[str]:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 
 import pytest
 
@@ -175,6 +176,21 @@ def test_installed_packages_are_found_by_entry_point_and_loaded_when_asked_for(i
     assert "loud_plugin" not in sys.modules
     assert get("loud").__name__ == "Loud"
     sys.modules.pop("loud_plugin")
+
+
+def test_packages_are_read_once_until_one_is_installed(installed, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    reads = []
+    entry_points = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", lambda **group: reads.append(group) or entry_points(**group))
+    assert "late" not in plugins.available()
+    assert "late" not in plugins.available()
+    assert len(reads) == 1
+    with monkeypatch.context() as same_path:  # into a folder that was on the path before
+        same_path.setattr(monkeypatch, "syspath_prepend", lambda path: None)
+        installed("late-plugin", {"late": "late_plugin:Loud"}, GOOD.format(name="late"))
+    assert "late" in plugins.available()
+    assert len(reads) == 2
 
 
 def test_a_package_that_fails_to_import_is_reported_and_the_others_work(installed):
