@@ -74,7 +74,7 @@ def requests_of(
     return [
         Request(
             " ".join(concepts),
-            Phrases(include=concepts, forms=True, case_sensitive=False),
+            Phrases(include=concepts, forms=True),
             lambda text, concepts=concepts: not missing(text, concepts, lemmas),  # type: ignore[misc]
             references[0],
         )

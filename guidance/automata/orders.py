@@ -186,7 +186,11 @@ class PhraseChain:
     def _pair(self, k: int, follower: int) -> tuple[Ints, Ints, Ints, Ints]:
         if (k, follower) not in self._pairs:
             one, two = self.stages[k], self.stages[follower]
-            own = np.unique(self.own[:, [k, follower]], axis=0, return_index=True)[1]
+            both = (
+                self.own[:, k].astype(np.int64) * (int(self.own[:, follower].max(initial=0)) + 1)
+                + self.own[:, follower]
+            )
+            own = np.unique(both, return_index=True)[1]
             maps = [
                 np.concatenate([s.delta[:, own], *(s.after[i][:, None] for i in self.borders)], axis=1)
                 for s in (one, two)
@@ -195,8 +199,10 @@ class PhraseChain:
             together = product(maps, [one.start, two.start], what, [one.lost, two.lost])[1]
             least = np.full(len(one.delta), -1)
             below = two.below
-            for state in np.unique(together[:, 0]):
-                possible = np.unique(together[together[:, 0] == state, 1])
+            met = np.zeros((len(one.delta), len(two.delta)), dtype=bool)
+            met[together[:, 0], together[:, 1]] = True
+            for state in np.nonzero(met.any(axis=1))[0]:
+                possible = np.nonzero(met[state])[0]
                 lowest = possible[below[np.ix_(possible, possible)].all(axis=1)]
                 if len(lowest):
                     least[state] = lowest[0]
