@@ -10,6 +10,7 @@ import pytest
 from benchmarks.bench_choose import by_likelihood
 from benchmarks.bench_commongen import concept_sets, missing
 from benchmarks.bench_keywords import keywords, says_all
+from benchmarks.bench_outlines import summed
 from benchmarks.constraint_kinds import NAMES, begins_with, ends_with, has_between, requests_of
 from benchmarks.field_questions import FIELDS, calibration_error, judged, questions
 from benchmarks.guided_sets import Pair, Request, Written, cells, figures_of, write_pairs
@@ -167,3 +168,12 @@ def test_keywords_are_different_words():
         keywords(["river"], [3], seed=0)
     assert says_all("the river, cheap", ["cheap", "river"])
     assert not says_all("riverside cheap", ["cheap", "river"])
+
+
+def test_schemas_of_another_tool_are_summed_over_those_it_takes():
+    taken = {"texts": 2, "ended": 2, "valid": 1, "compile_seconds": 0.5, "seconds_a_text": 1.0}
+    found = summed([taken, {**taken, "ended": 1, "compile_seconds": 1.5}, {"refused": "ValueError: no"}])
+    assert found.startswith(
+        "2 of 3 schemas taken; valid 2 of 4 texts, ended 3; compile time 1.00 s, longest 1.50 s; 1.00 s"
+    )
+    assert summed([{"refused": "ValueError: no"}]) == "refused: all 1 schemas"
