@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.killed_works import WORKS
+from benchmarks.killed_works import WORKS, Work
 from diffusionlm.evaluation.record import Stopwatch, write_json
 
 LEFT_OVERS = (".draft", ".stale", ".going")
@@ -49,16 +49,17 @@ class Kills:
     faults: list[str] = field(default_factory=list)
 
 
-def start(name: str, folder: Path) -> Any:
+def start(work: Work, folder: Path, method: str = "forkserver") -> Any:
     """Begins a work in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    child = context.Process(target=_child, args=(name, folder))
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(IMPORTED)
+    child = context.Process(target=_child, args=(work, folder))
     child.start()
     return child
 
 
-def _child(name: str, folder: Path) -> None:
+def _child(work: Work, folder: Path) -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -66,34 +67,38 @@ def _child(name: str, folder: Path) -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    WORKS[name].work(folder)
+    work.work(folder)
 
 
-def kill_often(name: str, home: Path, times: int, seed: int = 0) -> Kills:
+def kill_often(work: Work, home: Path, times: int, seed: int = 0, method: str = "forkserver") -> Kills:
     """Kills a work so many times.
 
     Args:
-        name: of the work, in `WORKS`.
+        work: as in `WORKS`.
         home: an empty folder.
         times: number of kills.
         seed: of the moments.
+        method: of starting processes, as `multiprocessing` names it.
+
+    Raises:
+        RuntimeError: if the work fails without being killed.
     """
-    work, rng, found = WORKS[name], random.Random(seed), Kills()
+    rng, found = random.Random(seed), Kills()
     whole, killed = home / "whole", home / "killed"
     for folder in (whole, killed):
         folder.mkdir()
         work.prepare(folder)
-    start(name, killed).join()  # the server of processes imports; what was done is done anew
+    start(work, killed, method).join()  # the server of processes imports; what was done is done anew
     began = time.monotonic()
-    child = start(name, whole)
+    child = start(work, whole, method)
     child.join()
     found.seconds = time.monotonic() - began
     if child.exitcode != 0:
-        raise RuntimeError(f"The work {name!r} fails without being killed.")
+        raise RuntimeError(f"The work fails without being killed (exit code {child.exitcode}).")
     expected = work.outcome(whole).replace(str(whole), "")
     _anew(killed, work.prepare)
     while True:
-        child = start(name, killed)
+        child = start(work, killed, method)
         if found.kills < times:
             child.join(rng.uniform(0, found.seconds))
             if child.is_alive():
@@ -135,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| work | seconds | kills | finished after them | faults |\n|---|---|---|---|---|")
     for name in given.of:
         with tempfile.TemporaryDirectory() as home:
-            found = kill_often(name, Path(home), given.times, given.seed)
+            found = kill_often(WORKS[name], Path(home), given.times, given.seed)
         figures[name] = vars(found)
         print(f"| {name} | {found.seconds:.1f} | {found.kills} | {found.finished} | {len(found.faults)} |", flush=True)
         for fault in found.faults:

@@ -31,9 +31,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.random_orders import Asked, draw_order
+from benchmarks.watched_studio import fault_of
 from diffusionlm.evaluation.record import Stopwatch, write_json
+from diffusionlm.samplers import SAMPLERS
 from diffusionlm.studio.catalogue import PluginCard, cards
+from diffusionlm.studio.order import Order
 from diffusionlm.studio.visitor import Visitor
+from diffusionlm.studio.writing import carry_out, offer
 
 START_SECONDS = 300
 ODD_WORDS = ("Something went wrong", "Traceback", "Error:", "Error(")
@@ -158,6 +162,24 @@ def over_http(
     return answer
 
 
+def in_process(usable: Sequence[PluginCard], model: str, found: Soak) -> Callable[[Asked], dict[str, Any] | None]:
+    """Answers of what the page's handlers call, without a server; errors that nobody meant are noted where they are raised."""
+    catalogue = {card.name: card for card in usable}
+
+    def answer(asked: Asked) -> dict[str, Any] | None:
+        try:
+            order = Order.read(model, *asked.basics, asked.plugins, catalogue, tuple(SAMPLERS))
+            *_, _ = carry_out(order, asked.compare)
+        except Exception as error:
+            if kind := fault_of(error):
+                with found.lock:
+                    found.faults.setdefault(kind, f"{str(error)[:300]}\n  {asked!r}")
+            return {"state": "error", "message": str(error)}
+        return {"state": "done"}
+
+    return answer
+
+
 @contextmanager
 def studio(model: str, threads: int, folder: Path) -> Iterator[tuple[str, int]]:
     """Serves `benchmarks.watched_studio`; gives its address and process number.
@@ -222,6 +244,20 @@ def soak(model: str, minutes: float, visitors: int, steps: int, threads: int, se
     return found
 
 
+def soak_in_process(model: str, orders: int, steps: int, seed: int = 0, every: int = 20) -> Soak:
+    """One visitor's orders without a server; memory of this process is read after each ``every`` of them."""
+    usable, found, began = [card for card in cards() if not card.trouble], Soak(), time.monotonic()
+    offer([model])
+    try:
+        answer = in_process(usable, model, found)
+        for start in range(0, orders, every):
+            visits(answer, usable, seed + start, found, orders=min(every, orders - start), steps=steps)
+            found.memory.append((time.monotonic() - began, resident(os.getpid())))
+    finally:
+        offer([])
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the figures and every kind of fault; fails if there is one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -230,11 +266,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="restaurant")
     parser.add_argument("--steps", type=int, default=16, help="most denoising steps of an order")
     parser.add_argument("--threads", type=int, default=1, help="of the server")
+    parser.add_argument("--orders", type=int, help="one visitor, so many orders, without a server")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"), help="folder for the record")
     given = parser.parse_args(arguments)
     watch = Stopwatch()
-    found = soak(given.model, given.minutes, given.visitors, given.steps, given.threads, given.seed)
+    if given.orders:
+        found = soak_in_process(given.model, given.orders, given.steps, given.seed)
+    else:
+        found = soak(given.model, given.minutes, given.visitors, given.steps, given.threads, given.seed)
     figures = found.figures()
     for name, value in figures.items():
         if name not in ("faults", "refused"):

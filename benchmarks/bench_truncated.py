@@ -12,6 +12,7 @@ again). An error of another library, a sentence that does not say which file, an
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -101,16 +102,17 @@ def cut_all(home: Path, of: Sequence[str] = (), places: int = 300, every_byte: b
         places: number of cuts of a file that is no JSON.
         every_byte: cut JSON at every byte; False: at so many places as well.
     """
-    found = Cuts()
+    found, log = Cuts(), logging.getLogger("diffusionlm")
+    level = log.level
+    log.setLevel(logging.ERROR)  # what is made again is warned of
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for kept in small_files(home):
-            if of and not any(part in kept.name for part in of):
-                continue
+        for kept in small_files(home, of):
             for path in kept.files():
                 if not path.name.startswith("."):
                     slow = path.name in kept.slow
                     cut(kept, path, places_of(path, places // 10 if slow else places, every_byte and not slow), found)
+    log.setLevel(level)
     return found
 
 

@@ -94,6 +94,14 @@ def _trained(folder: Path) -> str:
 # ---- corpora --------------------------------------------------------------------------------------------------------
 
 
+def _nothing(folder: Path) -> None:
+    """A corpus is made of nothing."""
+
+
+def _corpus(folder: Path) -> str:
+    return digest_of(folder, "*.jsonl", "*.npy")
+
+
 def _write_corpus(folder: Path) -> None:
     from diffusionlm.corpora.guestbook import write_corpus
     from diffusionlm.corpora.sources import TextSource
@@ -158,6 +166,10 @@ def _save(folder: Path) -> None:
         _concept(turn % 2).save(folder / "concepts")
 
 
+def _saved(folder: Path) -> str:
+    return digest_of(folder, "*.safetensors", "*.json")
+
+
 def _read_saved(folder: Path) -> None:
     from diffusionlm import DiffusionLMPipeline
     from diffusionlm.context.concept import LearnedConcept
@@ -217,9 +229,7 @@ def _evaluated(folder: Path) -> str:
 
 WORKS = {
     "training": Work(_training_texts, _train, _read_run, _trained),
-    "corpus": Work(
-        lambda folder: None, _write_corpus, _read_corpus, lambda folder: digest_of(folder, "*.jsonl", "*.npy")
-    ),
-    "saving": Work(_save_first, _save, _read_saved, lambda folder: digest_of(folder, "*.safetensors", "*.json")),
+    "corpus": Work(_nothing, _write_corpus, _read_corpus, _corpus),
+    "saving": Work(_save_first, _save, _read_saved, _saved),
     "evaluation": Work(_evaluation_files, _evaluate, _read_evaluation, _evaluated),
 }

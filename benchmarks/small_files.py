@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,27 +63,25 @@ def digest(state: Any) -> str:
     return found.hexdigest()
 
 
-def small_files(home: Path) -> list[Kept]:
-    """Writes them all; those whose packages are not installed are left out."""
+def small_files(home: Path, of: Sequence[str] = ()) -> list[Kept]:
+    """Writes them below ``home``; those whose packages are not installed are left out.
+
+    Args:
+        home: an empty folder.
+        of: parts of the names of kinds; () for all.
+    """
     pipe = tiny_pipeline()
     pipe.save_pretrained(home / "pipeline")
-    found = [
-        Kept(
-            "pipeline", home / "pipeline", lambda: _pipeline(home / "pipeline"), ("tokenizer.json", "model.safetensors")
-        ),
-        _tokenizer(home / "tokenizer", pipe),
-        _reader(home / "reader", pipe),
-        _tables(home / "tables"),
-        _concept(home / "concepts", pipe),
-        _training(home / "training", pipe),
-        _corpus(home / "corpus", pipe),
-        _masked(home / "foreign"),
-    ]
-    if find_spec("faiss"):
-        found.append(_store(home / "store"))
-    if find_spec("peft"):
-        found.append(_adapter(home / "adapter", home / "pipeline"))
+    found = []
+    for name, (package, make) in KINDS.items():
+        if find_spec(package) and (not of or any(part in name for part in of)):
+            found.append(make(home / name.replace(" ", "-"), pipe))
     return found
+
+
+def _written(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
+    pipe.save_pretrained(folder)
+    return Kept("pipeline", folder, lambda: _pipeline(folder), ("tokenizer.json", "model.safetensors"))
 
 
 def _pipeline(folder: Path) -> str:
@@ -120,7 +118,7 @@ def _reader(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     return Kept("classifier", folder, load)
 
 
-def _tables(folder: Path) -> Kept:
+def _tables(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     from diffusionlm.guidance.syntax.store import load_counts, save_counts
 
     save_counts(folder, {"counts": torch.arange(12).reshape(3, 4)}, {"vocabulary_fingerprint": "", "tags": ["é", "b"]})
@@ -169,7 +167,7 @@ def _corpus(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     return Kept("tokenised corpus", folder, load)
 
 
-def _masked(folder: Path) -> Kept:
+def _masked(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     from diffusionlm.families.tiny import tiny_module
 
     module, source = tiny_module("bert")
@@ -186,7 +184,7 @@ def _masked(folder: Path) -> Kept:
     return Kept("somebody else's model", folder, load, slow)
 
 
-def _store(folder: Path) -> Kept:
+def _store(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     Store.build([{"text": text, "year": 2026} for text in TEXTS], folder, encoder=Letters())
 
     def load() -> str:
@@ -196,16 +194,17 @@ def _store(folder: Path) -> Kept:
     return Kept("store", folder, load)
 
 
-def _adapter(folder: Path, base: Path) -> Kept:
+def _adapter(folder: Path, pipe: DiffusionLMPipeline) -> Kept:
     from peft import LoraConfig
 
     from diffusionlm.checkpoints.adapters import inject, save_adapter
     from diffusionlm.checkpoints.base_weights import base_checksum
 
-    pipe = DiffusionLMPipeline.from_pretrained(base)
-    checksum = base_checksum(pipe.denoiser)
-    inject(pipe.denoiser, LoraConfig(r=1, target_modules=["o_proj"], init_lora_weights=False), "one")
-    save_adapter(pipe.denoiser, folder, "one", checksum, {"name": "é"})
+    base = folder.parent / "pipeline"
+    learner = DiffusionLMPipeline.from_pretrained(base)
+    checksum = base_checksum(learner.denoiser)
+    inject(learner.denoiser, LoraConfig(r=1, target_modules=["o_proj"], init_lora_weights=False), "one")
+    save_adapter(learner.denoiser, folder, "one", checksum, {"name": "é"})
     plain = DiffusionLMPipeline.from_pretrained(base)
 
     def load() -> str:
@@ -215,3 +214,18 @@ def _adapter(folder: Path, base: Path) -> Kept:
         return said
 
     return Kept("adapter", folder, load)
+
+
+# Kind -> a package that it needs, and what writes it.
+KINDS: dict[str, tuple[str, Callable[[Path, DiffusionLMPipeline], Kept]]] = {
+    "pipeline": ("torch", _written),
+    "tokenizer": ("torch", _tokenizer),
+    "classifier": ("torch", _reader),
+    "counted tables": ("torch", _tables),
+    "concept": ("torch", _concept),
+    "training checkpoint": ("torch", _training),
+    "tokenised corpus": ("torch", _corpus),
+    "somebody else's model": ("torch", _masked),
+    "store": ("faiss", _store),
+    "adapter": ("peft", _adapter),
+}
