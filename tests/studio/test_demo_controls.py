@@ -175,3 +175,10 @@ def test_a_range_is_read_back_as_it_is_shown(value):
 def test_controls_refuse_anything_else(control, given):
     with pytest.raises(Refused, match="N "):
         control.read(given)
+
+
+def test_what_cannot_be_made_without_a_setting_that_only_python_has_is_not_offered():
+    found = {card.name: card for card in cards()}
+    assert "it needs grammar, which only Python can give" in found["grammar"].trouble
+    assert "it needs schema, which only Python can give" in found["json-schema"].trouble
+    assert not found["choice"].trouble  # its options are asked for on the page
