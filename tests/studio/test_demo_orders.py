@@ -86,6 +86,7 @@ def test_a_command_comes_out_of_the_shell_and_hydra_as_it_went_in(prompt, phrase
     assert (config["prompt"], config["seed"], config["temperature"]) == (order.prompt, 7, 0.5)
 
 
+@settings(max_examples=30)
 @given(phrase=(texts | awkward).filter(str.strip))
 def test_python_code_holds_every_text_as_it_is(phrase):
     order = Order("restaurant", phrase, phrase, 1, 4, 0.5, 7, "euler", (("phrases", {"include": [phrase]}),))
