@@ -21,10 +21,10 @@ FORKS = "fork" in multiprocessing.get_all_start_methods()
 
 def test_random_orders_are_written_or_refused_with_a_sentence(tiny_pipe, tmp_path):
     tiny_pipe.save_pretrained(tmp_path / "own")
-    found = soak_in_process(str(tmp_path / "own"), orders=12, steps=2, seed=3)
+    found = soak_in_process(str(tmp_path / "own"), orders=8, steps=2, seed=3)
     assert found.faults == {}
-    assert found.written + found.refused.total() == 12
-    assert found.written >= 3
+    assert found.written + found.refused.total() == 8
+    assert found.written
     assert found.memory[-1][1] > 0
 
 
@@ -80,8 +80,8 @@ def begin_pair(folder: Path) -> None:
 @pytest.mark.parametrize(("write", "whole"), [(write_pair, True), (write_pair_in_place, False)])
 def test_a_folder_is_the_old_or_the_new_one_at_every_kill(tmp_path, write, whole):
     work = Work(begin_pair, write, read_pair, lambda folder: digest_of(folder, "a", "b"))
-    found = kill_often(work, tmp_path, 8, method="fork")
-    assert found.kills == 8
+    found = kill_often(work, tmp_path, 5, method="fork")
+    assert found.kills == 5
     assert (found.faults == []) is whole
 
 
