@@ -197,4 +197,4 @@ def test_names_classes_functions_and_constraints_can_be_checked():
     excused = {"default_constructible": "wraps a function", "json_round_trip": "defined in a test"}
     check_guidance(FunctionGuidance(shorter), excused)
     assert check_guidance(Sound).plugin == Sound().title
-    check_guidance("length")
+    run_check("length", "shape_and_dtype")  # every check of every registered plugin: test_conformance
