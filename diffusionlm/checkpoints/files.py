@@ -105,9 +105,9 @@ def _exchange(one: Path, other: Path) -> bool:
     try:
         library = ctypes.CDLL(None)
         if sys.platform == "darwin":
-            return library.renamex_np(*names, _MACOS_SWAP) == 0
+            return bool(library.renamex_np(*names, _MACOS_SWAP) == 0)
         if sys.platform == "linux":
-            return library.renameat2(_HERE, names[0], _HERE, names[1], _LINUX_EXCHANGE) == 0
+            return bool(library.renameat2(_HERE, names[0], _HERE, names[1], _LINUX_EXCHANGE) == 0)
     except (AttributeError, OSError):  # an old C library
         pass
     return False

@@ -82,7 +82,8 @@ def load_checkpoint(path: Path) -> Contents:
     """
     file = path / _COMPLETE
     try:
-        state, tensors = json.loads(file.read_text()), {}
+        state = json.loads(file.read_text())
+        tensors: dict[str, dict[str, Tensor]] = {}
         for file in sorted(path.glob("*.safetensors")):
             tensors[file.stem] = load_file(file)
         if not {"model", "average"} <= set(tensors) or not isinstance(state.get("step"), int):
