@@ -178,8 +178,12 @@ def made_short(arguments: list[str]) -> list[str]:
             return [arguments[0], *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
+        case ["generate", *given]:
+            given = ["workers=1" if a == "workers=2" else a for a in given]  # tests/serving starts several
+            return ["generate", *([] if any(a.startswith("steps=") for a in given) else ["steps=4"]), *given]
         case ["guides", *_]:
-            return [*arguments, "--steps", "2", "--made-up", "60"]
+            one = [] if "--only" in arguments else ["--only", "toxicity"]  # its own tests make them all
+            return [*arguments, *one, "--steps", "2", "--made-up", "60"]
         case ["evaluate", "tasks"]:
             return arguments
         case ["evaluate", "compare", *_]:

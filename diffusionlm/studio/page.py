@@ -141,6 +141,7 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
         for button, kind in ((save_result, "result"), (save_trace, "trace")):
             _download(button, kind, kept)
     page.queue(max_size=limits.waiting, api_open=False)
+    page.state_session_capacity = limits.sessions  # Gradio would keep ten thousand
     return page
 
 
