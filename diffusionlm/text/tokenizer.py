@@ -105,6 +105,10 @@ class TextTokenizer:
         """Ids of a condition."""
         return self.encode(prompt)
 
+    def encode_prompts(self, prompts: Sequence[str], longest: int) -> list[list[int]]:
+        """Ids of many conditions, each cut to ``longest``."""
+        return [ids[:longest] for ids in self.encode_batch(prompts)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; the prefixed space is taken off, pad and other special tokens vanish."""
         return self.vocabulary.decode(ids).removeprefix(" ")
