@@ -148,11 +148,12 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
         content = f"{line}\n".encode()
         (tmp_path / "sources" / name).write_bytes(lzma.compress(content) if name.endswith(".xz") else content)
-    if any("init=my_base" in line for line in shell_lines(page)):
-        from diffusionlm.families.tiny import tiny_module
+    for base, kind in (("my_base", "llama"), ("my_bert", "bert")):
+        if any(f"init={base}" in line for line in shell_lines(page)):
+            from diffusionlm.families.tiny import tiny_module
 
-        for part in tiny_module("llama"):
-            part.save_pretrained(tmp_path / "my_base")
+            for part in tiny_module(kind):
+                part.save_pretrained(tmp_path / base)
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"

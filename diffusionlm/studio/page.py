@@ -169,7 +169,7 @@ def _write(checkpoint: gr.Dropdown, weights: list[str], limits: Limits) -> tuple
     text = gr.Textbox(
         OPENING,
         label="Text",
-        lines=3,
+        lines=2,
         max_lines=8,
         elem_id="dl-text",
         info="[SPAN] ends itself, [SPAN:5] has five tokens (about words).",
