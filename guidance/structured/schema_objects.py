@@ -94,8 +94,8 @@ def _additional(
             for path in [next(path for schema, path in goal if pattern in schema.get("patternProperties", {}))]
         ]
         any_key = json_strings.content(1, None, rules, names)
-        for said in (json_strings.tidy(any_key), any_key):
-            key = json_strings.written(said, "a key")
+        for candidate in (json_strings.tidy(any_key), any_key):
+            key = json_strings.written(candidate, "a key")
             for schema, path in goal:
                 if "propertyNames" in schema:
                     key = key & _names(compiler, schema["propertyNames"], path)
