@@ -2,11 +2,14 @@
 
     python -m benchmarks.bench_hot_fix --model restaurant --data E2E --facts 200 --segment prompt
 
-Each fact (food, area or price) of a place of the test set is changed to another value. The place is then written about with its
+Each fact (food, area or price) of a place of the split is changed to another value. The place is then written about with its
 name as the prompt: without retrieval, with the changed passage in the store, and with the fact in the prompt too. A store
 has one passage a place, so the facts are spread over as many stores as that takes.
 
-Passages have the form of prompts (--segment prompt), or are sentences of the test set with the value replaced
+--weight strengthens what was read by classifier-free guidance, in both columns with a fact; its budget grows with it.
+Settings are chosen on the validation split (the default); the test split is for the last figure.
+
+Passages have the form of prompts (--segment prompt), or are sentences of the split with the value replaced
 (--segment retrieved, for weights that were fitted to neighbours). A text states a value if the value's words stand in it.
 """
 
@@ -23,6 +26,7 @@ from diffusionlm.context import Retrieved, Store
 from diffusionlm.context.encoders import make_encoder
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.record import checkpoint_facts, settings_key, write_json
+from diffusionlm.guidance import ClassifierFree
 
 FIELDS = ("food", "area", "price")
 FIELD = re.compile(r"([^,\[\]]+)\[([^\]]*)\]")
@@ -98,7 +102,9 @@ def shares(texts: Sequence[str], made: Sequence[Change]) -> dict[str, float]:
     return {"new": sum(new) / len(made), "old": sum(old) / len(made)}
 
 
-def measure(pipe: Any, made: Sequence[Change], segment: str, encoder: Any, steps: int, seed: int) -> dict[str, Any]:
+def measure(
+    pipe: Any, made: Sequence[Change], segment: str, encoder: Any, steps: int, seed: int, weight: float = 0.0
+) -> dict[str, Any]:
     """Shares for three kinds of calls, and how often the right passage was found."""
     texts: dict[str, list[str]] = {"without": [], "retrieved": [], "prompt": []}
     groups, hits = rounds(made), 0
@@ -106,14 +112,26 @@ def measure(pipe: Any, made: Sequence[Change], segment: str, encoder: Any, steps
     for number, group in enumerate(groups):
         store = Store.build([change.passage for change in group], encoder=encoder)
         names, call = [change.rest for change in group], {"steps": steps, "seed": seed + 1000 * number}
-        found = pipe(None, prompt=names, context=[Retrieved(store, 1, "prompt", segment)], **call)
+        found = pipe(
+            None,
+            prompt=names,
+            context=[Retrieved(store, 1, "prompt", segment)],
+            guidance=stronger(weight, segment),
+            **call,
+        )
         hits += sum(used[0][0]["text"] == change.passage for used, change in zip(found.context, group, strict=True))
-        plain, told = pipe(None, prompt=names, **call), pipe(None, prompt=[change.prompt for change in group], **call)
+        plain = pipe(None, prompt=names, **call)
+        told = pipe(None, prompt=[change.prompt for change in group], guidance=stronger(weight, "prompt"), **call)
         for name, result in (("without", plain), ("retrieved", found), ("prompt", told)):
             texts[name] += [samples[0] for samples in result.texts]
     ordered = [change for group in groups for change in group]
     figures: dict[str, Any] = {name: shares(written, ordered) for name, written in texts.items()}
     return figures | {"stores": len(groups), "right_passage": hits / len(ordered)}
+
+
+def stronger(weight: float, segment: str) -> ClassifierFree | None:
+    """Guidance towards what was read; its trust region is widened as its weight grows."""
+    return ClassifierFree(weight=weight, without=(segment,), budget=8.0 * weight) if weight else None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -123,16 +141,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--segment", choices=("prompt", "retrieved"), default="prompt")
     parser.add_argument("--encoder", choices=("model", "minilm"), default="minilm")
+    parser.add_argument("--split", choices=("valid", "test"), default="valid")
+    parser.add_argument("--weight", type=float, default=0.0, help="of classifier-free guidance (default: none)")
     options = parser.parse_args(argv)
     pipe = load_pipeline(options)
-    made = changes(read_e2e(options.data / "test.txt"), options.facts, options.segment, options.seed)
+    made = changes(read_e2e(options.data / f"{options.split}.txt"), options.facts, options.segment, options.seed)
     encoder = pipe if options.encoder == "model" else options.encoder
-    figures = measure(pipe, made, options.segment, encoder, options.steps, options.seed)
+    figures = measure(pipe, made, options.segment, encoder, options.steps, options.seed, options.weight)
     print(f"{'':<12}{'new fact':>10}{'old fact':>10}")
     for name in ("without", "retrieved", "prompt"):
         print(f"{name:<12}{figures[name]['new']:>10.1%}{figures[name]['old']:>10.1%}")
     print(f"right passage found: {figures['right_passage']:.1%} of {len(made)}")
     settings = {"facts": len(made), "segment": options.segment, "encoder": options.encoder, "steps": options.steps}
+    settings |= {"split": options.split, "weight": options.weight}
     record = {"benchmark": "hot fix", **settings, "checkpoint": checkpoint_facts(options.model), **figures}
     write_json(options.out / f"hot_fix_{settings_key(settings)}.json", record)
 

@@ -27,6 +27,11 @@ class UnknownPlugin(ValueError):
     """
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line of at most 300 characters without a full stop; its type where it says nothing."""
+    return " ".join(str(error).split())[:300].rstrip(" .") or type(error).__name__
+
+
 # Names of the same thing in other libraries.
 _MEANT = {
     "num_inference_steps": "steps",

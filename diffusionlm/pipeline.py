@@ -24,16 +24,10 @@ from diffusionlm.denoiser.memory_cache import MemoryCache
 from diffusionlm.diffusion import MaskingSchedule, NoiseSchedule, schedule_from_dict
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.generation.blocks import WholeLayout
+from diffusionlm.generation.fields import check_fields
 from diffusionlm.generation.long_texts import LongTexts
 from diffusionlm.generation.loop import DenoisingLoop
-from diffusionlm.generation.requests import (
-    LONGEST_TEXT,
-    CallSettings,
-    check_count,
-    lay_out,
-    read_rows,
-    warn_of_fields,
-)
+from diffusionlm.generation.requests import LONGEST_TEXT, CallSettings, check_count, lay_out, read_rows
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
@@ -368,9 +362,10 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
                 None takes the checkpoint's own.
             block_length: positions that are written at once, where a text is written in blocks; half of what the model takes
                 if None. If it is given, every text is written so.
-            fluency: floor, from 0 to 1: texts that the model finds less fluent than this share of its own are written again, up
-                to three times, and are told of in ``result.unmet`` if they stay so. Beside goals, which broken text may reach.
-                Costs two more passes of the network for each text; 0 only measures (``sample.fluency``).
+            fluency: floor, from 0 to 1, of `Sample.fluency`: texts below it are written up to three times, of which the one is
+                kept that misses fewer goals, then by less; what stays below is told of in ``result.unmet``. Beside goals, which
+                broken text may reach. Most of a model's own texts lie above 0.8; 0.3 catches wreckage only. Costs two more
+                passes of the network for each text; 0 only measures.
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
@@ -425,16 +420,12 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
     def stream(self, text: Any = None, **settings: Any) -> Iterator[StepState | GenerationResult]:
         """As calling the pipeline, but yields a `StepState` after every step and the `GenerationResult` last.
 
-        Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``.
+        Takes the arguments of ``__call__`` but for ``callback_on_step_end`` and ``output_type``, and refuses what it refuses at
+        once, not at the first step.
         """
         refuse_unknown("stream()", settings, _SETTINGS, _OF_PLUGINS)
-        generator = self._stream(text, CallSettings(**settings), keep_clean=[])
-        while True:
-            with torch.no_grad():  # only while the generator runs: the caller's code between steps keeps its gradients
-                item = next(generator, None)
-            if item is None:
-                return
-            yield item
+        with torch.no_grad():
+            return _without_gradients(self._stream(text, CallSettings(**settings), keep_clean=[]))
 
     def json(self, schema: Any, text: Any = None, **settings: Any) -> list[Any]:
         """Objects that follow a JSON Schema, a pydantic model or a TypedDict; see `diffusionlm.structured.generate_json`."""
@@ -451,6 +442,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
     def _stream(
         self, text: Any, call: CallSettings, keep_clean: list[Tensor]
     ) -> Iterator[StepState | GenerationResult]:
+        """Checks a call, and gives its steps and its result."""
         began = time.perf_counter()
         steps = self.steps if call.steps is None else call.steps
         temperature = self.temperature_at(steps) if call.temperature is None else call.temperature
@@ -461,7 +453,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         most = LONGEST_TEXT if self._model is None else longest  # other models write no text in blocks
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, most)
         rows = bind(rows, call.context, self)
-        warn_of_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
+        check_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         vocabulary = self.tokenizer.vocabulary
         if call.block_length is not None and self._model is not None:
@@ -500,37 +492,43 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         loop = DenoisingLoop(
             model, self.tokenizer, self.schedule, sampler, steps, temperature, size, best_of, floor, timings
         )
-        while (waiting := texts.waiting())[0]:
-            attempts = Attempts(waiting[1], {} if steering is None else steering.attempts, call.fluency)
-            yield from loop.attempt(attempts, *waiting, steering)
-            texts.take(attempts)
-        groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
-        for row, sample in zip(rows, texts.samples(_verifier(steering)), strict=True):
-            groups[row.source].append(sample)
-        keep_clean.extend(texts.clean())
-        timings["total"] = time.perf_counter() - began
-        sources = list(dict.fromkeys(source for row in rows for source in row.context))
-        settings = {
-            "steps": steps,
-            "sampler": sampler_to_dict(sampler),
-            "temperature": temperature,
-            "num_samples": call.num_samples,
-            "seed": rows[0].seed,
-            **({"best_of": best_of} if best_of > 1 else {}),
-            **({"block_length": call.block_length} if call.block_length is not None else {}),
-            **({} if call.fluency is None else {"fluency": call.fluency}),
-            "guidance": None if steering is None else steering.to_dict(),
-            "context": [source.to_dict() for source in sources],
-        }
-        if isinstance(model, AdaptedModel):
-            settings["adapter"] = model.adapter or BASE
-        trace = None if steering is None else steering.join(texts.traces())
-        plugins = [] if steering is None else steering.plugins
-        steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
-        steered_by += [source.reference for source in sources]
-        named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
-        references = tuple(dict.fromkeys(filter(None, named)))
-        yield GenerationResult(groups, timings, settings, batched, trace, references)
+        prepared = time.perf_counter() - began
+
+        def written() -> Iterator[StepState | GenerationResult]:
+            began = time.perf_counter()
+            while (waiting := texts.waiting())[0]:
+                attempts = Attempts(waiting[1], {} if steering is None else steering.attempts, call.fluency)
+                yield from loop.attempt(attempts, *waiting, steering)
+                texts.take(attempts)
+            groups: list[list[Sample]] = [[] for _ in range(rows[-1].source + 1)]
+            for row, sample in zip(rows, texts.samples(_verifier(steering)), strict=True):
+                groups[row.source].append(sample)
+            keep_clean.extend(texts.clean())
+            timings["total"] = prepared + time.perf_counter() - began
+            sources = list(dict.fromkeys(source for row in rows for source in row.context))
+            settings = {
+                "steps": steps,
+                "sampler": sampler_to_dict(sampler),
+                "temperature": temperature,
+                "num_samples": call.num_samples,
+                "seed": rows[0].seed,
+                **({"best_of": best_of} if best_of > 1 else {}),
+                **({"block_length": call.block_length} if call.block_length is not None else {}),
+                **({} if call.fluency is None else {"fluency": call.fluency}),
+                "guidance": None if steering is None else steering.to_dict(),
+                "context": [source.to_dict() for source in sources],
+            }
+            if isinstance(model, AdaptedModel):
+                settings["adapter"] = model.adapter or BASE
+            trace = None if steering is None else steering.join(texts.traces())
+            plugins = [] if steering is None else steering.plugins
+            steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
+            steered_by += [source.reference for source in sources]
+            named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)
+            references = tuple(dict.fromkeys(filter(None, named)))
+            yield GenerationResult(groups, timings, settings, batched, trace, references)
+
+        return written()
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[StepState], None]]:
@@ -555,6 +553,16 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         finally:
             for bar in bars:
                 bar.close()
+
+
+def _without_gradients(items: Iterator[Any]) -> Iterator[Any]:
+    """The items, none of which needs gradients; the caller's code between them keeps its own."""
+    while True:
+        with torch.no_grad():
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
 
 
 def _samples(state: StepState) -> str:

@@ -1,7 +1,8 @@
 """From a text with gaps to a `Canvas` (known text and spans to write), to token positions, and back to text.
 
 Written form: ``The [SPAN:5] is a pub near [SPAN].`` has a span of exactly five tokens and one that ends itself;
-``It is a [CHOICE:pub|coffee shop].`` has one that is one of the options. A backslash keeps a marker literal: ``\\[SPAN]``.
+``It is a [CHOICE:pub|coffee shop].`` has one that is one of the options. A backslash keeps a marker literal: ``\\[SPAN]``;
+other brackets are text (`diffusionlm.markers`).
 Known text comes back byte for byte.
 """
 
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from diffusionlm.markers import read_markers
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from diffusionlm.text import TextTokenizer, Vocabulary
 
-_MARKER = re.compile(r"(\\?)\[(?:SPAN(?::(\d+))?|CHOICE:([^\[\]]+))\]")
-_NEAR_MARKER = re.compile(r"\[\s*(?:span|choice)\s*(:[^\]]*)?\]", re.IGNORECASE)
+_CONDITION = re.compile(r"[^\s\[\],;]+\[[^\[\]]*(?:\]|$)")
 
 
 @dataclass(frozen=True)
@@ -90,36 +92,21 @@ class Canvas:
         """Reads the written form.
 
         Raises:
-            ValueError: if the text is empty, has no span, or has something that looks like a misspelt one.
+            ValueError: if the text is empty, has no span, or has something that looks like a misspelt one or is not closed.
         """
         if not text:
             raise ValueError(
                 "The text is empty; write a text with [SPAN], or pass no text to have a whole one written."
             )
-        pieces: list[str | Span] = []
-        plain: list[str] = []  # known text but for markers that are literal
-        cursor = 0
-        for match in _MARKER.finditer(text):
-            plain.append(text[cursor : match.start()])
-            pieces.append(plain[-1])
-            if match.group(1):
-                pieces.append(match.group(0)[1:])
-            elif match.group(3):
-                pieces.append(Span(options=tuple(option.strip() for option in match.group(3).split("|"))))
-            else:
-                length = match.group(2)
-                pieces.append(Span(int(length), open=False) if length is not None else Span())
-            cursor = match.end()
-        plain.append(text[cursor:])
-        pieces.append(plain[-1])
-        near = next((m for piece in plain if (m := _NEAR_MARKER.search(piece))), None)
-        if near:
-            raise ValueError(
-                f"{near.group(0)!r} is no span: write [SPAN], [SPAN:n] with a number, or [CHOICE:a|b]. To keep it as text, put "
-                "a backslash before a marker that is spelt right, or pass a Canvas."
-            )
+        pieces = [
+            piece if isinstance(piece, str) else Span(piece.length, open=piece.length is None, options=piece.options)
+            for piece in read_markers(text)
+        ]
         if not any(isinstance(piece, Span) for piece in pieces):
-            raise ValueError(f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.")
+            hint = " A condition goes to prompt=." if _CONDITION.match(text) else ""
+            raise ValueError(
+                f"The text {text[:60]!r} has no span; write [SPAN] or [SPAN:n] where it is to be filled.{hint}"
+            )
         return cls(tuple(pieces))
 
     @classmethod

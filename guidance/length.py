@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton
@@ -27,6 +28,8 @@ class Length(Constraint):
         words: words of the whole text, as ``text.split()`` counts them, known text included.
         tokens: tokens of all spans together; known text does not count.
         characters: characters of the whole text.
+        whole: whether the text, however long, ends as a sentence does: in ".", "!", "?" or "…", behind which quotes and
+            brackets may close. Without it a length is kept to the word, and a sentence may be cut short there.
 
     Raises:
         ValueError: if nothing is asked for, or a range is not one.
@@ -39,6 +42,7 @@ class Length(Constraint):
     words: Range | None = None
     tokens: Range | None = None
     characters: Range | None = None
+    whole: bool = False
 
     expected_failures = {"default_constructible": "there is no length that everybody wants"}
 
@@ -49,6 +53,8 @@ class Length(Constraint):
             raise ValueError(
                 "Length needs words, tokens or characters, as in Length(words=12) or Length(words=(10, 15))."
             )
+        if not isinstance(self.whole, bool):
+            raise ValueError(f"whole must be True or False, got {self.whole!r}.")
         for unit, value in given.items():
             if value is not None:
                 check_range(*_range(value, unit), unit, 100_000)
@@ -71,12 +77,13 @@ class Length(Constraint):
         return (WellFormed(window=self.window),)
 
     def languages(self) -> Sequence[Language]:
-        """Words and characters; tokens are no matter of the text alone."""
-        return [
+        """Words and characters, and the end; tokens are no matter of the text alone."""
+        counted = [
             automata.length(*_range(value, unit), unit=unit)
             for unit in ("words", "characters")
             if (value := getattr(self, unit)) is not None
         ]
+        return [*counted, ends_sentence()] if self.whole else counted
 
     def automata(self, vocabulary: Vocabulary) -> list[TokenAutomaton]:
         """Also counts tokens."""
@@ -94,6 +101,12 @@ class Length(Constraint):
             label = f"{least} tokens" if least == most else f"{least} to {'any' if most is None else most} tokens"
             held[label] = least <= count and (most is None or count <= most)
         return held
+
+
+@lru_cache(maxsize=1)
+def ends_sentence() -> Language:
+    """Texts that end as a sentence does."""
+    return automata.regex(r"(?:.|\n)*[.!?…][\"'”’»)\]]*").renamed("ends a sentence")
 
 
 def _range(value: Range, unit: str) -> tuple[int, int | None]:

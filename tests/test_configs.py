@@ -18,7 +18,7 @@ from diffusionlm.samplers import make_sampler
 from diffusionlm.training.run import check_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-NEED_A_BASE = {"adapt"}  # tests/training/test_adaptation.py runs it
+NEED_A_BASE = {"adapt", "masked_lm", "everyday_minilm"}  # run by tests/training/test_adaptation.py, test_masked_lm.py
 EXPERIMENTS = sorted({path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - NEED_A_BASE)
 CHOICES = [
     f"{group}={path.stem}"

@@ -148,11 +148,12 @@ def test_shell_lines_run(page, tmp_path, monkeypatch, capsys):
         (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
         content = f"{line}\n".encode()
         (tmp_path / "sources" / name).write_bytes(lzma.compress(content) if name.endswith(".xz") else content)
-    if any("init=my_base" in line for line in shell_lines(page)):
-        from diffusionlm.families.tiny import tiny_module
+    for base, kind in (("my_base", "llama"), ("my_bert", "bert")):
+        if any(f"init={base}" in line for line in shell_lines(page)):
+            from diffusionlm.families.tiny import tiny_module
 
-        for part in tiny_module("llama"):
-            part.save_pretrained(tmp_path / "my_base")
+            for part in tiny_module(kind):
+                part.save_pretrained(tmp_path / base)
     for line in shell_lines(page):
         if line[0] != "diffusionlm":
             assert known(line), f"{page.name}: cannot tell whether {shlex.join(line)!r} works"
@@ -177,8 +178,12 @@ def made_short(arguments: list[str]) -> list[str]:
             return [arguments[0], *given, "--cfg"]
         case ["train-classifier", *given]:
             return ["train-classifier", *given, "trainer.max_steps=2", "trainer.tokens_per_batch=256"]
+        case ["generate", *given]:
+            given = ["workers=1" if a == "workers=2" else a for a in given]  # tests/serving starts several
+            return ["generate", *([] if any(a.startswith("steps=") for a in given) else ["steps=4"]), *given]
         case ["guides", *_]:
-            return [*arguments, "--steps", "2", "--made-up", "60"]
+            one = [] if "--only" in arguments else ["--only", "toxicity"]  # its own tests make them all
+            return [*arguments, *one, "--steps", "2", "--made-up", "60"]
         case ["evaluate", "tasks"]:
             return arguments
         case ["evaluate", "compare", *_]:

@@ -132,6 +132,26 @@ def test_stream_ends_in_the_result_of_the_call(tiny_pipe) -> None:
     assert all(0 < p <= 1 for row in certainty for p in row)
 
 
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        (None, {"steps": 0}, "steps must be"),
+        (5, {}, "text must be a string"),
+        ("[SPAN:12", {}, "not closed"),
+        ("[SPAN:99999999999]", {}, "tokens to write"),
+        (None, {"sampler": "eulre"}, "euler"),
+        (None, {"guidance": "lenght"}, "length"),
+        ("a [SPAN:2]", {"guidance": Length(words=40)}, "words"),
+    ],
+)
+def test_streaming_refuses_at_once_what_the_call_refuses(tiny_pipe, text, settings, words) -> None:
+    with pytest.raises((TypeError, ValueError), match=words) as at_once:
+        tiny_pipe.stream(text, **settings)
+    assert torch.is_grad_enabled()
+    with pytest.raises(at_once.type, match=words):
+        tiny_pipe(text, **settings)
+
+
 def test_streaming_leaves_gradients_on_between_steps(tiny_pipe) -> None:
     stream = tiny_pipe.stream(steps=2, seed=0)
     assert isinstance(next(stream), StepState)
@@ -226,7 +246,7 @@ def test_wrong_types_are_named(tiny_pipe) -> None:
     with pytest.raises(ValueError, match="has 99999999999 tokens to write in a span"):
         tiny_pipe("The [SPAN:99999999999].")
     with pytest.raises(TypeError, match=r"stream\(\) has no argument 'stepz'; did you mean 'steps'\?"):
-        next(tiny_pipe.stream(stepz=3))
+        tiny_pipe.stream(stepz=3)
     with pytest.raises(TypeError, match=r"pipe\(\) has no argument 'num_sample'; did you mean 'num_samples'\?"):
         tiny_pipe(num_sample=3)
 

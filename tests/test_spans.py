@@ -125,3 +125,51 @@ def test_a_choice_has_room_for_its_longest_option(tiny_tokenizer):
     layout = Canvas.parse("It is a [CHOICE:pub|cheap coffee shop].").lay_out(tiny_tokenizer, 16)
     assert layout.length == len(tiny_tokenizer.encode("cheap coffee shop"))
     assert bool(layout.open_mask.all())
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("[SPAN] is [SPAN:12", 10, "not closed"),
+        ("[SPAN is a pub near [SPAN].", 0, "not closed"),
+        ("near [SPAN:12) or [SPAN]", 5, "not closed"),
+        ("[SPAN] is a [CHOICE:pub|bar", 12, "not closed"),
+        ("[SPAN] is a [choice: pub|bar", 12, "not closed"),
+        ("[CONCEPT:house-style The [SPAN]", 0, "not closed"),
+        ("The [CONCEPT:house] [SPAN]", 4, "beginning of a text"),
+        ("[SPAN] is near SPAN:3].", 15, "lacks its first bracket"),
+        ("CHOICE:a|b] or [SPAN]", 0, "lacks its first bracket"),
+    ],
+)
+def test_a_marker_that_lacks_a_bracket_is_refused_with_its_place(text: str, place: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        Canvas.parse(text)
+    assert f"character {place}" in str(refusal.value)
+    assert "To keep it as text" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        "name[The Mill], food[Italian] ",
+        "as in [1], [sic] and [ (",
+        "a] b[ [span of time] [Choice words] [the SPAN] [spanish ",
+        "[[x] ",
+        "SPAN CHOICE:a|b ",
+    ],
+)
+def test_other_brackets_are_text(known: str) -> None:
+    assert Canvas.parse(known + "[SPAN]").literals == (known, "")
+
+
+@pytest.mark.parametrize(
+    "marker", ["[SPAN:12", "[SPAN", "[CHOICE:a|b", "[SPAN]", "[choice:a]", "[ span ]", "[CONCEPT:x", "[SPAN:x]"]
+)
+def test_a_backslash_keeps_what_looks_like_a_marker(marker: str) -> None:
+    assert Canvas.parse(f"a \\{marker} or [SPAN]").literals == (f"a {marker} or ", "")
+
+
+def test_a_condition_in_place_of_a_text_is_told_where_it_goes() -> None:
+    for text in ("name[The Mill], food[Italian]", "name[The Mill"):
+        with pytest.raises(ValueError, match="A condition goes to prompt="):
+            Canvas.parse(text)

@@ -21,7 +21,7 @@ from torch import nn
 
 from diffusionlm.checkpoints.base_weights import base_checksum, drop_checksum, held_in_4_bits
 from diffusionlm.checkpoints.loading import sha256, write_folder
-from diffusionlm.errors import suggestion
+from diffusionlm.errors import reason_of, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,13 +90,17 @@ def read_adapter(folder: Path) -> tuple[Any, dict[str, Tensor], dict[str, Any]]:
                 f"The folder {folder} has no {name}, so it is no adapter of this library; 'diffusionlm train adapter=lora "
                 "init=...' writes one."
             )
+    file = folder / CONFIG
     try:
-        told = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        kind = settings.get("peft_type")
+        file = folder / CARD
+        told = json.loads(file.read_text(encoding="utf-8"))
         base, checksum, version = told["base_sha256"], told["sha256"], told["format"]
-        state = load_file(folder / WEIGHTS)
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ValueError(f"The adapter in {folder} is damaged ({error}); copy or train it again.") from error
+        file = folder / WEIGHTS
+        state = load_file(file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise ValueError(f"The adapter's {file} is damaged ({reason_of(error)}); copy or train it again.") from error
     if not isinstance(base, str) or version != _FORMAT:
         raise ValueError(f"The adapter in {folder} has format {version}, this library reads {_FORMAT}; upgrade it.")
     if sha256(folder / WEIGHTS) != checksum:
@@ -104,8 +108,8 @@ def read_adapter(folder: Path) -> tuple[Any, dict[str, Tensor], dict[str, Any]]:
     bad = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise ValueError(f"The adapter in {folder} holds NaN or infinite numbers in {', '.join(bad[:3])}.")
-    if settings.get("peft_type") != "LORA":
-        raise ValueError(f"The adapter in {folder} is of kind {settings.get('peft_type')!r}; LoRA and DoRA are read.")
+    if kind != "LORA":
+        raise ValueError(f"The adapter in {folder} is of kind {kind!r}; LoRA and DoRA are read.")
     from peft import LoraConfig
 
     return LoraConfig.from_pretrained(str(folder)), state, told

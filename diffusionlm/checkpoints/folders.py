@@ -7,8 +7,11 @@ A folder holds ``model_index.json`` (classes, schedule, sampler, limits, checksu
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from diffusionlm.checkpoints.files import recover
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 INDEX = "model_index.json"
@@ -32,6 +35,8 @@ def find_folder(name: str | Path) -> Path:
     if not str(name):
         raise FileNotFoundError(f"The checkpoint's name is empty. Bundled checkpoints: {', '.join(bundled_names())}.")
     path = Path(name)
+    with suppress(OSError):
+        recover(path)
     if path.is_dir():
         if not (path / INDEX).is_file() and not (path / "config.json").is_file():
             raise FileNotFoundError(_no_pipeline(path))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diffusionlm.checkpoints.base_weights import base_state, note_checksum
+from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX, WEIGHTS, read_index
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.text import TextTokenizer
@@ -197,20 +196,8 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     """
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"The pipeline cannot be saved to {target}, which is a file; name a folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with atomic_folder(target) as draft:
         write(draft)
-        if target.exists():
-            for path in target.iterdir():
-                if not (draft / path.name).exists():
-                    (shutil.copytree if path.is_dir() else shutil.copy2)(path, draft / path.name)
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            os.replace(target, old / "old")
-            os.replace(draft, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(draft, target)
-        target.chmod(0o755)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        for path in target.iterdir() if target.exists() else ():
+            if not (draft / path.name).exists():
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, draft / path.name)

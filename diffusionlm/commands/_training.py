@@ -56,9 +56,9 @@ def carry_out(work: Work) -> int:
     folder = Path(config["folder"])
     console = Console(highlight=False, soft_wrap=True, quiet=not main_process)
     trainer.resume()
-    stop = StopRequest()
+    stop, again = StopRequest(), trainer.finished
     try:
-        if trainer.finished:
+        if again:
             minutes = f", trainer.max_minutes={trainer.settings.max_minutes:g} are used up"
             used = "" if trainer.step >= max_steps else minutes
             sentence = f"The run in {config['folder']} is finished (step {trainer.step}{used}); it is exported again."
@@ -87,8 +87,9 @@ def carry_out(work: Work) -> int:
                         trainer.run(resume=False, stop=stop)
                 else:
                     trainer.run(resume=False, stop=stop)
-            if main_process and can_plot() and plot_run(folder / LOG_FILE, folder / PLOT_FILE):
-                console.print(f"Bound and samples: {folder / PLOT_FILE}", markup=False)
+        drawn = again and (folder / PLOT_FILE).is_file()
+        if main_process and can_plot() and not drawn and plot_run(folder / LOG_FILE, folder / PLOT_FILE):
+            console.print(f"Bound and samples: {folder / PLOT_FILE}", markup=False)
         if not trainer.finished:
             console.print(
                 f"Stopped at step {trainer.step}, which is saved; the same command continues from there. What it is worth "

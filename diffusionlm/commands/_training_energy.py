@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,12 @@ def measured(trainer: Any, meter: EnergyMeter | None, folder: Path) -> Iterator[
     finally:
         line = {"from_step": began, "to_step": trainer.step, "date": datetime.now(UTC).isoformat(timespec="seconds")}
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ENERGY_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | energy.to_dict()) + "\n")
+        place = folder / ENERGY_FILE
+        torn = place.is_file() and not place.read_bytes().endswith(
+            b"\n"
+        )  # half a line of a killed call stays by itself
+        with place.open("a", encoding="utf-8") as file:
+            file.write("\n" * torn + json.dumps(line | energy.to_dict()) + "\n")
 
 
 def measured_so_far(folder: Path) -> dict[str, Any] | None:
@@ -48,7 +52,10 @@ def measured_so_far(folder: Path) -> dict[str, Any] | None:
     file = folder / ENERGY_FILE
     if not file.is_file():
         return None
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # half a line, or none
+            lines.append(json.loads(line))
     if not lines:
         return None
     return {

@@ -21,6 +21,7 @@ killed, continues from its newest checkpoint when the same command is given agai
   diffusionlm train experiment=restaurant data.root=FOLDER       the model that comes with the package
   diffusionlm train adapter=lora init=restaurant data.train=FILE an adapter: small, beside weights that stay
   diffusionlm train experiment=adapt init=FOLDER data.train=FILE a causal language model of transformers as denoiser
+  diffusionlm train experiment=masked_lm init=FOLDER data.train=FILE a BERT of transformers (or minilm) as denoiser
   diffusionlm train data=hub data.name=OWNER/NAME data.text_field=FIELD
   diffusionlm train model=medium optimizer=adamw trainer.max_steps=20000 trainer.precision=bf16 data.train=FILE
   torchrun --nproc_per_node 2 -m diffusionlm train experiment=own_text data.train=FILE
@@ -76,7 +77,7 @@ def _train(config: dict[str, Any]) -> int:
 
         def export_adaptation(card: dict[str, Any]) -> str:
             folder = run.write({**card, "init": config["init"]})
-            return f"The adapter is in {folder}: diffusionlm generate checkpoint={folder}"
+            return f"{run.said} is in {folder}: diffusionlm generate checkpoint={folder}"
 
         tokens: Any = run.loaded.tokenizer
         return carry_out(Work(config, run.trainer, tokens, run.samples, export_adaptation, meter))

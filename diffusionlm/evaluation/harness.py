@@ -15,7 +15,7 @@ from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.data import MissingData
 from diffusionlm.evaluation.electricity import Energy
 from diffusionlm.evaluation.figures import TaskResult
-from diffusionlm.evaluation.record import environment, settings_key, write_json
+from diffusionlm.evaluation.record import environment, read_json, settings_key, write_json
 from diffusionlm.evaluation.registry import Planned, Task, Unavailable, available, make_task
 
 FORMAT = 1
@@ -183,7 +183,7 @@ def _run(item: Planned, context: Context) -> TaskRecord:
     }
     file = context.folder / "tasks" / f"{key_of(item.name)}-{settings_key(about)}.json"
     if file.is_file():
-        kept = TaskRecord.from_dict(item.name, json.loads(file.read_text(encoding="utf-8")), resumed=True)
+        kept = TaskRecord.from_dict(item.name, read_json(file, "delete it to run the task again"), resumed=True)
         # electricity of another country, or none: the task runs again, from samples that are kept
         if context.meter is None or (kept.energy or {}).get("country") == context.meter.country:
             return kept

@@ -18,6 +18,7 @@ import torch
 
 from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
 from diffusionlm.checkpoints.loading import sha256
+from diffusionlm.errors import reason_of
 
 PACKAGES = ("diffusionlm-toolkit", "torch", "transformers", "diffusers", "tokenizers", "numpy")
 
@@ -91,6 +92,22 @@ class Stopwatch:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_seconds": round(self.seconds, 2),
         }
+
+
+def read_json(path: Path, again: str) -> Any:
+    """What `write_json` wrote.
+
+    Args:
+        path: of the file.
+        again: what to do where it is damaged, such as "delete it to write the samples again".
+
+    Raises:
+        ValueError: if it is damaged, naming the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({reason_of(error)}); {again}.") from error
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -6,7 +6,6 @@ Guided and unguided samples come in pairs of one seed, so they begin in the same
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from rich.progress import track
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval, ngrams, words
 from diffusionlm.evaluation.electricity import Energy, EnergyMeter
 from diffusionlm.evaluation.judge import load_judge
-from diffusionlm.evaluation.record import settings_key, write_json
+from diffusionlm.evaluation.record import read_json, settings_key, write_json
 from diffusionlm.pipeline import DiffusionLMPipeline
 
 CHUNK = 64  # texts that are scored between two writings of the file
@@ -106,7 +105,7 @@ class Shelf:
         self._scores_file = folder / f"scores-{settings_key({'judge': Path(judge).name, 'worst': True})}.json"
         self._scores: dict[str, tuple[float, int, float]] = {}
         if self._scores_file.is_file():
-            self._scores = json.loads(self._scores_file.read_text(encoding="utf-8"))
+            self._scores = read_json(self._scores_file, "delete it to score the texts again")
 
     def samples(
         self,
@@ -118,11 +117,11 @@ class Shelf:
         """The set of these settings: made now, or kept from an earlier call if it ``serves``."""
         file = self.folder / f"{name.replace('/', '-')}-{settings_key(self.settings | settings)}.json"
         if file.is_file():
-            kept = SampleSet.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            kept = SampleSet.from_dict(read_json(file, "delete it to write the samples again"))
             if serves(kept):
                 return kept
         write_json(file, {"settings": self.settings | settings, **dataclasses.asdict(make())})
-        return SampleSet.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return SampleSet.from_dict(read_json(file, "delete it to write the samples again"))
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
         """Nats and tokens of each text under the judge (texts, 2); zeros for empty ones."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.errors import reason_of
 from diffusionlm.families.family import Checkpoint, Choices, Loaded
 from diffusionlm.families.sheet import Frame
 from diffusionlm.families.switches import Switches
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "[/Answer]", "<|role_end|>", "</s>")
 LONGEST_TEXT, LONGEST_SPAN = 128, 16
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+)
 
 
 def find_tokenizer(checkpoint: Checkpoint, choices: Choices, default: str = "") -> Any:
@@ -34,22 +44,34 @@ def find_tokenizer(checkpoint: Checkpoint, choices: Choices, default: str = "") 
         return choices.tokenizer
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    files = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
-    own = any((checkpoint.folder / name).is_file() for name in files)
+    own = any((checkpoint.folder / name).is_file() for name in TOKENIZER_FILES)
     name = str(choices.tokenizer or (checkpoint.folder if own else default))
     if not name:
         raise FileNotFoundError(f"{checkpoint.folder} has no tokenizer; give it with tokenizer=<folder or name>.")
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:
+        check_json_files(Path(name))
         if (Path(name) / "tokenizer.json").is_file():  # of a class that only remote code knows; the file says all
             return PreTrainedTokenizerFast.from_pretrained(name)
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
+        reason = reason_of(error)
         hint = f" These weights were trained with that of {default!r}." if default and not own else ""
         raise FileNotFoundError(
             f"The tokenizer {name!r} cannot be loaded without running code of others ({reason}).{hint} Give a folder with a "
             "tokenizer.json: tokenizer=<folder>."
         ) from error
+
+
+def check_json_files(folder: Path) -> None:
+    """Raises ValueError naming the file of a tokenizer that is no JSON; asked where it cannot be loaded."""
+    for name in TOKENIZER_FILES:
+        if name.endswith(".json") and (folder / name).is_file():
+            try:
+                json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(
+                    f"The tokenizer's {folder / name} cannot be read ({reason_of(error)}); fetch it again."
+                ) from error
 
 
 def token_id(source: Any, given: str | int | None, what: str) -> int | None:

@@ -18,7 +18,7 @@ from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, L
 from diffusionlm.families.masked_lm import longest
 from diffusionlm.families.networks import Decoder
 from diffusionlm.families.switches import Switches
-from diffusionlm.families.weights import fill, read_weights
+from diffusionlm.families.weights import check_weights, fill, read_weights
 
 MDLM = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
 LLADA = "Nie et al. 2025, Large language diffusion models"
@@ -210,6 +210,7 @@ class PlainDecoder(Family):
         """A decoder that was trained as a diffusion model though its folder does not say so."""
         from transformers import AutoModelForCausalLM
 
+        check_weights(checkpoint.folder)
         module = AutoModelForCausalLM.from_pretrained(
             checkpoint.folder,
             trust_remote_code=False,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import torch
+
 from diffusionlm.families.building import build, find_tokenizer
 from diffusionlm.families.family import FAMILIES, Checkpoint, Choices, Family, Loaded
 from diffusionlm.families.networks import Encoder
@@ -18,6 +20,8 @@ from diffusionlm.families.weights import check_weights
 REFERENCE = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer", "mpnet")
 FEW_POSITIONS = 512
+DEFAULTS = ("sampler", "max_length", "max_span_length", "temperature", "best_of", "steps", "card")
+OWN = "diffusionlm"  # entry of config.json: defaults of the pipeline, left by `training.masked_lm`
 
 
 @FAMILIES.register("masked-lm")
@@ -48,17 +52,22 @@ class MaskedLM(Family):
 
         source = find_tokenizer(checkpoint, choices)
         check_weights(checkpoint.folder)
+        own = checkpoint.config.get(OWN)
+        dtype = choices.dtype or (torch.float32 if own is not None else None)  # saved in half the bytes
         module = AutoModelForMaskedLM.from_pretrained(
-            checkpoint.folder, trust_remote_code=False, use_safetensors=True, dtype=choices.dtype
+            checkpoint.folder, trust_remote_code=False, use_safetensors=True, dtype=dtype
         ).eval()
-        if choices.family is None and not getattr(source, "chat_template", None):
+        if own is None and choices.family is None and not getattr(source, "chat_template", None):
             warnings.warn(
                 f"{checkpoint.folder.name} is a masked language model ({checkpoint.model_type}), trained to restore a few "
                 "hidden words and not to write from nothing: filling short gaps works, long texts come out poor. Train it on "
                 "all shares of hidden tokens first, or pass family='masked' if that was done.",
                 stacklevel=2,
             )
-        return from_masked_lm(module, source, choices)
+        loaded = from_masked_lm(module, source, choices)
+        if isinstance(own, dict):
+            loaded.defaults.update({name: own[name] for name in DEFAULTS if name in own})
+        return loaded
 
 
 def from_masked_lm(module: Any, source: Any, choices: Choices) -> Loaded:

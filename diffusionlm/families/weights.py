@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+
+from diffusionlm.errors import reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,11 +20,31 @@ ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def check_weights(folder: Path) -> None:
-    """Raises FileNotFoundError where a folder has no safetensors."""
+    """Raises FileNotFoundError where a folder has no safetensors, ValueError where one is cut short."""
     if not (folder / ONE).is_file() and not (folder / INDEX).is_file():
         pickles = [p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
         hint = f" ({', '.join(pickles)} is a pickle and is never loaded; convert it to safetensors)" if pickles else ""
         raise FileNotFoundError(f"{folder} has no {ONE}{hint}.")
+    for file in files_of(folder):
+        try:
+            with safe_open(file, "pt"):  # reads the header alone, and compares it with the size
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"The weights {file} are damaged ({reason_of(error)}); fetch them again.") from error
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files that hold the weights of a folder.
+
+    Raises:
+        ValueError: if the list of several is damaged.
+    """
+    if (folder / ONE).is_file():
+        return [folder / ONE]
+    try:
+        return sorted({folder / name for name in json.loads((folder / INDEX).read_text())["weight_map"].values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / INDEX} cannot be read ({reason_of(error)}); fetch it again.") from error
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -33,12 +55,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         ValueError: if a file is damaged.
     """
     check_weights(folder)
-    if (folder / ONE).is_file():
-        files = [folder / ONE]
-    else:
-        files = sorted({folder / name for name in json.loads((folder / INDEX).read_text())["weight_map"].values()})
     weights: dict[str, Tensor] = {}
-    for file in files:
+    for file in files_of(folder):
         try:
             weights |= load_file(file)
         except (SafetensorError, OSError) as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -20,10 +17,6 @@ if TYPE_CHECKING:
     from diffusionlm.context.source import Source
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import TextTokenizer
-
-_FIELD = re.compile(
-    r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
-)  # the names in "name[The Mill], food[Italian]"
 
 LONGEST_TEXT = 100_000  # positions of a text that is written in blocks
 
@@ -153,25 +146,6 @@ def read_rows(
             _check_characters(part)
         rows += [Row(canvas, condition or "", first + j, source, concepts) for j in range(num_samples)]
     return rows, batched
-
-
-def warn_of_fields(prompts: Iterable[str], known: Any) -> None:
-    """Warns of fields in prompts that the training data never had: the model does not know what they mean.
-
-    Args:
-        prompts: conditions such as ``"name[The Mill], food[Italian]"``.
-        known: names of the fields in the training data, as the checkpoint's card lists them under "fields"; nothing is said
-            where it lists none.
-    """
-    if not known:
-        return
-    foreign = dict.fromkeys(name for prompt in prompts for name in _FIELD.findall(prompt) if name not in known)
-    if foreign:
-        warnings.warn(
-            f"No training text of these weights had the field {', '.join(map(repr, foreign))}, so the model makes little of "
-            f"it; its fields are: {', '.join(known)}.",
-            stacklevel=2,
-        )
 
 
 def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, longest: int) -> CanvasLayout:

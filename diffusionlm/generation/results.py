@@ -87,8 +87,8 @@ class Sample:
         certificates: hard constraints and whether the text meets them, by name.
         attempts: how often it was written; more than once where a plugin with a goal asks for it, see ``Guidance.attempts``.
         certainty: of the model, see ``best_of``: log-probability of the tokens ÷ the square root of their number, nats.
-        fluency: where ``fluency=`` asked for it: the perplexity that the model expects ÷ that of the text, about 1 for its own
-            texts; see ``diffusionlm.generation.fluency``.
+        fluency: where ``fluency=`` asked for it: the perplexity that the model expects ÷ that of the text, around 1 for its own
+            texts and near 0 for broken ones; see ``diffusionlm.generation.fluency``.
         context: what its sources brought, as plain data: passages with their score, concepts.
     """
 

@@ -17,7 +17,7 @@ from diffusionlm.spans import Canvas, Span
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
 
-_LIKE_A_SPAN = re.compile(r"\[\s*(span|choice)\s*[:\]]", re.IGNORECASE)
+_LIKE_A_SPAN = re.compile(r"\[\s*(?i:span|choice)\s*[:\]]|\[(?:SPAN|CHOICE)\b(?![^\[\]]*\])")
 STRUCTURE = "json-schema"  # the plugin behind response_format
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.errors import GuidanceError
@@ -44,7 +45,8 @@ def generate_json(
 
     Returns:
         One object for each sample: what ``json.loads`` gives, or instances of a pydantic model. Lists of them where a list of
-        texts or prompts was given.
+        texts or prompts was given. Strings are without the space that their first word brought along, where the schema is met
+        so.
 
     Raises:
         UnsupportedSchema: if the schema cannot be compiled.
@@ -86,7 +88,43 @@ def _json_of(sample: Any, span: int | None, plugin: JSONSchema) -> str:
         raise GuidanceError(
             f"The text {text!r} is not valid under the schema, although its automaton accepts it; please report the schema."
         )
-    return str(text)
+    return without_idle_blanks(plugin.schema, str(text))
+
+
+def without_idle_blanks(schema: Any, text: str) -> str:
+    """JSON whose strings begin and end with no blank, but for those without which it were not valid, and for names.
+
+    Args:
+        schema: what the JSON must follow.
+        text: JSON that follows it.
+    """
+    value = json.loads(text)
+    places = [place for place, said in _strings(value) if said != said.strip()]
+    for chosen in (places, *([place] for place in places)) if places else ():
+        other = reduce(_stripped, chosen, value)
+        if is_valid(schema, written := json.dumps(other, ensure_ascii=False)):
+            value, text = other, written
+            if chosen is places:
+                break
+    return text
+
+
+def _strings(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Places and texts of the strings in a value."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _strings(inner, (*place, key))
+
+
+def _stripped(value: Any, place: tuple[Any, ...]) -> Any:
+    """The value with the string at a place stripped."""
+    if not place:
+        return value.strip()
+    if isinstance(value, dict):
+        return {**value, place[0]: _stripped(value[place[0]], place[1:])}
+    return [_stripped(inner, place[1:]) if n == place[0] else inner for n, inner in enumerate(value)]
 
 
 def _reader(schema: Any) -> Any:

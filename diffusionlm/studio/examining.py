@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.studio.order import Order
 
+MANY = 4  # parts of a rule that hold, from which on they are shown in one line
+
 
 class Draft:
     """One attempt at some samples of a side, as it comes about.
@@ -71,7 +73,7 @@ class Side:
 def examine(
     order: Order, sides: Sequence[Side], plugins: Sequence[Guidance], pipe: DiffusionLMPipeline
 ) -> list[list[dict[str, Any]]]:
-    """For each side and sample, in plain data: "seed", "attempts", "text", "parts", "findings", "certificates" and "goals".
+    """Facts of each side and sample: "seed", "attempts", "text", "parts", "findings", "certificates", "checks", "goals".
 
     Args:
         order: what was written.
@@ -92,6 +94,8 @@ def examine(
             changes = [] if other is None else changed_words(sample.text, text_of(other))
             found = findings(sample.text, judges, pipe.tokenizer)
             goals = [] if trace is None else [goal for goal in trace.goals if goal.sample == j]
+            verdicts = _verdicts(order, sample, rules)
+            certificates = sample.certificates or {name: held for own in verdicts for name, held in own[1].items()}
             own.append(
                 {
                     "seed": sample.seed,
@@ -101,7 +105,8 @@ def examine(
                     "findings": [
                         {"plugin": f.plugin, "reason": f.reason, "text": sample.text[f.start : f.end]} for f in found
                     ],
-                    "certificates": sample.certificates or _certificates(order, sample, rules),
+                    "certificates": certificates,
+                    "checks": _checks(certificates, verdicts),
                     "goals": [{"goal": goal.goal, "value": goal.value, "reached": goal.reached} for goal in goals],
                 }
             )
@@ -117,15 +122,28 @@ def with_companions(plugins: Sequence[Guidance]) -> list[Guidance]:
     return found
 
 
-def _certificates(order: Order, sample: Sample, rules: Sequence[Constraint]) -> dict[str, bool]:
-    """Verdict of the rules on a text that was written without them."""
+def _verdicts(order: Order, sample: Sample, rules: Sequence[Constraint]) -> list[tuple[str, dict[str, bool]]]:
+    """What each rule certifies of a text, whether it was written under it or not: its title, and its verdicts by name."""
     written, position = [], 0
     literals = Canvas.whole().literals if order.text is None else Canvas.parse(order.text).literals
     for literal, span in zip(literals, sample.spans, strict=False):
         position += len(literal)
         written.append((position, position + len(span)))
         position += len(span)
-    held: dict[str, bool] = {}
-    for rule in rules:
-        held |= rule.certify_written(sample.text, sample.token_ids, written)
-    return held
+    return [(rule.title, rule.certify_written(sample.text, sample.token_ids, written)) for rule in rules]
+
+
+def _checks(certificates: dict[str, bool], verdicts: Sequence[tuple[str, dict[str, bool]]]) -> list[dict[str, Any]]:
+    """Lines to show: a rule of many parts that hold is one line, a part that does not is a line of its own."""
+    lines: list[dict[str, Any]] = []
+    shown = set()
+    for title, own in verdicts:
+        names = [name for name in own if name in certificates and name not in shown]
+        shown.update(names)
+        held = [name for name in names if certificates[name]]
+        if len(held) >= MANY:
+            lines.append({"name": f"{title}: {len(held)} checks hold", "held": True, "help": "\n".join(held)})
+        else:
+            lines += [{"name": name, "held": True, "help": ""} for name in held]
+        lines += [{"name": name, "held": False, "help": ""} for name in names if not certificates[name]]
+    return lines + [{"name": n, "held": held, "help": ""} for n, held in certificates.items() if n not in shown]

@@ -28,6 +28,7 @@ class Limits:
         waiting: visitors in the queue; the next one is asked to come back.
         running: orders worked on at once.
         seconds: that one order may take.
+        sessions: visitors whose last result is kept for download; the oldest is forgotten.
         body: bytes of one request to the server.
     """
 
@@ -42,6 +43,7 @@ class Limits:
     waiting: int = 40
     running: int = 1
     seconds: float = 60.0
+    sessions: int = 200
     body: int = 64_000
 
     def check_text(self, text: str, what: str) -> None:

@@ -141,6 +141,7 @@ def build(limits: Limits = LIMITS) -> gr.Blocks:
         for button, kind in ((save_result, "result"), (save_trace, "trace")):
             _download(button, kind, kept)
     page.queue(max_size=limits.waiting, api_open=False)
+    page.state_session_capacity = limits.sessions  # Gradio would keep ten thousand
     return page
 
 
@@ -169,7 +170,7 @@ def _write(checkpoint: gr.Dropdown, weights: list[str], limits: Limits) -> tuple
     text = gr.Textbox(
         OPENING,
         label="Text",
-        lines=3,
+        lines=2,
         max_lines=8,
         elem_id="dl-text",
         info="[SPAN] ends itself, [SPAN:5] has five tokens (about words).",

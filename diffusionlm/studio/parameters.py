@@ -36,7 +36,8 @@ class Parameters:
     Attributes:
         controls: those of its own that a visitor can set.
         hidden: names of those that only Python can set.
-        missing: hidden parameters without a default: the plugin cannot be made on a page at all.
+        missing: hidden parameters without a default, or with one that the plugin refuses by its own account (a grammar without
+            rules): it cannot be made on a page at all.
     """
 
     controls: tuple[Control, ...]
@@ -60,9 +61,19 @@ def parameters_of(kind: type[Guidance]) -> Parameters:
             found.append(control)
             continue
         hidden.append(name)
-        if default is MISSING:
+        if default is MISSING or _is_needed(kind, name, default):
             missing.append(name)
     return Parameters(tuple(found), tuple(hidden), tuple(missing))
+
+
+def _is_needed(kind: type[Guidance], name: str, default: Any) -> bool:
+    """Whether a plugin that says it cannot be made without settings has this one in its example."""
+    if "default_constructible" not in kind.expected_failures:
+        return False
+    try:
+        return bool(getattr(kind.example(), name, default) != default)
+    except (ImportError, TypeError, ValueError):  # a package of an extra is not here, so it cannot be made either
+        return True
 
 
 def control_for(name: str, hint: Any, default: Any, text: str = "") -> Control | None:

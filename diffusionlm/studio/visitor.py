@@ -47,7 +47,20 @@ class Visitor:
         Returns:
             The last state of the result, and the seconds until its first one.
         """
-        body = {"data": self.values(**changes), "fn_index": self.event["id"], "session_hash": self.session}
+        return self.send(self.values(**changes), timeout)
+
+    def send(self, values: list[Any], timeout: float = 300, patient: bool = True) -> tuple[dict[str, Any], float]:
+        """Sends values of all fields and waits for the end.
+
+        Args:
+            values: in the order of the page.
+            timeout: seconds without a word from the server.
+            patient: False: goes away at the first state.
+
+        Returns:
+            As `write`.
+        """
+        body = {"data": values, "fn_index": self.event["id"], "session_hash": self.session}
         headers = {"Content-Type": "application/json"}
         began = time.perf_counter()
         request = urllib.request.Request(f"{self.url}/gradio_api/queue/join", json.dumps(body).encode(), headers)
@@ -62,7 +75,8 @@ class Visitor:
                 if said["msg"] in ("process_generating", "process_completed"):
                     first = first or time.perf_counter() - began
                     state = _latest(said, state)
-                if said["msg"] in ("process_completed", "close_stream", "unexpected_error"):
+                over = said["msg"] in ("process_completed", "close_stream", "unexpected_error")
+                if over or (first and not patient):
                     break
         return json.loads(state), first
 

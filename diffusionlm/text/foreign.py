@@ -87,6 +87,23 @@ class ForeignTokenizer:
         text = self.source.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         return list(self.source(text, add_special_tokens=False)["input_ids"])
 
+    def encode_prompts(self, prompts: Sequence[str], longest: int) -> list[list[int]]:
+        """Ids of many conditions, each cut to ``longest``; where the answer begins is not cut off."""
+        if not self.chat:
+            return [ids[:longest] for ids in self.encode_batch(prompts)]
+        tail = self._turn_end
+        whole = [self.encode_prompt(prompt) for prompt in prompts]
+        return [ids if len(ids) <= longest else ids[: max(0, longest - len(tail))] + tail for ids in whole]
+
+    @cached_property
+    def _turn_end(self) -> list[int]:
+        """Ids that a chat template puts behind every user's turn."""
+        one, other = self.encode_prompt("a"), self.encode_prompt("b")
+        same = 0
+        while same < min(len(one), len(other)) and one[-1 - same] == other[-1 - same]:
+            same += 1
+        return one[len(one) - same :]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; a space before the first word is taken off, special tokens vanish."""
         return self.vocabulary.decode(ids).removeprefix(" ")

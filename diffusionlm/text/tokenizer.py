@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from diffusionlm.errors import reason_of
 from diffusionlm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ class TextTokenizer:
         """Ids of a condition."""
         return self.encode(prompt)
 
+    def encode_prompts(self, prompts: Sequence[str], longest: int) -> list[list[int]]:
+        """Ids of many conditions, each cut to ``longest``."""
+        return [ids[:longest] for ids in self.encode_batch(prompts)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; the prefixed space is taken off, pad and other special tokens vanish."""
         return self.vocabulary.decode(ids).removeprefix(" ")
@@ -162,9 +167,11 @@ class TextTokenizer:
                 raise FileNotFoundError(
                     f"No {name} in {folder}; a tokenizer folder holds {TOKENIZER_FILE} and {META_FILE}."
                 )
+        file = folder / META_FILE
         try:
-            kind = json.loads((folder / META_FILE).read_text())["kind"]
-            backend = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            kind = json.loads(file.read_text())["kind"]
+            file = folder / TOKENIZER_FILE
+            backend = Tokenizer.from_file(str(file))
         except Exception as error:
-            raise ValueError(f"The tokenizer in {folder} cannot be read: {error}") from error
+            raise ValueError(f"The tokenizer's {file} cannot be read ({reason_of(error)}); copy it again.") from error
         return cls(backend, kind)

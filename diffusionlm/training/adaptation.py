@@ -1,8 +1,9 @@
-"""A causal language model of transformers turned into a masked denoiser: LoRA, attention in both directions, the loss of MDLM.
+"""A model of transformers turned into a masked denoiser by the loss of MDLM.
 
-Its logits stay those of the next token (shift 1), as it was trained to give them: a position's own token is read off the
-position before. Sources: Gong et al. 2025, "Scaling diffusion language models via adaptation from autoregressive models"
-(DiffuLLaMA); Hu et al. 2022 ("LoRA"); Sahoo et al. 2024 (the loss).
+A causal language model gets attention in both directions and a LoRA; its logits stay those of the next token (shift 1), as it
+was trained to give them: a position's own token is read off the position before. A masked language model learns with all of its
+weights (`training.masked_lm`). Sources: Gong et al. 2025, "Scaling diffusion language models via adaptation from
+autoregressive models" (DiffuLLaMA); Hu et al. 2022 ("LoRA"); Sahoo et al. 2024 (the loss).
 
 Shape letters: B rows, L span positions, K known, P prompt, N of the network.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from diffusionlm.checkpoints.adapted import save_adapted
 from diffusionlm.checkpoints.base_weights import base_checksum
 from diffusionlm.checkpoints.causal import SMOLLM2, load_causal
+from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import is_foreign
 from diffusionlm.diffusion import (
@@ -36,26 +38,28 @@ from diffusionlm.families.decoders import from_decoder
 from diffusionlm.families.sheet import Sheet
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adapters import NAME, PRECISIONS, add_adapter, check_adapter, trained_share
-from diffusionlm.training.identity import check_identity, run_identity, write_identity
+from diffusionlm.training.identity import check_identity, has_begun, run_identity, write_identity
+from diffusionlm.training.masked_lm import is_masked_lm, load_base
 from diffusionlm.training.objective import Objective
-from diffusionlm.training.run import batch_source, check_config, read_corpora, sources_of, trainer_settings
+from diffusionlm.training.run import batch_source, check_config, read_corpora, sources_of, texts_of, trainer_settings
 from diffusionlm.training.trainer import Trainer
 from diffusionlm.training.validation import VALID_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from diffusionlm.corpora.sources import TextSource
     from diffusionlm.training.batches import BatchSource
 
 _OF_THE_TEXT = ("shift", "mask_token")  # what ``adapter`` says beside the settings of every adapter
 _LEVELS = 4  # noise levels of a validation: a pass of a large network takes its time
 
 
-class AdaptedDecoder(nn.Module):
+class TrainedModule(nn.Module):
     """The network as the trainer sees it.
 
     Args:
-        module: a causal language model of transformers.
+        module: a language model of transformers.
     """
 
     def __init__(self, module: Any) -> None:
@@ -70,17 +74,18 @@ class AdaptedDecoder(nn.Module):
 
     @property
     def peft_config(self) -> dict[str, Any]:
-        """PEFT's settings of its adapter."""
-        return self.module.peft_config
+        """PEFT's settings of its adapter; none where all weights learn."""
+        return getattr(self.module, "peft_config", {})
 
     def gradient_checkpointing_enable(self, settings: dict[str, Any]) -> None:
-        """See transformers; the inputs ask for gradients, as the embeddings do not learn."""
-        self.module.enable_input_require_grads()
+        """See transformers; beside an adapter the inputs ask for gradients, as the embeddings do not learn."""
+        if self.peft_config:
+            self.module.enable_input_require_grads()
         self.module.gradient_checkpointing_enable(settings)
 
 
 class AdaptationStep(nn.Module):
-    """Weighted cross-entropy of hidden tokens under a decoder that sees the whole text.
+    """Weighted cross-entropy of hidden tokens under a network that sees the whole text.
 
     Args:
         loaded: network, frame and switches, as the pipeline has them.
@@ -192,7 +197,8 @@ def adapts_somebody_else_s(config: dict[str, Any]) -> bool:
 
     Raises:
         FileNotFoundError: if there is no such checkpoint.
-        ValueError: if it is one and no adapter is asked for, or if it is none and ``experiment=adapt`` is.
+        ValueError: if it is a causal one and no adapter is asked for, a masked one and an adapter is, or if it is none and
+            ``experiment=adapt`` is.
     """
     name = config.get("init")
     asked = any(key in config.get("adapter", {}) for key in _OF_THE_TEXT)
@@ -200,35 +206,46 @@ def adapts_somebody_else_s(config: dict[str, Any]) -> bool:
         if asked:
             raise ValueError("experiment=adapt needs a base: give init=NAME, a causal language model of transformers.")
         return False
-    if str(name) != SMOLLM2 and not str(name).endswith(".gguf") and not is_foreign(find_folder(name)):
+    adapter = config.get("adapter", {}).get("kind", "none") != "none"
+    causal = str(name) == SMOLLM2 or str(name).endswith(".gguf")
+    if not causal and is_masked_lm(name):
+        if adapter:
+            raise ValueError(
+                f"init={name} is a masked language model, all of whose weights learn: give experiment=masked_lm init={name}."
+            )
+        return True
+    if not causal and not is_foreign(find_folder(name)):
         if asked:
             raise ValueError(
                 f"init={name} is a checkpoint of ours, which is a denoiser already: give adapter=lora init={name} instead of "
                 "experiment=adapt."
             )
         return False
-    if config.get("adapter", {}).get("kind", "none") == "none":
+    if not adapter:
         raise ValueError(
-            f"init={name} is a model of transformers, for which only an adapter is trained: give experiment=adapt init={name}."
+            f"init={name} is a causal language model of transformers, for which only an adapter is trained: give "
+            f"experiment=adapt init={name}."
         )
     return True
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A run that adapts a causal language model.
+    """A run that trains a model of transformers.
 
     Attributes:
         config: the resolved ``configs/train.yaml``.
-        trainer: of the adapter.
+        trainer: of its weights, or of its adapter.
         loaded: the model and its tokenizer as the pipeline has them.
-        source: the tokenizer of transformers.
+        save: writes what was trained, with the weights in place, given a folder and the card's facts.
+        said: what that is, in a sentence's beginning.
     """
 
     config: dict[str, Any]
     trainer: Trainer
     loaded: Loaded
-    source: Any
+    save: Callable[[Path, dict[str, Any]], None]
+    said: str
 
     def samples(self, trainer: Trainer) -> list[str]:
         """Whole texts under the weights that are in place."""
@@ -238,12 +255,12 @@ class Adaptation:
         return pipe(num_samples=self.config["samples"], seed=self.config["seed"], max_length=longest).texts
 
     def write(self, card: dict[str, Any]) -> Path:
-        """Writes the adapter with the averaged weights; returns its folder.
+        """Writes what was trained with the averaged weights; returns its folder.
 
         Raises:
             OSError: if it cannot be written.
         """
-        trainer, model, folder = self.trainer, self.loaded.model, Path(self.config["export"])
+        trainer, folder = self.trainer, Path(self.config["export"])
         facts = {
             "steps": trainer.step,
             "tokens_seen": trainer.tokens_seen,
@@ -251,22 +268,24 @@ class Adaptation:
             "trained_share": round(trained_share(trainer.denoiser), 6),
             **trainer.figures,
         }
-        name = str(self.config["init"])
-        said = {
-            "base": str(Path(name).resolve()) if Path(name).exists() else name,
-            "shift": model.switches.shift,  # type: ignore[attr-defined]
-            "attention": model.switches.attention,  # type: ignore[attr-defined]
-            "mask_token": model.mask_id,  # type: ignore[attr-defined]
-            "chat": False,
-        }
-        network: Any = trainer.denoiser
-        with trainer.average.applied(network):
-            save_adapted(network.module, self.source, folder, NAME, said, {**card, "training": facts})
+        with trainer.average.applied(trainer.denoiser):
+            self.save(folder, {**card, "training": facts})
         return folder
 
 
+@dataclass(frozen=True)
+class _Start:
+    """A network that is ready to learn, and what a checkpoint of it depends on."""
+
+    module: Any
+    loaded: Loaded
+    marks: dict[str, Any]
+    save: Callable[[Path, dict[str, Any]], None]
+    said: str
+
+
 def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], None] | None = None) -> Adaptation:
-    """Base, adapter, data and trainer of a run.
+    """Base, data and trainer of a run.
 
     Args:
         config: the resolved ``configs/train.yaml``.
@@ -277,7 +296,39 @@ def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], 
         ValueError: if the configuration is wrong, or the run folder was begun with other settings.
     """
     check_config(config)
-    settings = {key: value for key, value in config["adapter"].items() if key not in _OF_THE_TEXT}
+    schedule = schedule_from_dict(config["schedule"])
+    if not isinstance(schedule, MaskingSchedule):
+        raise ValueError(
+            f"A model of transformers learns to restore hidden tokens: give schedule=masking, not {schedule.kind}."
+        )
+    whole = config["adapter"].get("kind", "none") == "none"
+    if not whole:
+        _check_adapter(config)
+    sources = sources_of(config)
+    start = _all_weights(config, sources[0]) if whole else _with_adapter(config)
+    folder, tokenizer = Path(config["folder"]), cast("Any", start.loaded.tokenizer)
+    identity = run_identity(config, sources[0], tokenizer) | start.marks
+    check_identity(folder, identity)
+    train, valid = read_corpora(sources, tokenizer, config)
+    step = AdaptationStep(start.loaded)
+    objective = Objective(step, partial(adapted_bound, step), "valid_bound", False)  # type: ignore[arg-type]
+    held_out = None if valid is None else batch_source(config, valid, tokenizer.pad_id, valid=True)
+    network: Any = TrainedModule(start.module)
+    trainer = Trainer(
+        network,
+        batch_source(config, train, tokenizer.pad_id),
+        held_out,
+        schedule,
+        trainer_settings(config),
+        on_log,
+        objective=objective,
+    )
+    write_identity(folder, identity)
+    return Adaptation(config, trainer, start.loaded, start.save, start.said)
+
+
+def _check_adapter(config: dict[str, Any]) -> None:
+    settings = _of_the_network(config)
     if settings.get("base") in PRECISIONS and settings["base"] != "full":  # before a package for it is asked for
         raise ValueError(
             f"adapter.base={settings['base']} is for checkpoints of ours; a base of transformers is held in full."
@@ -285,10 +336,14 @@ def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], 
     check_adapter({"adapter": settings})
     if config["data"]["tokenizer"].get("kind") != "init":
         raise ValueError("An adapter has the tokens of its base: give data.tokenizer.kind=init.")
-    schedule = schedule_from_dict(config["schedule"])
-    if not isinstance(schedule, MaskingSchedule):
-        raise ValueError(f"A decoder is adapted to hidden tokens: give schedule=masking, not {schedule.kind}.")
-    sources = sources_of(config)
+
+
+def _of_the_network(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config["adapter"].items() if key not in _OF_THE_TEXT}
+
+
+def _with_adapter(config: dict[str, Any]) -> _Start:
+    """A causal language model that stays, and a LoRA."""
     module, source = load_causal(config["init"], torch.float32)
     mask = config["adapter"].get("mask_token")
     choices = Choices(
@@ -298,30 +353,50 @@ def build_adaptation(config: dict[str, Any], on_log: Callable[[dict[str, Any]], 
         chat=False,
     )
     loaded = from_decoder(module, source, choices)
-    tokenizer: Any = loaded.tokenizer
     torch.manual_seed(config["seed"])
-    add_adapter(module, settings)
-    folder = Path(config["folder"])
-    identity = run_identity(config, sources[0], tokenizer)
-    identity |= {f"adapter.{name}": value for name, value in config["adapter"].items()}
-    identity["init (content)"] = base_checksum(module)
-    check_identity(folder, identity)
-    train, valid = read_corpora(sources, tokenizer, config)
-    step = AdaptationStep(loaded)
-    objective = Objective(step, partial(adapted_bound, step), "valid_bound", False)  # type: ignore[arg-type]
-    held_out = None if valid is None else batch_source(config, valid, tokenizer.pad_id, valid=True)
-    decoder: Any = AdaptedDecoder(module)
-    trainer = Trainer(
-        decoder,
-        batch_source(config, train, tokenizer.pad_id),
-        held_out,
-        schedule,
-        trainer_settings(config),
-        on_log,
-        objective=objective,
-    )
-    write_identity(folder, identity)
-    return Adaptation(config, trainer, loaded, source)
+    add_adapter(module, _of_the_network(config))
+    marks = {f"adapter.{name}": value for name, value in config["adapter"].items()}
+    marks["init (content)"] = base_checksum(module)
+    model: Any = loaded.model
+    name = str(config["init"])
+    said = {
+        "base": str(Path(name).resolve()) if Path(name).exists() else name,
+        "shift": model.switches.shift,
+        "attention": model.switches.attention,
+        "mask_token": model.mask_id,
+        "chat": False,
+    }
+
+    def save(folder: Path, card: dict[str, Any]) -> None:
+        save_adapted(module, source, folder, NAME, said, card)
+
+    return _Start(module, loaded, marks, save, "The adapter")
+
+
+def _all_weights(config: dict[str, Any], sources: Sequence[TextSource]) -> _Start:
+    """A masked language model, with a vocabulary of the run or its own."""
+    kind = config["data"]["tokenizer"].get("kind", "bpe")
+    if kind not in ("bpe", "init"):
+        raise ValueError(
+            f"A masked language model of transformers has byte-level BPE or its own vocabulary: give data.tokenizer.kind=bpe "
+            f"or init, not {kind}."
+        )
+    place = Path(config["folder"]) / "tokenizer"
+    texts = None if kind == "init" else texts_of(sources)
+    begun = place if has_begun(Path(config["folder"])) else None
+    base = load_base(config["init"], texts, config["data"]["tokenizer"].get("vocab_size", 8192), begun)
+    if begun is None:
+        with atomic_folder(place) as draft:
+            base.source.save_pretrained(draft)
+    settings = {
+        "max_length": config["data"]["max_length"],
+        "sampler": {key: value for key, value in config["sampler"].items() if value is not None},
+    }
+
+    def save(folder: Path, card: dict[str, Any]) -> None:
+        base.write(folder, card, settings)
+
+    return _Start(base.module, base.loaded, {"init (content)": base.checksum}, save, "The model")
 
 
 def spare_token(source: Any) -> int:

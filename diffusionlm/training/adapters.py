@@ -159,8 +159,11 @@ def trains_an_adapter(denoiser: nn.Module) -> bool:
 
 
 def trained_state(denoiser: nn.Module) -> dict[str, Tensor]:
-    """Weights of the network that a checkpoint must hold: all of it, or the adapter's weights where its base is given."""
-    if not trains_an_adapter(denoiser):
+    """Weights of the network that a checkpoint must hold: all of it, or the adapter's weights where its base is given.
+
+    Weights that two layers share, as embeddings and output of a network of transformers do, are held once.
+    """
+    if not _in_parts(denoiser):
         return denoiser.state_dict()
     return {name: parameter for name, parameter in denoiser.named_parameters() if parameter.requires_grad}
 
@@ -172,16 +175,24 @@ def load_trained_state(denoiser: nn.Module, state: dict[str, Tensor]) -> None:
     Raises:
         RuntimeError: if names or shapes differ.
     """
-    if not trains_an_adapter(denoiser):
+    if not _in_parts(denoiser):
         denoiser.load_state_dict(state)
         return
     own = trained_state(denoiser)
     differing = sorted(name for name in {**own, **state} if name not in own or name not in state)
     differing += [name for name in own if name in state and own[name].shape != state[name].shape]
     if differing:
-        raise RuntimeError(f"the adapters differ in {', '.join(differing[:3])}")
+        raise RuntimeError(f"the weights differ in {', '.join(differing[:3])}")
     for name, parameter in own.items():
         parameter.copy_(state[name])
+
+
+def _in_parts(denoiser: nn.Module) -> bool:
+    """True where not every entry of the state is a weight of its own that learns."""
+    if trains_an_adapter(denoiser):
+        return True
+    every = sum(1 for _ in denoiser.named_parameters(remove_duplicate=False))
+    return every != sum(1 for _ in denoiser.named_parameters())
 
 
 def trained_share(denoiser: nn.Module) -> float:

@@ -32,7 +32,8 @@ _logger = logging.getLogger(__name__)
 
 def tokenizer_fingerprint(tokenizer: TextTokenizer) -> str:
     """SHA-256 of everything that decides how a text is cut."""
-    return hashlib.sha256(f"{tokenizer.kind}\n{tokenizer.backend.to_str()}".encode()).hexdigest()
+    turn = getattr(getattr(tokenizer, "source", None), "chat_template", None) or ""
+    return hashlib.sha256(f"{tokenizer.kind}\n{tokenizer.backend.to_str()}{turn}".encode()).hexdigest()
 
 
 def load_corpus(

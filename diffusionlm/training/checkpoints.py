@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diffusionlm.checkpoints.files import atomic_folder, remove_folder, remove_left_overs
+from diffusionlm.errors import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,14 +80,18 @@ def load_checkpoint(path: Path) -> Contents:
     Raises:
         CheckpointError: if a file is missing, cut short or otherwise damaged.
     """
+    file = path / _COMPLETE
     try:
-        state = json.loads((path / _COMPLETE).read_text())
-        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+        state = json.loads(file.read_text())
+        tensors: dict[str, dict[str, Tensor]] = {}
+        for file in sorted(path.glob("*.safetensors")):
+            tensors[file.stem] = load_file(file)
         if not {"model", "average"} <= set(tensors) or not isinstance(state.get("step"), int):
             raise CheckpointError("model.safetensors, average.safetensors or the step is missing")
-        optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
+        file = path / "optimizers.pt"
+        optimizers = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and safetensors raise many types on damaged bytes
-        raise CheckpointError(f"The checkpoint {path} is damaged: {error or type(error).__name__}.") from error
+        raise CheckpointError(f"The checkpoint {path} is damaged, its {file.name}: {reason_of(error)}.") from error
     return tensors, optimizers, state
 
 

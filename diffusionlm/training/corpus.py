@@ -63,11 +63,11 @@ class TokenCorpus:
         while chunk := list(islice(stream, _CHUNK)):
             total += len(chunk)
             encoded = tokenizer.encode_batch([text for _, text in chunk])
-            encoded_prompts = tokenizer.encode_batch([prompt for prompt, _ in chunk])
+            encoded_prompts = tokenizer.encode_prompts([prompt for prompt, _ in chunk], max_prompt_length)
             for (prompt, _), ids, prompt_ids in zip(chunk, encoded, encoded_prompts, strict=True):
                 if 0 < len(ids) <= max_length:
                     texts.append(np.array(ids, dtype=np.int32))
-                    prompts.append(np.array(prompt_ids[:max_prompt_length] if prompt else [], dtype=np.int32))
+                    prompts.append(np.array(prompt_ids if prompt else [], dtype=np.int32))
         if not texts:
             raise ValueError(
                 f"None of the {total} texts of {name} has 1 to {max_length} tokens; "

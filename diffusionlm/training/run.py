@@ -53,19 +53,20 @@ def train_tokenizer(sources: Sequence[TextSource], settings: dict[str, Any]) -> 
         return TextTokenizer.bytes()
     if kind not in ("bpe", "word"):
         raise ValueError(f"Unknown data.tokenizer.kind {kind!r}; allowed are bpe, word, byte, init.")
-
-    def texts() -> Iterator[str]:
-        prompts = set()
-        for source in sources:
-            for prompt, text in source.pairs():
-                yield text
-                if prompt:
-                    prompts.add(prompt)
-        yield from sorted(prompts)
-
     if kind == "bpe":
-        return TextTokenizer.train_bpe(texts(), settings.get("vocab_size", 8192))
-    return TextTokenizer.train_words(texts(), settings.get("min_count", 11), settings.get("vocab_size"))
+        return TextTokenizer.train_bpe(texts_of(sources), settings.get("vocab_size", 8192))
+    return TextTokenizer.train_words(texts_of(sources), settings.get("min_count", 11), settings.get("vocab_size"))
+
+
+def texts_of(sources: Sequence[TextSource]) -> Iterator[str]:
+    """All texts, and behind them each prompt once: what a vocabulary is learnt from."""
+    prompts = set()
+    for source in sources:
+        for prompt, text in source.pairs():
+            yield text
+            if prompt:
+                prompts.add(prompt)
+    yield from sorted(prompts)
 
 
 def vocabulary_warning(corpus: TokenCorpus, vocab_size: int, settings: dict[str, Any]) -> str | None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from diffusionlm.errors import reason_of
+
 if TYPE_CHECKING:
     from diffusionlm.guidance.classifiers.reader import Reader
     from diffusionlm.text import Vocabulary
@@ -144,11 +146,15 @@ def _load(path: Path, _state: tuple[tuple[str, int], ...]) -> Reader:
 
     from diffusionlm.guidance.classifiers.reader import Reader, ReaderConfig
 
+    if not (path / WEIGHTS).is_file():
+        raise FileNotFoundError(f"The reader in {path} has no {WEIGHTS}; copy or train it again.")
+    file = path / CONFIG
     try:
         config = ReaderConfig.from_pretrained(path, local_files_only=True)
         with torch.random.fork_rng(devices=[]):
             reader = Reader(config)
-        reader.load_state_dict(load_file(path / WEIGHTS))
+        file = path / WEIGHTS
+        reader.load_state_dict(load_file(file))
     except Exception as error:
-        raise ValueError(f"The reader in {path} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        raise ValueError(f"The reader's {file} cannot be read ({reason_of(error)}); copy or train it again.") from error
     return reader.eval().requires_grad_(False)

@@ -35,9 +35,10 @@ def _any_of(expressions: tuple[str, ...], flags: int) -> Language:
 def _before(pattern: Pattern) -> Language | None:
     """What may stand before the core."""
     excluded = [*pattern.not_before, *([rf"[0-9]{T}"] if pattern.whole else [rf"[0-9]{S}"] if pattern.luhn else [])]
-    excluded += [pattern.not_led_by] if pattern.not_led_by else []
+    ways = [f"{_ANY}(?:{'|'.join(excluded)})"] if excluded else []
+    ways += [rf"(?:{_ANY}\W)?(?:{pattern.not_led_by})"] if pattern.not_led_by else []
     parts = [_regex(f"{_ANY}(?:{pattern.led_by})", pattern.flags)] if pattern.led_by else []
-    parts += [~_regex(f"{_ANY}(?:{'|'.join(excluded)})", pattern.flags)] if excluded else []
+    parts += [~_regex("|".join(ways), pattern.flags)] if ways else []
     return (intersection(parts) if len(parts) > 1 else parts[0]) if parts else None
 
 

@@ -35,7 +35,8 @@ class Pattern:
         not_before: expressions of one width each; the core does not count right behind one of them.
         not_behind: expressions; the core does not count right before one of them.
         led_by: expression of at most `MOST_LEAD` characters; the core counts only right behind it.
-        not_led_by: the core does not count right behind this expression of at most `MOST_LEAD` characters.
+        not_led_by: the core does not count right behind this expression of at most `MOST_LEAD` characters, if that is
+            no end of a longer word: "part 4525454234" is a thing's number, "apart 4525454234" may be anybody's.
         unless: the core does not count if all of it matches one of these.
         luhn: the core does not count unless its digits have a valid Luhn sum.
         whole: the core counts only as a whole number, see `pii.harmless.T`: none goes on before it or behind it.
@@ -82,7 +83,7 @@ _W = (r"\w",)
 _DIGIT = "[0-9]"
 _ANY_CASE = re.IGNORECASE
 
-_LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|\Wv\.? ?)"
+_LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|v\.? ?)"
 _NUMBER = Pattern(rf"[0-9](?:{T}[0-9]){{6,}}", whole=True, unless=(*HARMLESS, ISBN))
 _PHONE = replace(_NUMBER, not_led_by=_LEAD, flags=_ANY_CASE)
 _THING = replace(_NUMBER, led_by=_LEAD, unless=(*HARMLESS, ISBN, ORDER), flags=_ANY_CASE)
@@ -262,7 +263,7 @@ KINDS: dict[str, Kind] = {
     "birth_date": Kind(
         "dates of birth",
         (
-            *(Pattern(core, _D, _D, not_led_by=r"(?:\W[Vv]|[Vv]ersion)[ .]?") for core in NUMERIC),
+            *(Pattern(core, _D, _D, not_led_by=r"[Vv](?:ersion)?[ .]?") for core in NUMERIC),
             *(Pattern(core, _W, _W, flags=_ANY_CASE) for core in IN_WORDS),
             Pattern(ANY_NUMERIC, _D, _D, led_by=BORN, flags=_ANY_CASE),
         ),
@@ -286,7 +287,7 @@ KINDS: dict[str, Kind] = {
             Pattern(
                 r"[0-9]{4,5} [A-Z][a-z]",
                 (r"[\w.,£$€#]",),
-                not_led_by=r"(?i:in|of|by|since|from|to|until|till|for|and|the|around|after|before|during|circa|year) ",
+                not_led_by=r"(?i:in|within|of|by|since|from|to|until|till|for|and|the|around|after|before|during|circa|year) ",
                 unless=(r"(?:19|20)[0-9]{2} ..",),
                 flags=0,
             ),

@@ -63,10 +63,11 @@ def _candidates(pattern: Pattern, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _led(pattern: Pattern, text: str, start: int) -> bool:
-    lead = text[max(0, start - MOST_LEAD) : start]
-    if pattern.led_by and not _matcher(rf"(?:{pattern.led_by})\Z", pattern.flags).search(lead):
+    since = max(0, start - MOST_LEAD)  # look-behind still sees what stands before it
+    if pattern.led_by and not _matcher(rf"(?:{pattern.led_by})\Z", pattern.flags).search(text, since, start):
         return False
-    return not (pattern.not_led_by and _matcher(rf"(?:{pattern.not_led_by})\Z", pattern.flags).search(lead))
+    lifted = pattern.not_led_by and _matcher(rf"(?<!\w)(?:{pattern.not_led_by})\Z", pattern.flags)
+    return not (lifted and lifted.search(text, since, start))
 
 
 def _excused(pattern: Pattern, core: str) -> bool:

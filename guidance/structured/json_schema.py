@@ -20,8 +20,10 @@ class JSONSchema(SpanConstraint):
     """JSON that is valid under a schema of draft 2020-12.
 
     Properties come in the order of the schema, strings are written as ``json.dumps(..., ensure_ascii=False)`` writes them,
-    numbers without exponent. Properties that the schema does not name are written only where it asks for such by
-    additionalProperties or patternProperties. What an automaton cannot hold is refused by its place in the schema.
+    numbers without exponent. A string ends in no blank and begins with one space at most, which the model's words bring along
+    (unless a pattern, an enumeration or a constant leaves nothing else); `pipe.json` takes it off where the schema allows that.
+    Properties that the schema does not name are written only where it asks for such by additionalProperties or
+    patternProperties. What an automaton cannot hold is refused by its place in the schema.
 
     Args:
         schema: the schema, its JSON text, a pydantic model, or a type that pydantic knows, such as a TypedDict.

@@ -29,6 +29,7 @@ from diffusionlm.guidance.structured.schema_reading import (
 
 KINDS = frozenset(["null", "boolean", "string", "number", "array", "object"])
 EVALUATED = "\0evaluated"
+AS_GIVEN = "\0as given"  # beside a type: strings may begin or end with any blanks
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Form:
             array or object of scalars.)
         whitespace: most spaces behind a comma and a colon; there is none elsewhere.
         decimals: most digits behind the point of a number.
+
+    Strings end in no blank and begin with one space at most, unless the schema has no others; see `json_strings.tidy`.
     """
 
     depth: int = 3

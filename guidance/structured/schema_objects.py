@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from diffusionlm.guidance.automata import Language, UnsupportedPattern
 from diffusionlm.guidance.structured import json_strings
 from diffusionlm.guidance.structured.net import Net
-from diffusionlm.guidance.structured.schema_language import EVALUATED, Goal, Part, SchemaCompiler
+from diffusionlm.guidance.structured.schema_language import AS_GIVEN, EVALUATED, Goal, Part, SchemaCompiler
 from diffusionlm.guidance.structured.schema_reading import child, refuse
 
 MAX_PATTERNS = 4
@@ -93,10 +93,14 @@ def _additional(
             for pattern in patterns
             for path in [next(path for schema, path in goal if pattern in schema.get("patternProperties", {}))]
         ]
-        key = json_strings.written(json_strings.content(1, None, rules, names), "a key")
-        for schema, path in goal:
-            if "propertyNames" in schema:
-                key = key & _names(compiler, schema["propertyNames"], path)
+        any_key = json_strings.content(1, None, rules, names)
+        for candidate in (json_strings.tidy(any_key), any_key):
+            key = json_strings.written(candidate, "a key")
+            for schema, path in goal:
+                if "propertyNames" in schema:
+                    key = key & _names(compiler, schema["propertyNames"], path)
+            if not key.is_empty():
+                break
         noted = len(compiler.conflicts)
         value = compiler.value(parts, level)
         if not key.is_empty() and not value.is_empty():
@@ -165,7 +169,7 @@ def _names(compiler: SchemaCompiler, schema: object, path: str) -> Language:
     return compiler.value([Part(schema, child(path, "propertyNames")), Part(_STRING, path)], 0)
 
 
-_STRING = {"type": "string"}
+_STRING = {"type": "string", AS_GIVEN: True}  # names that the schema lists may begin with a blank
 
 
 def _matching(pattern: str, path: str) -> Language:

@@ -13,7 +13,7 @@ from diffusionlm.guidance.structured import json_numbers, json_strings
 from diffusionlm.guidance.structured.json_formats import FORMATS
 from diffusionlm.guidance.structured.net import Net, one_of_languages, one_of_texts
 from diffusionlm.guidance.structured.schema_arrays import array_language
-from diffusionlm.guidance.structured.schema_language import KINDS, Goal, SchemaCompiler, same
+from diffusionlm.guidance.structured.schema_language import AS_GIVEN, KINDS, Goal, SchemaCompiler, same
 from diffusionlm.guidance.structured.schema_negation import EXCLUDED, NOT_PATTERN
 from diffusionlm.guidance.structured.schema_objects import object_language
 from diffusionlm.guidance.structured.schema_reading import child, refuse
@@ -79,7 +79,8 @@ def _kinds(goal: Goal) -> frozenset[str]:
 
 
 def string_language(compiler: SchemaCompiler, goal: Goal, excluded: Sequence[Any]) -> Language:
-    """JSON strings of a goal: lengths, patterns, formats, and texts that are excluded."""
+    """JSON strings of a goal: lengths, patterns, formats, and texts that are excluded; without idle blanks, where there are
+    such."""
     path = goal[-1].path if goal else "#"
     least = max((int(schema.get("minLength", 0)) for schema, _ in goal), default=0)
     lengths = [int(schema["maxLength"]) for schema, _ in goal if "maxLength" in schema]
@@ -102,14 +103,15 @@ def string_language(compiler: SchemaCompiler, goal: Goal, excluded: Sequence[Any
                 )
             rules.append(automata.regex(FORMATS[schema["format"]], flags=re.ASCII))
     without = [value for value in excluded if isinstance(value, str)]
+    as_given = any(AS_GIVEN in schema for schema, _ in goal)
     if not rules and not without and least == 0 and most is None:
-        return json_strings.any_string()
+        return json_strings.any_string() if as_given else json_strings.any_tidy_string()
     if most is not None and most < least:
         return compiler.conflict(path, f"asks for a string of at least {least} and at most {most} characters")
     said = json_strings.content(least, most, rules, without)
     if said.is_empty():
         return compiler.conflict(path, "asks for a string whose length, pattern and format exclude each other")
-    return json_strings.written(said, path)
+    return json_strings.written(said if as_given else json_strings.tidy(said), path)
 
 
 def number_language(compiler: SchemaCompiler, goal: Goal, kind: str, excluded: Sequence[Any]) -> Language:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from diffusionlm.guidance.syntax.labels import MARKS, UPOS, check_label
 
 MAX_STATES = 600
+_ANY_WORD = frozenset(UPOS) - MARKS
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,16 @@ class TagAutomaton:
         return self.nearest([{tag} for tag in sequence]) is not None
 
     def nearest(self, choices: Sequence[set[str]]) -> list[int] | None:
-        """States of a way through words that may have one of several parts of speech each; None if there is none."""
+        """States of a way through words that may have one of several parts of speech each; None if there is none.
+
+        A word of which no part of speech is known (an empty set) stands only where any word may.
+        """
         reached: list[dict[int, int]] = [{0: -1}]
         for own in choices:
             now: dict[int, int] = {}
             for state in range(1, self.num_states):
                 before = next((p for p in self.predecessors[state] if p in reached[-1]), None)
-                if before is not None and own & self.tags[state]:
+                if before is not None and (own & self.tags[state] if own else self.tags[state] >= _ANY_WORD):
                     now[state] = before
             reached.append(now)
         last = next((s for s in reached[-1] if self.accepting[s]), None)

@@ -102,7 +102,11 @@ class TagRule(Constraint):
         return out
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
-        """Whether the words of a text, each by itself, can have parts of speech that obey."""
+        """Whether the words of a text, each by itself, can have parts of speech that obey.
+
+        The words are read off the text, not off its tokens. Of a word that the tagger does not know (a model that spells badly
+        writes such) nothing is certified but where any word may stand.
+        """
         choices = self.tagger.choices(self.vocabulary, text, split_words(text), CERTIFIED)
         held = {f"{self.title}: {self.wish}": self.words.automaton.nearest(choices) is not None}
         for own in self.including:

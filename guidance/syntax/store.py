@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from diffusionlm.errors import reason_of
 from diffusionlm.guidance.classifiers.store import CONFIG, WEIGHTS
 
 Tables = TypeVar("Tables")
@@ -45,13 +46,17 @@ def load_counts(folder: Path, what: str, make: Callable[[dict[str, Any], dict[st
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    file = folder / CONFIG
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
+        config = json.loads(file.read_text(encoding="utf-8"))
+        file = folder / WEIGHTS
+        tensors = load_file(file)
         wide = {name: value.double() if value.is_floating_point() else value.long() for name, value in tensors.items()}
         return make(config, wide)
     except (KeyError, OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"The {what} in {folder} cannot be read: {error}") from error
+        raise ValueError(
+            f"The {what} in {file} cannot be read ({reason_of(error)}); copy or make them again."
+        ) from error
 
 
 def _small(value: Tensor) -> Tensor:

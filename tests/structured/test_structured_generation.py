@@ -6,11 +6,12 @@ import json
 import pytest
 import torch
 
-from diffusionlm.guidance import JSONSchema, Length, UnsatisfiableConstraint
+from diffusionlm.guidance import JSONSchema, Length, Regex, UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import JointConstraint
 from diffusionlm.spans import Canvas
 from diffusionlm.structured import choose, generate_json, json_canvas
 from diffusionlm.structured.choosing import _Watch
+from diffusionlm.structured.json_objects import without_idle_blanks
 
 PLACE = {
     "type": "object",
@@ -68,6 +69,28 @@ def test_models_come_back_as_models(tiny_pipe):
 
     (item,) = tiny_pipe.json(Stars, steps=2, seed=0)
     assert isinstance(item, Stars)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "tidied"),
+    [
+        ({}, '{" a": [" b", {"c": "\\nd e "}], "n": 1.50}', '{" a": ["b", {"c": "d e"}], "n": 1.5}'),
+        ({"items": {"enum": [" a", "b"]}}, '[" a", "b"]', '[" a", "b"]'),
+        ({"items": {"minLength": 2}}, '[" a", " bc"]', '[" a", "bc"]'),
+        ({"uniqueItems": True}, '[" a", "a"]', '[" a", "a"]'),
+        ({}, "[0.30]", "[0.30]"),
+        ({}, '" The Mill"', '"The Mill"'),
+    ],
+)
+def test_objects_have_no_blanks_at_the_ends_of_strings_but_where_the_schema_needs_them(schema, text, tidied):
+    assert without_idle_blanks(schema, text) == tidied
+
+
+def test_objects_of_a_model_have_no_idle_blanks(tiny_pipe):
+    schema = {"type": "object", "properties": {"n": {"type": "string", "pattern": "^ ?[ab]+$"}}, "required": ["n"]}
+    rule = Regex(match=r'\{"n": " .*')  # the text has the space
+    (item,) = tiny_pipe.json(schema, guidance=rule, steps=2, seed=0)
+    assert item["n"] == item["n"].strip() != ""
 
 
 def test_other_plugins_hold_as_well(tiny_pipe):

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from diffusionlm.guidance import get
-from diffusionlm.studio.catalogue import cards
+from diffusionlm.guidance.registry.plugins import available
+from diffusionlm.studio.catalogue import _card, cards
 from diffusionlm.studio.control import Control
 from diffusionlm.studio.limits import Refused
 from diffusionlm.studio.parameters import argument_help, parameters_of
@@ -13,7 +14,8 @@ from diffusionlm.studio.writing_view import message
 
 
 def card(name):
-    return next(card for card in cards() if card.name == name)
+    entry = available()[name]
+    return _card(name, entry.kind, entry.origin)
 
 
 def test_every_plain_parameter_becomes_a_control_of_its_kind(whimsy):
@@ -175,3 +177,9 @@ def test_a_range_is_read_back_as_it_is_shown(value):
 def test_controls_refuse_anything_else(control, given):
     with pytest.raises(Refused, match="N "):
         control.read(given)
+
+
+def test_what_cannot_be_made_without_a_setting_that_only_python_has_is_not_offered():
+    assert "it needs grammar, which only Python can give" in card("grammar").trouble
+    assert "it needs schema, which only Python can give" in card("json-schema").trouble
+    assert not card("choice").trouble  # its options are asked for on the page

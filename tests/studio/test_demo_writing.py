@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from diffusionlm.studio import examining
 from diffusionlm.studio.charts import Line, line_chart
 from diffusionlm.studio.electricity import Meter
 from diffusionlm.studio.examples import examples_for
@@ -65,6 +66,19 @@ def test_certificates_are_shown_for_both_sides(order):
     guided, unguided = ([sample["certificates"] for sample in side] for side in outcome.samples)
     assert guided == [{"contains 'Aardvark'": True}] * 2
     assert unguided == [{"contains 'Aardvark'": False}] * 2
+
+
+def test_a_rule_of_many_parts_is_one_line_and_what_fails_is_named(order):
+    known = "Write to ann@example.org or [SPAN:3]."
+    _, outcome = carried_out(order(text=known, guidance=[("pii", {})]))
+    for sample in (sample for side in outcome.samples for sample in side):
+        held = sorted(name for name, good in sample["certificates"].items() if good)
+        lines = [check for check in sample["checks"] if check["held"]]
+        assert len(held) > 4
+        assert [sorted(line["help"].split("\n")) for line in lines] == [held]
+        assert f"{len(held)} checks" in lines[0]["name"]
+    lines = examining._checks({"a": True, "b": False, "c": True}, [("t", {"a": True, "b": False})])
+    assert [(line["name"], line["held"]) for line in lines] == [("a", True), ("b", False), ("c", True)]
 
 
 def test_candidates_of_particles_are_not_shown_but_the_chosen_text_is(order):

@@ -207,8 +207,8 @@ def test_the_command_of_the_experiment_and_what_it_refuses(tmp_path, texts, base
     assert cli.main(["info", "runs/adapt/adapter"]) == 0
     assert f"adapter_of: {bases[0]}" in capfd.readouterr().out
     said = {
-        "adapter=none": "is a model of transformers, for which only an adapter is trained: give experiment=adapt",
-        "schedule=cosine": "A decoder is adapted to hidden tokens: give schedule=masking, not cosine",
+        "adapter=none": "is a causal language model of transformers, for which only an adapter is trained",
+        "schedule=cosine": "A model of transformers learns to restore hidden tokens: give schedule=masking, not cosine",
         "adapter.base=4bit": "is for checkpoints of ours",
         "data.tokenizer.kind=bpe": "An adapter has the tokens of its base",
         "adapter.targets=[nothing]": "no linear layer of the base is called 'nothing'",

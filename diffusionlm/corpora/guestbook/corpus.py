@@ -10,6 +10,7 @@ from typing import Any
 
 TEMPLATE_SHARE = 0.05
 VALID_SIZE, TEST_SIZE = 1000, 2000
+_DRAFT = ".draft_"
 
 
 def rows(split: str, size: int, seed: int = 0, templates: str | Path | None = None) -> Iterator[dict[str, Any]]:
@@ -47,7 +48,8 @@ def write_corpus(
 ) -> dict[str, Any]:
     """Writes ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` and returns figures of the training rows.
 
-    The files are the same, byte for byte, for the same arguments and the same release of Faker.
+    The files are the same, byte for byte, for the same arguments and the same release of Faker; they are put in their places
+    when all are complete, not before.
 
     Raises:
         ModuleNotFoundError: if Faker is not installed; the message names the extra.
@@ -60,7 +62,7 @@ def write_corpus(
     figures: dict[str, Any] = {}
     for split, count in (("valid", valid_size), ("test", test_size), ("train", size)):
         rude = leaking = words = 0
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n") as stream:
+        with (folder / f"{_DRAFT}{split}.jsonl").open("w", encoding="utf-8", newline="\n") as stream:
             for row in rows(split, count, seed, templates):
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
                 rude += row["toxic"]
@@ -68,4 +70,6 @@ def write_corpus(
                 words += len(row["text"].split())
         if count:
             figures = {"texts": count, "rude": rude / count, "leaking": leaking / count, "words": words / count}
+    for split in ("valid", "test", "train"):
+        (folder / f"{_DRAFT}{split}.jsonl").replace(folder / f"{split}.jsonl")
     return figures

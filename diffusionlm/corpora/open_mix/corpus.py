@@ -6,10 +6,10 @@ import hashlib
 import json
 import pickle
 import random
-import tempfile
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -87,8 +87,7 @@ def write_corpus(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     counts = {name: Counts() for name in recipe.parts}
-    with tempfile.TemporaryDirectory(prefix=".draft_", dir=folder) as name:
-        draft = Path(name)
+    with _drafts(folder / ".draft") as draft:
         common = _collect(recipe, Path(source_folder), seed, draft, counts)
         place = _Splits(recipe, seed)
         with ExitStack() as stack:
@@ -109,6 +108,17 @@ def write_corpus(
             target.parent.mkdir(exist_ok=True)
             file.replace(target)
     return counts
+
+
+@contextmanager
+def _drafts(draft: Path) -> Iterator[Path]:
+    """A folder for unfinished files; what a killed call left there is removed first."""
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _changed(recipe: Recipe, requests: int | None, valid_share: float | None) -> Recipe:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from diffusionlm.errors import reason_of
 from diffusionlm.serving.jobs.source import parquet
 
 RECORD = "job.json"
@@ -49,7 +50,10 @@ class JobFolder:
                 raise ValueError(f"The folder {str(self.path)!r} is not empty and holds no job; name another one.")
             self.path.mkdir(parents=True, exist_ok=True)
             self.write(file, [json.dumps(record, indent=2, ensure_ascii=False).encode()])
-        held = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged ({reason_of(error)}); name another folder for the job.") from error
         other = [name for name in {**held, **record} if held.get(name) != record.get(name)]
         if other:
             name = other[0]

@@ -40,8 +40,8 @@ const facts = (sample) => {
     if (help) item.title = help;
     list.append(item);
   };
-  Object.entries(sample.certificates).forEach(([name, held]) =>
-    add(held, name, held ? "Checked on the finished text" : "Does not hold here"));
+  sample.checks.forEach((c) =>
+    add(c.held, c.name, c.held ? `Checked on the finished text${c.help ? `:\n${c.help}` : ""}` : "Does not hold here"));
   sample.goals.forEach((g) => add(g.reached, `${g.goal} (${Number(g.value.toPrecision(2))})`, "Goal of a plugin"));
   if (sample.attempts > 1) {
     const item = make("li", "dl-reason", `written ${sample.attempts} times`);

@@ -11,6 +11,7 @@ import torch
 
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import BUNDLED
+from diffusionlm.errors import reason_of
 from diffusionlm.training.syntax.tagger import WordTagger
 
 if TYPE_CHECKING:
@@ -53,14 +54,16 @@ def load_tagger(folder: str | Path) -> WordTagger:
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    file = folder / CONFIG
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
         known = {word: number for number, word in enumerate(config["words"], start=1)}
         with torch.random.fork_rng(devices=[]):
             tagger = WordTagger(known, config["labels"], config["width"])
-        tagger.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+        file = folder / WEIGHTS
+        tagger.load_state_dict({name: value.float() for name, value in load_file(file).items()})
     except (KeyError, TypeError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"The tagger in {folder} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        raise ValueError(f"The tagger's {file} cannot be read ({reason_of(error)}); copy or train it again.") from error
     return tagger.eval()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.guidance.syntax.labels import RELATIONS, UPOS
 from diffusionlm.guidance.syntax.windows import WindowTables, build_windows
@@ -81,15 +82,18 @@ def train_guides(
         )
     data = f"{len(pairs):,} texts, tagged by {taggers} tagger(s) trained on UD_English-EWT (CC BY-SA 4.0) and GUM (CC BY 4.0)"
     tables = make_tables(tokenizer, pairs, own, {"data": data, **figures})
-    tables.save(target / "part-of-speech")
+    with atomic_folder(target / "part-of-speech") as draft:
+        tables.save(draft)
     say(f"part-of-speech: {len(tables.opening):,} counts")
     dependencies = dependency_windows(treebanks)
-    dependencies.save(target / "dependencies", fingerprint)
+    with atomic_folder(target / "dependencies") as draft:
+        dependencies.save(draft, fingerprint)
     say(f"dependencies: {len(dependencies.label):,} runs of tags")
     parser = train_parser(gum, epochs=parser_epochs, seed=seed, start=own[0])
     constituents = constituent_windows(pairs, own, parser, gum, parse_texts, seed)
     constituents.card.update(_parsed(parser, treebanks))
-    constituents.save(target / "constituents", fingerprint)
+    with atomic_folder(target / "constituents") as draft:
+        constituents.save(draft, fingerprint)
     say(f"constituents: {len(constituents.label):,} runs of tags; {constituents.card}")
 
 

@@ -253,6 +253,52 @@ def test_keywords_mean_what_the_standard_says(schema, good, bad):
     assert all(valid(schema, text) for text in good)
 
 
+BLANKS = [
+    (
+        {"type": "string"},
+        ['""', '"a"', '" a"', '"a b"', r'"a\nb"', '"a  b"'],
+        ['"  a"', '"a "', '" "', r'"\na"', r'"a\t"', '"\u00a0a"'],
+    ),
+    ({"type": "string", "minLength": 1, "maxLength": 3}, ['"a b"'], ['"a "', '" "']),
+    ({"type": "string", "pattern": "^ *a"}, ['"a"', '" a"'], ['"  a"', '"a "']),
+    ({"type": "string", "pattern": "^  a"}, ['"  a"', '"  a "'], ['"a"']),  # there is no other
+    ({"enum": ["  a", "b "]}, ['"  a"', '"b "'], ['"a"']),
+    ({"const": " "}, ['" "'], ['""']),
+    ({"type": "string", "not": {"pattern": "a"}}, ['"b"'], ['"b "', '"ba"']),
+    ({"type": "array", "items": {"type": "string"}}, ['["a", "b"]'], ['["  a"]', '["a", "b "]']),
+    ({}, ['"a"', '["a"]'], ['"a "', '["a "]']),
+    (
+        {"oneOf": [{"type": "string", "pattern": "^  "}, {"type": "string", "pattern": "b"}]},
+        ['"  a"', '"b"'],
+        ['"  b"', '"a"'],
+    ),
+    (
+        {"type": "object", "properties": {"a ": {"const": 1}}, "propertyNames": {"maxLength": 2}, "required": ["a "]},
+        ['{"a ": 1}'],
+        ['{"a": 1}'],
+    ),
+    ({"type": "object", "additionalProperties": {"const": 1}}, ['{"a": 1}'], ['{"  a": 1}', '{"a ": 1}']),
+    (
+        {
+            "type": "object",
+            "additionalProperties": {"const": 1},
+            "propertyNames": {"pattern": " $"},
+            "minProperties": 1,
+        },
+        ['{"a ": 1}'],
+        ['{"a": 1}'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), BLANKS)
+def test_idle_blanks_are_written_only_where_nothing_else_is_valid(schema, good, bad):
+    language = compiled(schema)
+    assert language.accepts_each(good).tolist() == [True] * len(good)
+    assert language.accepts_each(bad).tolist() == [False] * len(bad)
+    assert all(valid(schema, text) for text in good)
+
+
 def test_spaces_are_bounded_by_whitespace():
     schema = {"type": "array", "items": {"const": 1}, "minItems": 2, "maxItems": 2}
     texts = ["[1,1]", "[1, 1]", "[1,  1]", "[ 1,1]"]

@@ -5,7 +5,7 @@ from dataclasses import field
 import pytest
 import torch
 
-from diffusionlm.guidance import FunctionGuidance, Guidance, Regex
+from diffusionlm.guidance import FunctionGuidance, Guidance
 from diffusionlm.guidance.testing import CHECKS, check_guidance, examine, run_check
 
 
@@ -150,7 +150,14 @@ def test_a_sound_plugin_passes_every_check():
 def test_a_planted_fault_is_found(plugin, check):
     with pytest.raises(AssertionError, match=f"{plugin.title} fails {check}"):
         run_check(plugin, check)
-    assert check in examine(plugin).failed
+
+
+def test_an_examination_names_every_fault_and_does_not_time_the_plugin():
+    report = examine(WrongShape())
+    assert "shape_and_dtype" in report.failed
+    assert "documented" in report.passed
+    assert "not timed" in str(report)
+    assert "FAILS   shape_and_dtype" in str(report)
 
 
 def test_a_short_docstring_is_quoted_rather_than_denied():
@@ -189,5 +196,5 @@ def test_names_classes_functions_and_constraints_can_be_checked():
 
     excused = {"default_constructible": "wraps a function", "json_round_trip": "defined in a test"}
     check_guidance(FunctionGuidance(shorter), excused)
-    check_guidance(Regex)
-    check_guidance("length")
+    assert check_guidance(Sound).plugin == Sound().title
+    run_check("length", "shape_and_dtype")  # every check of every registered plugin: test_conformance

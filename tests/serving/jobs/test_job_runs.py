@@ -1,11 +1,10 @@
 """Whole jobs: texts of their seeds whatever the workers, nothing lost or twice after kills, failures in their file."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -129,27 +128,45 @@ def test_the_folder_of_another_job_is_refused_before_any_work(checkpoint, tmp_pa
         run_job(first, engine="spark")
 
 
+def work(job) -> None:
+    """The job in a process of its own, whose whole group can be killed."""
+    os.setsid()
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    run_job(job)
+
+
+def in_child(job):
+    """Starts `work`; the libraries are imported once for all children."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["diffusionlm.pipeline", "diffusionlm.serving.jobs.job"])
+    child = context.Process(target=work, args=(job,))
+    child.start()
+    return child
+
+
 def test_a_killed_job_goes_on_and_nothing_is_lost_or_twice(checkpoint, tmp_path) -> None:
     rows = [{"text": f"[SPAN:{n % 7 + 1}] number {n}", "id": n} for n in range(32)]
     run_job(plan(checkpoint, tmp_path, rows, output="whole", steps=2))
-    command = [sys.executable, "-m", "diffusionlm", "generate", f"input={tmp_path / 'rows.jsonl'}", "steps=2"]
-    command += [f"checkpoint={checkpoint}", f"output={tmp_path / 'out'}", "rows_of_a_part=4", "threads=1"]
+    job = plan(checkpoint, tmp_path, rows, steps=2)
     moments, kills = random.Random(3), 0
     for _ in range(2):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = in_child(job)
         parts = len(list((tmp_path / "out").glob("part-*")))
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
             if len(list((tmp_path / "out").glob("part-*"))) > parts:
                 break
             time.sleep(0.005)
         time.sleep(moments.random() * 0.05)
-        kills += process.poll() is None
-        if process.poll() is None:
+        if process.is_alive():
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            kills += 1
+        process.join()
     assert kills
-    assert subprocess.run(command, stderr=subprocess.DEVNULL, timeout=240).returncode == 0
+    last = in_child(job)
+    last.join(240)
+    assert last.exitcode == 0
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     assert not list((tmp_path / "out").glob(".*"))
 
