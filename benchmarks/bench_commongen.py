@@ -67,14 +67,18 @@ def simplemmas(word: str) -> set[str]:
 
 
 def requests_of(
-    sets: Sequence[tuple[list[str], list[str]]], count: int, seed: int, lemmas: Lemma = simplemmas
+    sets: Sequence[tuple[list[str], list[str]]],
+    count: int,
+    seed: int,
+    any_case: bool = False,
+    lemmas: Lemma = simplemmas,
 ) -> list[Request]:
     """A request for each of ``count`` sets, drawn."""
     draw = random.Random(seed)
     return [
         Request(
             " ".join(concepts),
-            Phrases(include=concepts, forms=True),
+            Phrases(include=concepts, forms=True, case_sensitive=not any_case),
             lambda text, concepts=concepts: not missing(text, concepts, lemmas),  # type: ignore[misc]
             references[0],
         )
@@ -90,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", type=Path, nargs="+", help="the model's training text (default: references)")
     parser.add_argument("--texts", type=int, default=30, help="concept sets, a text each (default: 30)")
     parser.add_argument("--max-length", type=int, default=24, help="positions of a text (default: 24)")
+    parser.add_argument("--any-case", action="store_true", help="capitals of concepts are free (default: lower case)")
     parser.add_argument("--steps", type=int, help="(default: that of the model)")
     parser.add_argument("--judge", default=SMOLLM2, help="smollm2, or folder or hub name of a causal language model")
     options = parser.parse_args(arguments)
@@ -99,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     watch, pipe = Stopwatch(), load_pipeline(options)
     folder = options.out / "commongen"
     shelf = Shelf(folder, {}, options.judge)
-    requests = requests_of(sets, options.texts, options.seed)
+    requests = requests_of(sets, options.texts, options.seed, options.any_case)
     asked = {request.real for request in requests}
     others = [text for _, own in sets if own[0] not in asked for text in own]
     seen = SeenText(read_texts(options.train) if options.train else others)
