@@ -114,7 +114,7 @@ def _write_corpus(folder: Path) -> None:
 
 
 def _read_corpus(folder: Path) -> None:
-    from diffusionlm.training.cache import _read
+    from diffusionlm.training.cache import read_kept
 
     sizes = {"train": 400, "valid": 50, "test": 50}
     for split, size in sizes.items():
@@ -123,7 +123,7 @@ def _read_corpus(folder: Path) -> None:
         if len(rows) != size:
             raise ValueError(f"{path} has {len(rows)} rows of {size}.")
     for place in (folder / "cache").glob("[!.]*"):
-        _read(place)
+        read_kept(place)
 
 
 # ---- saving ---------------------------------------------------------------------------------------------------------

@@ -76,12 +76,12 @@ def _found_or_made(place: Path, make: Callable[[], TokenCorpus]) -> TokenCorpus:
     """Runs that begin together wait for the one that tokenises; a cache that is only read needs no lock."""
     if place.is_dir():
         with suppress(*_DAMAGE):
-            return _read(place)
+            return read_kept(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_name(f".lock_{place.name}")):
         if place.is_dir():
             try:
-                return _read(place)
+                return read_kept(place)
             except _DAMAGE as error:
                 _logger.warning("The tokenised corpus in %s is damaged (%s); it is made again.", place, error)
         corpus = make()
@@ -96,7 +96,8 @@ def _write(place: Path, corpus: TokenCorpus) -> None:
         (draft / _META).write_text(json.dumps({"texts": len(corpus), "left_out": corpus.left_out}))
 
 
-def _read(place: Path) -> TokenCorpus:
+def read_kept(place: Path) -> TokenCorpus:
+    """The tokenised texts of one source, as a cache keeps them in a folder of their own."""
     meta = json.loads((place / _META).read_text())
     arrays = {}
     for name in _ARRAYS:

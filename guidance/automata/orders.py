@@ -206,11 +206,11 @@ class PhraseChain:
                 lowest = possible[below[np.ix_(possible, possible)].all(axis=1)]
                 if len(lowest):
                     least[state] = lowest[0]
-            state, column = np.nonzero(one.delta == one.found)
-            entry = least[state]
+            ends, column = np.nonzero(one.delta == one.found)
+            entry = least[ends]
             into = np.where(entry >= 0, two.delta[np.maximum(entry, 0), column], two.lost)
-            good = (into != two.lost) & (into != two.found) & (state != one.found)
-            edges = self._labelled(state[good] + one.offset, column[good], into[good].astype(np.int64) + two.offset)
+            good = (into != two.lost) & (into != two.found) & (ends != one.found)
+            edges = self._labelled(ends[good] + one.offset, column[good], into[good].astype(np.int64) + two.offset)
             self._pairs[k, follower] = (*edges, least)
         return self._pairs[k, follower]
 

@@ -49,7 +49,7 @@ LINES = [
 def test_the_hot_fix_benchmark_counts_what_texts_state(tiny_pipe, tmp_path):
     from benchmarks import bench_hot_fix
 
-    (tmp_path / "test.txt").write_text("\n".join(LINES))
+    (tmp_path / "valid.txt").write_text("\n".join(LINES))
     tiny_pipe.save_pretrained(tmp_path / "model")
     arguments = ["--model", str(tmp_path / "model"), "--data", str(tmp_path), "--facts", "4", "--steps", "2"]
     bench_hot_fix.main([*arguments, "--encoder", "model", "--out", str(tmp_path / "out")])
@@ -57,7 +57,7 @@ def test_the_hot_fix_benchmark_counts_what_texts_state(tiny_pipe, tmp_path):
     assert record["facts"] == 4
     assert record["stores"] == 2  # two facts of each place
     assert record["right_passage"] > 0
-    pairs = bench_hot_fix.read_e2e(tmp_path / "test.txt")
+    pairs = bench_hot_fix.read_e2e(tmp_path / "valid.txt")
     (change,) = bench_hot_fix.changes(pairs, 1, "retrieved", 0)
     assert change.new in change.passage
     assert change.old not in change.passage

@@ -347,7 +347,9 @@ def test_the_studio_marks_names_that_a_rule_brings_along(pipe):
         names=PersonalNames(reader_of_words(pipe.tokenizer.vocabulary, {"PERSON": pipe.tokenizer.encode("Mill")}))
     )
     result = GenerationResult([[Sample(text, text, [], 0, {"no names": True})]], {}, {}, False, None, ())
-    ((examined,),) = examine(None, [Side("Guided", [[[(text, 90)]]], result=result)], [plugin], pipe)
+    ((examined,),) = examine(
+        SimpleNamespace(text=None), [Side("Guided", [[[(text, 90)]]], result=result)], [plugin], pipe
+    )
     assert examined["findings"] == [{"plugin": "personal-names", "reason": "person 0.99", "text": "Mill"}]
 
 
