@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from diffusionlm.text import TextTokenizer
 
 SUMMARY = "Make guides for your own model (toxicity, names, syntax) without labelled data"
-PARTS = ("syntax", "toxicity", "names")
+PARTS = ("syntax", "toxicity", "names", "bigrams")
+_COUNTED = {"syntax", "bigrams"}  # from texts alone
 _DESCRIPTION = """\
-Makes what Toxicity, PII(names=True), PartOfSpeech, Constituents and Dependencies ask of a model, and writes it beside its
-pipeline, where guidance finds it. The classifiers and tables in the package are moved to the model's vocabulary: a tagger reads
-the texts that the model was trained on, and small networks learn from the model's own posteriors what the package's classifiers
-say of these texts and of made-up ones."""
+Makes what Toxicity, PII(names=True), PartOfSpeech, Constituents, Dependencies and Bigrams ask of a model, and writes it
+beside its pipeline, where guidance finds it. Neighbours are counted. The classifiers and tables in the package are moved to
+the model's vocabulary: a tagger reads the texts that the model was trained on, and small networks learn from the model's own
+posteriors what the package's classifiers say of these texts and of made-up ones."""
 
 
 def main(argv: list[str]) -> int:
@@ -97,9 +104,10 @@ def _make(given: argparse.Namespace, parts: list[str], target: Path) -> int:
             f"{given.checkpoint} is a model of another library; guides are made for models that 'diffusionlm train' made. "
             "For others there are Toxicity(judge='detoxify') and Classifier."
         )
-    if pipe.model.process != "gaussian" and parts != ["syntax"]:
+    if pipe.model.process != "gaussian" and not set(parts) <= _COUNTED:
         raise ValueError(
-            f"{given.checkpoint} masks tokens, and the classifiers read posteriors of Gaussian noise; give --only syntax."
+            f"{given.checkpoint} masks tokens, and the classifiers read posteriors of Gaussian noise; give --only "
+            "syntax,bigrams."
         )
     pipe.set_progress_bar_config(disable=True)
     pairs = texts_like(pipe, given.texts, seed=given.seed, say=_say)
@@ -108,12 +116,25 @@ def _make(given: argparse.Namespace, parts: list[str], target: Path) -> int:
     for part in parts:
         if part == "syntax":
             transfer_syntax(pipe.tokenizer, pairs, target, _say)
+        elif part == "bigrams":
+            _count_bigrams(pipe.tokenizer, pairs, target / part)
         else:
             transfer_reader(
                 pipe, part, pairs, target, steps=given.steps, made_up=given.made_up, seed=given.seed, say=_say
             )
     _say(f"The guides are in {target}.")
     return 0
+
+
+def _count_bigrams(tokenizer: TextTokenizer, pairs: Sequence[tuple[str, str]], target: Path) -> None:
+    from diffusionlm.checkpoints.files import atomic_folder
+    from diffusionlm.guidance.bigrams import BigramTables
+
+    texts = tokenizer.encode_batch([text for _, text in pairs])
+    tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(texts):,} texts"})
+    with atomic_folder(target) as draft:
+        tables.save(draft)
+    _say(f"bigrams: {len(tables.pairs):,} pairs of neighbours")
 
 
 def _say(line: str) -> None:
