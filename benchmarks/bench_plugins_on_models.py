@@ -50,6 +50,7 @@ def rows() -> dict[str, Callable[[], Guidance]]:
     for name in available():
         found[f"`{name}`"] = lambda name=name: get(name).example()  # type: ignore[misc]
     bare: Mapping[str, Mapping[str, Any]] = {
+        "bigrams": {},
         "toxicity": {},
         "personal-names": {},
         "part-of-speech": {"tags": "DET NOUN"},

@@ -102,6 +102,12 @@ PAPERS = (
         arxiv="2310.13102",
     ),
     Paper(
+        "Hinton 2002",
+        "Training products of experts by minimizing contrastive divergence",
+        "Hinton, Geoffrey E.",
+        "Neural Computation 14(8)",
+    ),
+    Paper(
         "Dantzig, Fulkerson and Johnson 1954",
         "Solution of a large-scale traveling-salesman problem",
         "Dantzig, G. and Fulkerson, R. and Johnson, S.",

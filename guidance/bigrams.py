@@ -17,6 +17,7 @@ from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.syntax.store import load_counts, save_counts
+from diffusionlm.guidance.syntax.words import longest_first
 
 if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
@@ -107,14 +108,15 @@ class Bigrams(Guidance):
     ("a pub restaurant", "friendlyfriendly"). A bigram model knows neighbours and nothing else; the product of both (Hinton
     2002, "Training products of experts by minimizing contrastive divergence", eq. 1) with weight w on its pointwise mutual
     information is what is drawn from: E(q) = -sum_i <q_i, M q_i+1>, M_xy = log p(y | x) / p(y). Known text beside a span
-    is a neighbour too. The end of a text is a token; in a gap before known text it stands for nothing.
+    is a neighbour too; that behind a gap is the neighbour of the token that ends it. The end of a text is a token.
 
     Args:
-        tables: folder of the counts (`BigramTables`); None takes those that belong to the model.
+        texts: count in these; they are cut into the model's tokens longest first, as byte-level BPE mostly does.
+        tables: folder of counts (`BigramTables`). With neither, those that belong to the model.
 
     Raises:
         FileNotFoundError: if the model has none; they are counted by ``diffusionlm guides --for CHECKPOINT --only bigrams``.
-        ValueError: if they are damaged, or of another vocabulary.
+        ValueError: if they are damaged or of another vocabulary, or if both texts and tables are given.
 
     Example:
         >>> pipe(prompt="name[The Mill]", guidance=["bigrams", {"pii": {}}]).texts  # doctest: +SKIP
@@ -122,14 +124,32 @@ class Bigrams(Guidance):
 
     reference = "Hinton 2002, Training products of experts by minimizing contrastive divergence"
 
+    texts: Sequence[str] | None = None
     tables: str | Path | None = None
 
     weight: float = 0.5
     budget: float | None = 4.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.texts, str):
+            raise ValueError(f"Bigrams counts in a list of texts, got the text {self.texts[:40]!r}; give texts=[...].")
+        if self.texts is not None and self.tables is not None:
+            raise ValueError("Bigrams counts in texts or reads tables; give one of them.")
+
+    @classmethod
+    def example(cls) -> Bigrams:
+        """Two texts."""
+        return cls(texts=["The mill is near the river.", "Good food near the mill."])
+
     def bind(self, vocabulary: Vocabulary) -> None:
-        """Finds the counts."""
+        """Finds the counts, or counts."""
         self.pad = vocabulary.pad_id
+        if self.texts is not None:
+            tokens = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
+            cut = [[t for t in longest_first(f" {text}".encode(), tokens) if t is not None] for text in self.texts]
+            self.table = _Information.of(BigramTables.count(cut, vocabulary, {}))
+            return
         self.table = _information(str(_folder(vocabulary, self.tables)), vocabulary.of_the_model)
 
     def energy(self, state: GuidanceState) -> Tensor:
@@ -138,35 +158,62 @@ class Bigrams(Guidance):
         size, length, tokens = own.shape
         table = self.table.on(own.device)
         beside = torch.zeros(size, max(0, length - 1), device=own.device, dtype=own.dtype)
-        at_end = torch.zeros(size, length, device=own.device, dtype=torch.bool)
+        behind = torch.full((size, length), self.pad, device=own.device)
         known = torch.zeros(size, device=own.device, dtype=own.dtype)
-        for row, layout in enumerate(state.layouts):
-            places = layout.span_positions.tolist()
-            last = max(layout.known_positions.tolist(), default=-1)
-            beside[row, : len(places) - 1] = torch.tensor(
-                [float(b - a == 1) for a, b in pairwise(places)], dtype=own.dtype
-            )
-            at_end[row, : len(places)] = torch.tensor([place > last for place in places])
-            known[row] = self._known(own[row], layout, table)
-        inner = torch.zeros(tokens, device=own.device, dtype=own.dtype)
-        inner[self.pad] = 1.0
-        own = own * (1 - inner * ~at_end[..., None])  # in a gap, pad is no end of a text
-        follows = _Product.apply(own[:, 1:].reshape(-1, tokens), table).reshape(size, -1, tokens)
-        follows = follows + table.rows * own[:, 1:].sum(-1, keepdim=True)
-        return -((own[:, :-1] * follows).sum(-1) * beside).sum(-1) - known
+        places = [_Places.of(layout) for layout in state.layouts]
+        for row, place in enumerate(places):
+            beside[row, : len(place.beside)] = torch.tensor(place.beside, dtype=own.dtype)
+            behind[row, : len(place.behind)] = torch.tensor([self.pad if k is None else k for k in place.behind])
+        gap = (behind != self.pad).to(own)[..., None]
+        is_pad = torch.zeros(tokens, device=own.device, dtype=own.dtype)
+        is_pad[self.pad] = 1.0
+        first = own * (1 - is_pad * gap)  # what stands behind a token that ends a gap is the known text behind the gap
+        second = first.scatter_add(-1, behind[..., None], own[..., self.pad, None] * gap)
+        for row, place in enumerate(places):
+            known[row] = _with_known(first[row], place, table)
+        follows = _Product.apply(second[:, 1:].reshape(-1, tokens), table).reshape(size, -1, tokens)
+        follows = follows + table.rows * second[:, 1:].sum(-1, keepdim=True)
+        return -((first[:, :-1] * follows).sum(-1) * beside).sum(-1) - known
 
-    def _known(self, own: Tensor, layout: CanvasLayout, table: _Information) -> Tensor:
-        """Mutual information of a row's spans (L, V) with the known tokens beside them, a scalar."""
+
+@dataclass(frozen=True)
+class _Places:
+    """Neighbours of L span positions.
+
+    Attributes:
+        beside: (L - 1) 1.0 where a position and the next are neighbours.
+        behind: (L) the known token behind each position's span, None where the text ends with it.
+        before: (position, known token before it) of the first positions of spans.
+        last: (position, known token behind it) of the last positions of spans.
+    """
+
+    beside: list[float]
+    behind: list[int | None]
+    before: list[tuple[int, int]]
+    last: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, layout: CanvasLayout) -> _Places:
+        """Those of a canvas."""
         ids = dict(zip(layout.known_positions.tolist(), layout.known_ids.tolist(), strict=True))
         places, spans = layout.span_positions.tolist(), layout.span_index.tolist()
-        found = own.new_zeros(())
-        for k, place in enumerate(places):
-            if place - 1 in ids and (k == 0 or spans[k - 1] != spans[k]):
-                token = ids[place - 1]
-                found = found + (own[k] * _row(table.matrix, token)).sum() + table.rows[token] * own[k].sum()
-            if place + 1 in ids and not bool(layout.open_mask[k]):
-                found = found + (own[k] * (_row(table.transposed, ids[place + 1]) + table.rows)).sum()
-        return found
+        ends = {span: place for place, span in zip(places, spans, strict=True)}
+        return cls(
+            [float(b - a == 1) for a, b in pairwise(places)],
+            [ids.get(ends[span] + 1) for span in spans],
+            [(k, ids[place - 1]) for k, place in enumerate(places) if place - 1 in ids],
+            [(k, ids[place + 1]) for k, place in enumerate(places) if place + 1 in ids],
+        )
+
+
+def _with_known(own: Tensor, places: _Places, table: _Information) -> Tensor:
+    """Mutual information of a row's spans (L, V), without the pads of gaps, with the known tokens beside them, a scalar."""
+    found = own.new_zeros(())
+    for k, token in places.before:
+        found = found + (own[k] * _row(table.matrix, token)).sum() + table.rows[token] * own[k].sum()
+    for k, token in places.last:
+        found = found + (own[k] * (_row(table.transposed, token) + table.rows)).sum()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +223,14 @@ class _Information:
     rows: Tensor
     matrix: Tensor
     transposed: Tensor
+
+    @classmethod
+    def of(cls, tables: BigramTables) -> _Information:
+        """That of some counts."""
+        rows, matrix = tables.information()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+            return cls(rows, matrix.to_sparse_csr(), matrix.T.coalesce().to_sparse_csr())
 
     def on(self, device: torch.device) -> _Information:
         """The same on a device."""
@@ -228,7 +283,4 @@ def _information(folder: str, fingerprint: str) -> _Information:
             f"The counts of neighbours in {folder} are of a vocabulary of {tables.num_tokens} tokens that is not this model's. "
             "Make new ones with: diffusionlm guides --for CHECKPOINT --only bigrams."
         )
-    rows, matrix = tables.information()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return _Information(rows, matrix.to_sparse_csr(), matrix.T.coalesce().to_sparse_csr())
+    return _Information.of(tables)

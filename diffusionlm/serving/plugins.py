@@ -126,6 +126,7 @@ COMMON: Mapping[str, Check] = {
 }
 _SYNTAX: Mapping[str, Check] = {"least": _number, "including": _nested_texts, "idiom": _number}
 ALLOWED: Mapping[str, Mapping[str, Check]] = {
+    "bigrams": {"texts": _texts},  # not tables: a folder
     "choice": {"options": _texts, "span": _number},
     "classifier-free": {},
     "constituents": {"spans": _places, **_SYNTAX},

@@ -64,7 +64,7 @@ def test_the_gradient_is_that_of_the_dense_product(model, folder):
     assert torch.allclose(own, expected, atol=1e-4)
 
 
-def test_known_text_beside_a_gap_is_a_neighbour_and_the_gap_may_end(folder, model, monkeypatch):
+def test_known_text_beside_a_gap_is_a_neighbour_and_what_ends_a_gap_is_beside_it(folder, model, monkeypatch):
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
     pipe.set_progress_bar_config(disable=True)
     plugin, seen = Bigrams(), []
@@ -83,19 +83,16 @@ def test_known_text_beside_a_gap_is_a_neighbour_and_the_gap_may_end(folder, mode
     written = [7, 9, *([11] * (layout.length - 3)), pipe.tokenizer.pad_id]
     probs = F.one_hot(torch.tensor([written]), pipe.tokenizer.vocab_size).float()
     text = {**ids, **dict(zip(layout.span_positions.tolist(), written, strict=True))}
-    place, open_at = (
-        layout.span_positions.tolist(),
-        dict(zip(layout.span_positions.tolist(), layout.open_mask.tolist(), strict=True)),
-    )
-    pairs = []
-    for first, second in zip(range(len(text)), range(1, len(text)), strict=False):
-        if not {first, second} & set(place):
-            continue  # known text is as it is
-        if open_at.get(first) and second in ids:
-            continue  # the gap may have ended before
-        if pipe.tokenizer.pad_id in (text[first], text[second]):
-            continue  # pad in a gap is nothing
-        pairs.append((text[first], text[second]))
+    place = layout.span_positions.tolist()
+    pad, pairs = pipe.tokenizer.pad_id, []
+    for first in range(len(text) - 1):
+        behind = first + 1
+        while (
+            text[behind] == pad and behind + 1 in text
+        ):  # a gap that has ended: what stands behind it is the neighbour
+            behind += 1
+        if text[first] != pad and {first, behind} & set(place):
+            pairs.append((text[first], text[behind]))
     finished = type(state)(probs, state.noisy, 0.0, 0.5, 0, 2, state.layouts, state.span_mask, state.vocabulary)
     found = original(bound, finished)
     assert float(found) == pytest.approx(-sum(information(tables, *pair) for pair in pairs), rel=1e-3)
