@@ -120,7 +120,7 @@ def test_built_in_plugins_are_listed_without_importing_them():
 def test_typos_get_the_nearest_name():
     with pytest.raises(UnknownPlugin, match="no guidance plugin 'regexp'; did you mean 'regex'"):
         get("regexp")
-    with pytest.raises(UnknownPlugin, match="there are: choice, classifier, "):
+    with pytest.raises(UnknownPlugin, match="there are: bigrams, choice, classifier, "):
         get("zzz")
 
 
