@@ -48,6 +48,9 @@ def main(argv: list[str]) -> int:
     if given.steps < 1 or given.made_up < 0:
         raise ValueError(f"--steps must be at least 1 and --made-up at least 0, got {given.steps} and {given.made_up}.")
     parts = _parts(given.only)
+    if given.only is None and not given.overwrite:
+        counted = Path(given.out or Path(given.checkpoint) / "readers") / "bigrams"
+        parts = [part for part in parts if part != "bigrams" or not counted.exists()]  # training counts them
     target = _target(given.checkpoint, given.out, parts, given.overwrite)
     return _make(given, parts, target)
 

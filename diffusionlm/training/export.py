@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.checkpoints.adapters import CARD
+from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX
+from diffusionlm.guidance.bigrams import BigramTables
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adapters import export_adapter, trained_share, trains_an_adapter
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from diffusionlm.text import TextTokenizer
+    from diffusionlm.training.corpus import TokenCorpus
     from diffusionlm.training.trainer import Trainer
 
 
@@ -90,4 +93,22 @@ def export_pipeline(
             export_adapter(trainer.denoiser, Path(folder), told)
             return Path(folder)
         make_pipeline(trainer, tokenizer, sampler, {**(card or {}), "training": facts}).save_pretrained(folder)
+    count_neighbours(trainer.train_source.corpus, tokenizer, Path(folder) / "readers" / "bigrams")
     return Path(folder)
+
+
+def count_neighbours(corpus: TokenCorpus, tokenizer: TextTokenizer, folder: Path) -> None:
+    """Writes the counts that the plugin `Bigrams` reads, of the texts that were trained on.
+
+    Args:
+        corpus: the texts.
+        tokenizer: that cut them.
+        folder: new, or older counts.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    texts = (corpus.text(row).tolist() for row in range(len(corpus)))
+    tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(corpus):,} texts of the training"})
+    with atomic_folder(folder) as draft:
+        tables.save(draft)

@@ -34,7 +34,7 @@ def teacher(tmp_path_factory, texts):
     trainer, tokenizer = build_trainer(make_config(folder / "run", texts, **changes))
     trainer.run()
     export_pipeline(trainer, tokenizer, folder / "pipeline", card={"name": "little", "license": "CC0", "command": "it"})
-    (folder / "pipeline" / "readers").mkdir()
+    (folder / "pipeline" / "readers").mkdir(exist_ok=True)  # training counts neighbours there
     (folder / "pipeline" / "readers" / "notes.txt").write_text("read me")
     return folder / "pipeline"
 
