@@ -3,7 +3,7 @@
 A plugin is an energy (`Guidance`); a constraint (`Constraint`) is a rule that always holds. See docs/write-a-plugin.md.
 
 * what a plugin is: guidance (the contract), settings, goals and state (what it has and sees), constraints/ (rules that hold).
-* plugins, one file or one folder each: length, phrases, regex, bigrams, classifier, classifier_free, text_scorer, toxicity/,
+* plugins, one file or one folder each: length, phrases, regex, bigrams/, classifier, classifier_free, text_scorer, toxicity/,
   pii/, syntax/, structured/. What they stand on: automata/ (exact rules), weighted/ (chains of weighed words), classifiers/
   (networks that judge half-noisy text), highlight.
 * registry/: finding plugins and making them from what a user writes.
@@ -23,7 +23,7 @@ from diffusionlm.guidance.registry.lazy_exports import lazy_exports as _lazy_exp
 # Where each public name lives; the module is imported when the name is first asked for (PEP 562).
 _HOME_OF = {
     "AutomatonTooLarge": "automata",
-    "Bigrams": "bigrams",
+    "Bigrams": "bigrams.plugin",
     "Choice": "structured.choice",
     "Classifier": "classifier",
     "ClassifierFree": "classifier_free",

@@ -131,7 +131,7 @@ def _make(given: argparse.Namespace, parts: list[str], target: Path) -> int:
 
 def _count_bigrams(tokenizer: TextTokenizer, pairs: Sequence[tuple[str, str]], target: Path) -> None:
     from diffusionlm.checkpoints.files import atomic_folder
-    from diffusionlm.guidance.bigrams import BigramTables
+    from diffusionlm.guidance.bigrams.tables import BigramTables
 
     texts = tokenizer.encode_batch([text for _, text in pairs])
     tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(texts):,} texts"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diffusionlm.checkpoints.adapters import CARD
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX
-from diffusionlm.guidance.bigrams import BigramTables
+from diffusionlm.guidance.bigrams.tables import BigramTables
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adapters import export_adapter, trained_share, trains_an_adapter
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from diffusionlm.checkpoints.base_weights import base_checksum
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import find_folder
 from diffusionlm.checkpoints.foreign import is_foreign
@@ -119,7 +120,7 @@ def load_base(name: str | Path, texts: Iterable[str] | None, vocab_size: int, sa
         source.eos_token = source.sep_token
     choices = Choices(family="masked", chat=texts is not None)
     loaded = from_masked_lm(module, source, choices)
-    return Base(module, source, loaded, _checksum(module))
+    return Base(module, source, loaded, base_checksum(module))
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> Any:
@@ -221,13 +222,3 @@ def _fill_head(module: Any, missing: Iterable[str]) -> None:
             nn.init.eye_(weight)
         elif name.endswith("bias"):
             weight.zero_()
-
-
-def _checksum(module: nn.Module) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, value in sorted(module.named_parameters()):
-        digest.update(name.encode())
-        digest.update(value.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.guidance import Bigrams
-from diffusionlm.guidance.bigrams import BigramTables
+from diffusionlm.guidance.bigrams.tables import BigramTables
 from diffusionlm.guidance.testing.toy import ToyModel
 
 

@@ -1,0 +1,1 @@
+"""A bigram model beside the diffusion model: the plugin, and the counts that it reads."""
