@@ -9,22 +9,19 @@ needs to draw is not counted. The guided order asks for two texts, guided and un
 from __future__ import annotations
 
 import json
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.commandline import make_parser
+from benchmarks.local_server import answering
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.studio.visitor import Visitor
 
 GOALS = {"first step": 1.0, "finished": 10.0}
-START_SECONDS = 300
 GUIDED = {"Text": "[SPAN] near [SPAN].", "Seed": 5, "Length · rule": True, "Words": "14-18"}
 
 
@@ -35,25 +32,9 @@ def running_demo(threads: int) -> Iterator[str]:
     Raises:
         RuntimeError: if it ends, or does not answer in time.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "diffusionlm", "demo", "--port", str(port), "--threads", str(threads)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    url, began = f"http://127.0.0.1:{port}", time.monotonic()
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                    raise RuntimeError(f"`{' '.join(command[1:])}` does not answer.") from None
-                time.sleep(0.2)
+    command = [sys.executable, "-m", "diffusionlm", "demo", "--threads", str(threads), "--port"]
+    with answering(lambda port: [*command, str(port)]) as (url, _):
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def seconds_of(url: str, order: dict[str, Any]) -> dict[str, float]:

@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import random
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.local_server import answering
 from benchmarks.random_orders import Asked, draw_order
 from benchmarks.watched_studio import fault_of
 from diffusionlm.evaluation.record import Stopwatch, write_json
@@ -39,7 +38,6 @@ from diffusionlm.studio.order import Order
 from diffusionlm.studio.visitor import Visitor
 from diffusionlm.studio.writing import carry_out, offer
 
-START_SECONDS = 300
 ODD_WORDS = ("Something went wrong", "Traceback", "Error:", "Error(")
 
 
@@ -187,27 +185,10 @@ def studio(model: str, threads: int, folder: Path) -> Iterator[tuple[str, int]]:
     Raises:
         RuntimeError: if it ends, or does not answer in time.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.watched_studio", "--model", model, "--port", str(port)]
-    command += ["--threads", str(threads), "--faults", str(folder / "faults.jsonl")]
-    url, began = f"http://127.0.0.1:{port}", time.monotonic()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-        try:
-            while True:
-                try:
-                    urllib.request.urlopen(url, timeout=5).close()
-                    break
-                except OSError:
-                    if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                        raise RuntimeError(f"The studio did not start: {(folder / 'log').read_text()[-500:]}") from None
-                    time.sleep(0.2)
-            yield url, process.pid
-        finally:
-            process.terminate()
-            process.wait(30)
+    command = [sys.executable, "-m", "benchmarks.watched_studio", "--model", model, "--threads", str(threads)]
+    command += ["--faults", str(folder / "faults.jsonl"), "--port"]
+    with (folder / "log").open("w") as log, answering(lambda port: [*command, str(port)], log) as found:
+        yield found
 
 
 def resident(pid: int) -> float:
