@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diffusionlm import DiffusionLMPipeline
-from diffusionlm.guidance import Bigrams, Length, PartOfSpeech, Phrases
+from diffusionlm.guidance import Length, PartOfSpeech, Phrases
 
 RULES = {
     "names The Mill and says cheap": [Phrases(include=["The Mill", "cheap"])],
@@ -23,7 +23,7 @@ def main() -> None:
     table = Table("rule", "the same noise, free", "steered", show_lines=True)
     for seed, (rule, guidance) in zip((13, 10, 12, 11), RULES.items(), strict=True):
         settings = {"steps": 16, "seed": seed, "best_of": 4}
-        free, steered = pipe(guidance=Bigrams(), **settings), pipe(guidance=[Bigrams(), *guidance], **settings)
+        free, steered = pipe(**settings), pipe(guidance=guidance, **settings)
         assert all(all(held.values()) for held in steered.certificates)
         table.add_row(rule, free.texts[0], steered.texts[0])
     Console().print(table)

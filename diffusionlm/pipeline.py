@@ -27,7 +27,7 @@ from diffusionlm.generation.blocks import WholeLayout
 from diffusionlm.generation.fields import check_fields
 from diffusionlm.generation.long_texts import LongTexts
 from diffusionlm.generation.loop import DenoisingLoop
-from diffusionlm.generation.requests import LONGEST_TEXT, CallSettings, check_count, lay_out, read_rows
+from diffusionlm.generation.requests import LONGEST_TEXT, CallSettings, check_count, check_weight, lay_out, read_rows
 from diffusionlm.generation.results import GenerationResult, Sample, StepState
 from diffusionlm.generation.retries import Attempts
 from diffusionlm.generation.temperatures import interpolate, read_temperatures
@@ -76,6 +76,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
         best_of: the default of ``__call__``.
         steps: the default of ``__call__``.
+        bigrams: weight of the plugin `diffusionlm.guidance.Bigrams` in every call whose guidance does not name it; 0: none.
 
     Attributes:
         context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
@@ -106,6 +107,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         temperature: float | Mapping[int, float] = 1.0,
         best_of: int = 1,
         steps: int = 32,
+        bigrams: float = 0.0,
     ) -> None:
         super().__init__()
         ours = isinstance(denoiser, SpanDenoiser)
@@ -131,6 +133,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         self.temperature = temperature
         self.best_of = check_count("best_of", best_of)
         self.steps = check_count("steps", steps)
+        self.bigrams = bigrams
         self.resources: list[Path] = []
         self.card = dict(card or {})
         self.concepts: dict[str, LearnedConcept] = {}
@@ -156,6 +159,17 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         """The default temperature of a call with so many steps: linear in log(steps) between those that were given, constant
         outside."""
         return interpolate(self._temperatures, steps)
+
+    # ---- neighbouring words ------------------------------------------------------------------------------------------
+
+    @property
+    def bigrams(self) -> float:
+        """The default weight of the plugin `Bigrams`. May be set; 0 leaves it out."""
+        return self._bigrams
+
+    @bigrams.setter
+    def bigrams(self, value: float) -> None:
+        self._bigrams = check_weight("bigrams", value)
 
     # ---- files ------------------------------------------------------------------------------------------------------
 
@@ -260,6 +274,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         }
         settings |= {"best_of": self.best_of} if self.best_of > 1 else {}
         settings |= {"steps": self.steps} if self.steps != 32 else {}
+        settings |= {"bigrams": self.bigrams} if self.bigrams else {}
         save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
 
     # ---- longer texts -----------------------------------------------------------------------------------------------
@@ -351,7 +366,8 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
                 takes the checkpoint's own for this number of steps.
             seed: of the first sample, one for all inputs or one for each; sample j has seed + j. A random one if None. The
                 same seed gives the same noise, whatever else is in the batch.
-            guidance: plugins that steer every step; see ``diffusionlm.guidance``.
+            guidance: plugins that steer every step; see ``diffusionlm.guidance``. Where the checkpoint has a bigram model
+                (`bigrams`), it comes beside them; ``{"bigrams": {"weight": 0}}`` leaves it out of this call.
             max_length: positions of a whole text or continuation. A text of more positions than the model takes is written in
                 blocks, each behind a sliding window of what came before; rules hold over all of it.
             max_span_length: positions of a span without a length.
@@ -478,6 +494,10 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             from diffusionlm.guidance.structured.choice import with_choices
 
             guided = with_choices(guided, canvases)
+        if self.bigrams:
+            from diffusionlm.guidance.bigrams.plugin import with_bigrams
+
+            guided = with_bigrams(guided, self.bigrams)
         if guided is not None:
             from diffusionlm.guidance import compose
 

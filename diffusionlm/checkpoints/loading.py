@@ -86,6 +86,7 @@ def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: 
         "temperature": index.get("temperature", 1.0),
         "best_of": index.get("best_of", 1),
         "steps": index.get("steps", 32),
+        "bigrams": index.get("bigrams", 0.0),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,18 @@ def check_count(name: str, value: Any, hint: str = "") -> int:
     if number < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{hint}.")
     return number
+
+
+def check_weight(name: str, value: Any) -> float:
+    """A finite number of at least 0 as Python's own, whoever made it.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (number and 0 <= value < math.inf):
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}.")
+    return float(value)
 
 
 def read_rows(

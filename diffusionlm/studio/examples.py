@@ -48,7 +48,7 @@ EXAMPLES = (
         checkpoints=("guestbook",),
         seed=22,
     ),
-    Example("Fill the gaps", "The [SPAN:5] is a pub near [SPAN].", plugins={"bigrams": {}}, checkpoints=RESTAURANT),
+    Example("Fill the gaps", "The [SPAN:5] is a pub near [SPAN].", checkpoints=RESTAURANT),
     Example("Write from facts", prompt="name[The Mill], food[Italian], area[riverside]", checkpoints=RESTAURANT),
     Example("Exactly twelve words", plugins={"length": {"words": "12"}}, checkpoints=RESTAURANT),
     Example(
@@ -69,7 +69,6 @@ EXAMPLES = (
             "phrases": {"include": "Café Sicilia"},
             "length": {"words": "14-18"},
             "regex": {"forbid": "(?i)price"},
-            "bigrams": {},
         },
         checkpoints=RESTAURANT,
         seed=5,

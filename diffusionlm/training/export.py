@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.checkpoints.adapters import CARD
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX
+from diffusionlm.checkpoints.loading import write_folder
+from diffusionlm.guidance.bigrams.plugin import Bigrams
 from diffusionlm.guidance.bigrams.tables import BigramTables
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adapters import export_adapter, trained_share, trains_an_adapter
@@ -67,7 +71,7 @@ def export_pipeline(
 
     Args:
         trainer: after training.
-        tokenizer: of its data.
+        tokenizer: of its data, whose neighbours are counted, so that the pipeline has its bigram model by default.
         folder: new, empty, or an older pipeline (whose README and other files stay).
         sampler: the pipeline's default sampler.
         card: facts for ``diffusionlm info``; what the trainer knows is added.
@@ -92,9 +96,19 @@ def export_pipeline(
             told = {**(card or {}), "training": {**facts, "trained_share": share}}
             export_adapter(trainer.denoiser, Path(folder), told)
             return Path(folder)
-        make_pipeline(trainer, tokenizer, sampler, {**(card or {}), "training": facts}).save_pretrained(folder)
-    count_neighbours(trainer.train_source.corpus, tokenizer, Path(folder) / "readers" / "bigrams")
+        pipe = make_pipeline(trainer, tokenizer, sampler, {**(card or {}), "training": facts})
+        if tokenizer.vocabulary.token_share == 1:  # neighbouring bytes say little
+            pipe.bigrams = Bigrams.weight
+        write_folder(Path(folder), partial(_write, pipe, trainer.train_source.corpus, Path(folder)))
     return Path(folder)
+
+
+def _write(pipe: DiffusionLMPipeline, corpus: TokenCorpus, older: Path, draft: Path) -> None:
+    """Pipeline and counts of its training texts; guides of an older pipeline stay."""
+    pipe.save_pretrained(draft)
+    if (older / "readers").is_dir():
+        shutil.copytree(older / "readers", draft / "readers")
+    count_neighbours(corpus, pipe.tokenizer, draft / "readers" / "bigrams")
 
 
 def count_neighbours(corpus: TokenCorpus, tokenizer: TextTokenizer, folder: Path) -> None:

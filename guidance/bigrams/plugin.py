@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.guidance.bigrams.tables import BigramTables, Information, load_information
+from diffusionlm.guidance.engine.composition import Composition, as_composition
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
@@ -53,6 +54,7 @@ class Bigrams(Guidance):
     tables: str | Path | None = None
 
     weight: float = 0.5
+    window: tuple[float, float] = (0.5, 0.0)  # acting from noise on, it makes texts alike and costs more
     budget: float | None = 4.0
 
     def __post_init__(self) -> None:
@@ -132,6 +134,21 @@ def _places(layout: CanvasLayout) -> _Places:
         [(k, ids[place - 1]) for k, place in enumerate(places) if place - 1 in ids],
         [(k, ids[place + 1]) for k, place in enumerate(places) if place + 1 in ids],
     )
+
+
+def with_bigrams(guidance: Any, weight: float) -> Any:
+    """Guidance with the bigram model beside it, unless it names one itself.
+
+    Args:
+        guidance: as the pipeline takes it.
+        weight: of the bigram model; 0: guidance as it is.
+    """
+    if not weight:
+        return guidance
+    given = as_composition(guidance)
+    if any(isinstance(plugin, Bigrams) for plugin in given.plugins):
+        return guidance
+    return Composition([Bigrams(weight=weight), *given.plugins], given.budget, given.total)
 
 
 def _folder(vocabulary: Vocabulary, tables: str | Path | None) -> Path:

@@ -96,13 +96,17 @@ def compose(
         >>> compose({"phrases": {"include": ["pub"]}}, toy_vocabulary()).names
         ['phrases']
     """
+    with of_the_model(resources):
+        return Steering(as_composition(guidance), vocabulary, offers)
+
+
+def as_composition(guidance: Any) -> Composition:
+    """Guidance in any form that `compose` takes, as plugins and their limits; None is no plugin."""
     while isinstance(guidance, list | tuple) and len(guidance) == 1:
         (guidance,) = guidance
     if is_record(guidance):
         guidance = Composition(**guidance)
-    composition = guidance if isinstance(guidance, Composition) else Composition(guidance)
-    with of_the_model(resources):
-        return Steering(composition, vocabulary, offers)
+    return guidance if isinstance(guidance, Composition) else Composition(guidance)
 
 
 class Steering:

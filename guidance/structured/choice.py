@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton
 from diffusionlm.guidance.constraints.constraint import Constraint
-from diffusionlm.guidance.engine.composition import Composition
+from diffusionlm.guidance.engine.composition import Composition, as_composition
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.structured.net import one_of_texts
 from diffusionlm.guidance.structured.spanwise import check_span, spanwise
@@ -106,7 +106,7 @@ def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:
     """
     if not any(span.options for canvas in canvases for span in canvas.spans):
         return guidance
-    given = guidance if isinstance(guidance, Composition) else Composition([] if guidance is None else guidance)
+    given = as_composition(guidance)
     if any(isinstance(plugin, Choice) and not plugin.options for plugin in given.plugins):
         return guidance
     return Composition([*given.plugins, Choice()], given.budget, given.total)

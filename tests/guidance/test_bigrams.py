@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from diffusionlm import DiffusionLMPipeline
-from diffusionlm.guidance import Bigrams
+from diffusionlm.guidance import Bigrams, Composition, Length
 from diffusionlm.guidance.bigrams.tables import BigramTables
 from diffusionlm.guidance.testing.toy import ToyModel
 
@@ -108,7 +108,28 @@ def test_texts_of_the_model_have_fewer_neighbours_that_were_never_seen():
         pairs = [p for ids in pipe.tokenizer.encode_batch(texts) for p in itertools.pairwise(ids)]
         return sum(pair not in seen for pair in pairs) / len(pairs)
 
-    assert unseen(["bigrams"]) < 0.5 * unseen(None)
+    assert unseen(None) < 0.5 * unseen({"bigrams": {"weight": 0}})  # the checkpoint brings it
+
+
+def test_a_checkpoint_brings_its_bigram_model_to_every_call_that_does_not_name_it(tmp_path):
+    pipe = DiffusionLMPipeline.from_pretrained("restaurant")
+    pipe.set_progress_bar_config(disable=True)
+    call = {"steps": 4, "seed": 0, "num_samples": 2, "max_length": 16}
+    default, without = pipe(**call), pipe(**call, guidance={"bigrams": {"weight": 0}})
+    assert default.texts == pipe(**call, guidance="bigrams").texts != without.texts
+    assert default.texts == pipe(**call, guidance=default.settings["guidance"]).texts
+    rules = Composition([Length(words=4)], budget=1.0)
+    beside = pipe(**call, guidance=rules)
+    assert [item["name"] for item in beside.settings["guidance"]["plugins"]] == ["bigrams", "length"]
+    assert beside.settings["guidance"]["budget"] == 1.0
+    pipe.save_pretrained(tmp_path / "kept")
+    assert DiffusionLMPipeline.from_pretrained(tmp_path / "kept").bigrams == 0.5
+    pipe.bigrams = 0
+    assert pipe(**call).texts == without.texts
+    assert pipe(**call).settings["guidance"] is None
+    for wrong in (-1, float("nan"), True, "half"):
+        with pytest.raises(ValueError, match="bigrams must be"):
+            pipe.bigrams = wrong
 
 
 def test_what_is_said_where_there_are_no_counts_or_others(model, folder, tmp_path):
