@@ -203,9 +203,10 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         check_placement(torch_dtype, device)
         folder = find_folder(name)
         if is_foreign(folder):
-            return cls._of(load_foreign(folder, torch_dtype, device, **config_changes), device)
-        refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
-        pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
+            pipe = cls._of(load_foreign(folder, torch_dtype, device, **config_changes), device)
+        else:
+            refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
+            pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
         if (folder / "readers").is_dir():
             pipe.resources.append(folder / "readers")
         if (folder / "concepts").is_dir():

@@ -20,7 +20,7 @@ from diffusionlm.families.weights import check_weights
 REFERENCE = "Sahoo et al. 2024, Simple and effective masked diffusion language models"
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer", "mpnet")
 FEW_POSITIONS = 512
-DEFAULTS = ("sampler", "max_length", "max_span_length", "temperature", "best_of", "steps", "card")
+DEFAULTS = ("sampler", "max_length", "max_span_length", "temperature", "best_of", "steps", "bigrams", "card")
 OWN = "diffusionlm"  # entry of config.json: defaults of the pipeline, left by `training.masked_lm`
 
 

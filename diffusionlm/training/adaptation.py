@@ -27,6 +27,7 @@ from diffusionlm.diffusion import (
 )
 from diffusionlm.families import Choices, Loaded
 from diffusionlm.families.decoders import from_decoder
+from diffusionlm.guidance.bigrams.plugin import Bigrams
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adaptation_step import AdaptationStep, TrainedModule, adapted_bound
 from diffusionlm.training.adapters import NAME, PRECISIONS, add_adapter, check_adapter, trained_share
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from diffusionlm.corpora.sources import TextSource
+    from diffusionlm.training.corpus import TokenCorpus
 
 _OF_THE_TEXT = ("shift", "mask_token")  # what ``adapter`` says beside the settings of every adapter
 
@@ -89,14 +91,14 @@ class Adaptation:
         config: the resolved ``configs/train.yaml``.
         trainer: of its weights, or of its adapter.
         loaded: the model and its tokenizer as the pipeline has them.
-        save: writes what was trained, with the weights in place, given a folder and the card's facts.
+        save: writes what was trained, with the weights in place, given a folder, the card's facts and the texts.
         said: what that is, in a sentence's beginning.
     """
 
     config: dict[str, Any]
     trainer: Trainer
     loaded: Loaded
-    save: Callable[[Path, dict[str, Any]], None]
+    save: Callable[[Path, dict[str, Any], TokenCorpus], None]
     said: str
 
     def samples(self, trainer: Trainer) -> list[str]:
@@ -121,7 +123,7 @@ class Adaptation:
             **trainer.figures,
         }
         with trainer.average.applied(trainer.denoiser):
-            self.save(folder, {**card, "training": facts})
+            self.save(folder, {**card, "training": facts}, trainer.train_source.corpus)
         return folder
 
 
@@ -132,7 +134,7 @@ class _Start:
     module: Any
     loaded: Loaded
     marks: dict[str, Any]
-    save: Callable[[Path, dict[str, Any]], None]
+    save: Callable[[Path, dict[str, Any], TokenCorpus], None]
     said: str
 
 
@@ -219,7 +221,7 @@ def _with_adapter(config: dict[str, Any]) -> _Start:
         "chat": False,
     }
 
-    def save(folder: Path, card: dict[str, Any]) -> None:
+    def save(folder: Path, card: dict[str, Any], corpus: TokenCorpus) -> None:
         save_adapted(module, source, folder, NAME, said, card)
 
     return _Start(module, loaded, marks, save, "The adapter")
@@ -243,10 +245,11 @@ def _all_weights(config: dict[str, Any], sources: Sequence[TextSource]) -> _Star
     settings = {
         "max_length": config["data"]["max_length"],
         "sampler": {key: value for key, value in config["sampler"].items() if value is not None},
+        "bigrams": Bigrams.weight,
     }
 
-    def save(folder: Path, card: dict[str, Any]) -> None:
-        base.write(folder, card, settings)
+    def save(folder: Path, card: dict[str, Any], corpus: TokenCorpus) -> None:
+        base.write(folder, card, settings, corpus)
 
     return _Start(base.module, base.loaded, {"init (content)": base.checksum}, save, "The model")
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.checkpoints.adapters import CARD
-from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX
 from diffusionlm.checkpoints.loading import write_folder
 from diffusionlm.guidance.bigrams.plugin import Bigrams
-from diffusionlm.guidance.bigrams.tables import BigramTables
 from diffusionlm.pipeline import DiffusionLMPipeline
 from diffusionlm.training.adapters import export_adapter, trained_share, trains_an_adapter
+from diffusionlm.training.bigram_counts import write_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,25 +102,6 @@ def export_pipeline(
 
 
 def _write(pipe: DiffusionLMPipeline, corpus: TokenCorpus, older: Path, draft: Path) -> None:
-    """Pipeline and counts of its training texts; guides of an older pipeline stay."""
+    """Pipeline, and counts of its training texts."""
     pipe.save_pretrained(draft)
-    if (older / "readers").is_dir():
-        shutil.copytree(older / "readers", draft / "readers")
-    count_neighbours(corpus, pipe.tokenizer, draft / "readers" / "bigrams")
-
-
-def count_neighbours(corpus: TokenCorpus, tokenizer: TextTokenizer, folder: Path) -> None:
-    """Writes the counts that the plugin `Bigrams` reads, of the texts that were trained on.
-
-    Args:
-        corpus: the texts.
-        tokenizer: that cut them.
-        folder: new, or older counts.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    texts = (corpus.text(row).tolist() for row in range(len(corpus)))
-    tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(corpus):,} texts of the training"})
-    with atomic_folder(folder) as draft:
-        tables.save(draft)
+    write_counts(corpus, pipe.tokenizer, draft, older)

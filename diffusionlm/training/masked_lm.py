@@ -27,9 +27,12 @@ from diffusionlm.checkpoints.foreign import is_foreign
 from diffusionlm.context.encoders import MINILM, minilm_folder
 from diffusionlm.families import Checkpoint, Choices, Loaded
 from diffusionlm.families.masked_lm import OWN, MaskedLM, from_masked_lm
+from diffusionlm.training.bigram_counts import write_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from diffusionlm.training.corpus import TokenCorpus
 
 END, MASK, SEPARATOR = "[END]", "[MASK]", "[SEP]"
 TURN = "{% for message in messages %}{{ message['content'] }}{% endfor %}" + SEPARATOR
@@ -52,13 +55,14 @@ class Base:
     loaded: Loaded
     checksum: str
 
-    def write(self, folder: Path, card: dict[str, Any], settings: dict[str, Any]) -> None:
+    def write(self, folder: Path, card: dict[str, Any], settings: dict[str, Any], corpus: TokenCorpus) -> None:
         """Writes a folder that `DiffusionLMPipeline.from_pretrained` and transformers read, with the weights in place.
 
         Args:
             folder: new, or an older one, which is replaced.
             card: facts, ready for JSON.
             settings: defaults of the pipeline: sampler, max_length, steps, ...
+            corpus: whose neighbouring tokens are counted for `Bigrams`.
 
         Raises:
             OSError: if it cannot be written.
@@ -69,6 +73,7 @@ class Base:
             path = draft / "config.json"
             config = json.loads(path.read_text(encoding="utf-8")) | {OWN: {**settings, "card": card}}
             path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_counts(corpus, self.loaded.tokenizer, draft, folder)
 
 
 def is_masked_lm(name: str | Path) -> bool:

@@ -147,13 +147,13 @@ def test_what_is_said_where_there_are_no_counts_or_others(model, folder, tmp_pat
 
 def test_counts_of_a_training_run_are_those_of_its_texts(tmp_path):
     from diffusionlm.training.corpus import TokenCorpus
-    from diffusionlm.training.export import count_neighbours
+    from diffusionlm.training.bigram_counts import write_counts
 
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
     texts = ["The Mill is cheap.", "The Mill is a pub."]
     corpus = TokenCorpus.from_pairs([("", text) for text in texts], pipe.tokenizer, 32)
-    count_neighbours(corpus, pipe.tokenizer, tmp_path / "bigrams")
+    write_counts(corpus, pipe.tokenizer, tmp_path, tmp_path / "older")
     own = BigramTables.count(pipe.tokenizer.encode_batch(texts), pipe.tokenizer.vocabulary, {})
-    found = BigramTables.load(tmp_path / "bigrams")
+    found = BigramTables.load(tmp_path / "readers" / "bigrams")
     assert torch.equal(found.pairs, own.pairs)
     assert torch.equal(found.counts, own.counts)

@@ -76,6 +76,7 @@ def test_the_bound_falls_and_the_folder_is_a_pipeline(build, base):
         pipe = DiffusionLMPipeline.from_pretrained(folder)
     assert pipe.card["training"]["valid_bound"] == pytest.approx(after)
     assert pipe.max_length == 32
+    assert pipe.bigrams == 0.5  # the neighbours of its texts come with it
     assert "river" in pipe("The [SPAN:4].", steps=4, seed=0, guidance={"phrases": {"include": ["river"]}}).texts[0]
 
 

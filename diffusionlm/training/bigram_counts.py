@@ -1,0 +1,34 @@
+"""Neighbouring tokens of the texts that were trained on, counted for the plugin `Bigrams`."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from diffusionlm.guidance.bigrams.plugin import READER
+from diffusionlm.guidance.bigrams.tables import BigramTables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from diffusionlm.text import TextTokenizer
+    from diffusionlm.training.corpus import TokenCorpus
+
+
+def write_counts(corpus: TokenCorpus, tokenizer: TextTokenizer, draft: Path, older: Path) -> None:
+    """Writes the counts into a checkpoint that is being written.
+
+    Args:
+        corpus: the texts.
+        tokenizer: that cut them.
+        draft: folder of the checkpoint.
+        older: the folder that it will replace; the guides there are taken over.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    if (older / "readers").is_dir():
+        shutil.copytree(older / "readers", draft / "readers")
+    texts = (corpus.text(row).tolist() for row in range(len(corpus)))
+    tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(corpus):,} texts of the training"})
+    tables.save(draft / "readers" / READER)
