@@ -255,7 +255,9 @@ class Round:
             },
         }
         with trainer.average.applied(trainer.denoiser):
-            self.pipeline(trainer, tokenizer, told).save_pretrained(self.export)
+            pipe = self.pipeline(trainer, tokenizer, told)
+            pipe.bigrams = self.teacher.index.get("bigrams", 0.0)
+            pipe.save_pretrained(self.export)
         for name in _BESIDE:
             if (self.teacher.folder / name).is_dir():
                 shutil.copytree(self.teacher.folder / name, self.export / name, dirs_exist_ok=True)
