@@ -146,8 +146,8 @@ def test_what_is_said_where_there_are_no_counts_or_others(model, folder, tmp_pat
 
 
 def test_counts_of_a_training_run_are_those_of_its_texts(tmp_path):
-    from diffusionlm.training.corpus import TokenCorpus
     from diffusionlm.training.bigram_counts import write_counts
+    from diffusionlm.training.corpus import TokenCorpus
 
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
     texts = ["The Mill is cheap.", "The Mill is a pub."]
