@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.automata.occurrences import Absence
 from diffusionlm.guidance.automata.over_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automata.over_tokens import TokenAutomaton, TokenSurfaces, only_bytes, over_tokens
 
-MAX_CACHED = 64
-_cache: OrderedDict[tuple[str, str], TokenAutomaton] = OrderedDict()
+_kept: Kept[TokenAutomaton] = Kept()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +33,10 @@ def compile_absence(absence: Absence, vocabulary: TokenSurfaces) -> TokenAutomat
     Raises:
         AutomatonTooLarge: more than 150 million transitions.
     """
-    key = (absence.key, vocabulary.fingerprint)
-    if key in _cache:
-        _cache.move_to_end(key)
-        return _cache[key]
+    return _kept.get((absence.key, vocabulary.fingerprint), lambda: _compile(absence, vocabulary))
+
+
+def _compile(absence: Absence, vocabulary: TokenSurfaces) -> TokenAutomaton:
     generated = over_tokens(to_bytes(absence.generated), vocabulary, absence.name, only_bytes(vocabulary))
     known = _KnownText(**vars(to_bytes(absence.known)), states=generated.num_states)
-    compiled = replace(generated, reader=known, key=absence.key)
-    _cache[key] = compiled
-    while len(_cache) > MAX_CACHED:
-        _cache.popitem(last=False)
-    return compiled
+    return replace(generated, reader=known, key=absence.key)

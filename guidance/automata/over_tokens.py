@@ -1,6 +1,5 @@
 """Automata over the tokens of a vocabulary, with tokens that do the same merged into classes."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,14 +10,14 @@ from numpy.typing import NDArray
 
 from diffusionlm.guidance.automata.algebra import AutomatonTooLarge, distinct_rows
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.automata.language import Language
 from diffusionlm.guidance.automata.over_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automata.shapes import check_range
 from diffusionlm.guidance.automata.spelling import SpellingVocabulary, reading_pieces
 
 MAX_CELLS = 150_000_000
-MAX_CACHED = 64
-_cache: OrderedDict[tuple[str, str, bool], "TokenAutomaton"] = OrderedDict()
+_kept: Kept["TokenAutomaton"] = Kept()
 
 
 class TokenSurfaces(Protocol):
@@ -105,16 +104,8 @@ def compile_language(
     if partial_characters is None:
         partial_characters = only_bytes(vocabulary)
     key = (language.key, vocabulary.fingerprint, partial_characters)
-    if key in _cache:
-        _cache.move_to_end(key)
-        return replace(_cache[key], name=language.name, language=language)
-    compiled = replace(
-        over_tokens(to_bytes(language), vocabulary, language.name, partial_characters), language=language
-    )
-    _cache[key] = compiled
-    while len(_cache) > MAX_CACHED:
-        _cache.popitem(last=False)
-    return compiled
+    compiled = _kept.get(key, lambda: over_tokens(to_bytes(language), vocabulary, language.name, partial_characters))
+    return replace(compiled, name=language.name, language=language)
 
 
 def only_bytes(vocabulary: TokenSurfaces) -> bool:

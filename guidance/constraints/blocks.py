@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automata import BoundAutomaton, TokenAutomaton
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.automata.over_tokens import only_bytes
 from diffusionlm.guidance.automata.whole_canvas import WholeCanvas, bind_block
 
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     from diffusionlm.guidance.constraints.constraint import Constraint
     from diffusionlm.text import Vocabulary
 
-MAX_CACHED = 64
-MAX_CELLS = 10_000_000  # states times classes of tokens of all blocks that are kept; each row of a batch has its own
-_wholes: OrderedDict[Any, WholeCanvas] = OrderedDict()
-_blocks: OrderedDict[Any, BoundAutomaton] = OrderedDict()
+_wholes: Kept[WholeCanvas] = Kept()
+_blocks: Kept[BoundAutomaton] = Kept(megabytes=64)  # each row of a batch has its own
 
 
 def bind_to_block(
@@ -51,24 +50,20 @@ def bind_to_block(
     options = tuple(span.options for span in canvas.canvas.spans)
     shape = vocabulary.fingerprint, canvas.internal_literals, options, ends, *marks
     place = tuple(contents), shape, layout.before, layout.end, str(device)
-    if place in _blocks:
-        _blocks.move_to_end(place)
-        return _blocks[place]
-    wholes = []
-    for automata, content in zip(groups, contents, strict=True):
-        key = content, shape
-        if key not in _wholes:
-            ascii_tokens = _ascii(vocabulary) if only_bytes(vocabulary) else None
-            positions = canvas.span_index, *layout.whole.patterns(vocabulary)
-            _wholes[key] = WholeCanvas(automata, canvas.internal_literals, *positions, ends, ascii_tokens)
-        _wholes.move_to_end(key)
-        wholes.append(_wholes[key])
-    bound = _blocks[place] = bind_block(wholes, layout.before, layout.end, allowed).to(device)
-    while len(_wholes) > MAX_CACHED:
-        _wholes.popitem(last=False)
-    while len(_blocks) > 1 and sum(own.num_states * own.num_classes for own in _blocks.values()) > MAX_CELLS:
-        _blocks.popitem(last=False)
-    return bound
+
+    def whole_of(automata: Sequence[TokenAutomaton]) -> WholeCanvas:
+        ascii_tokens = _ascii(vocabulary) if only_bytes(vocabulary) else None
+        positions = canvas.span_index, *layout.whole.patterns(vocabulary)
+        return WholeCanvas(automata, canvas.internal_literals, *positions, ends, ascii_tokens)
+
+    def make() -> BoundAutomaton:
+        wholes = [
+            _wholes.get((content, shape), partial(whole_of, automata))
+            for automata, content in zip(groups, contents, strict=True)
+        ]
+        return bind_block(wholes, layout.before, layout.end, allowed).to(device)
+
+    return _blocks.get(place, make)
 
 
 def refuse_what_stays_behind(plugins: Sequence[Constraint], many: bool) -> None:

@@ -8,7 +8,6 @@ network, the seed or another plugin does.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import field
 from functools import reduce
@@ -26,6 +25,7 @@ from diffusionlm.guidance.automata import (
     compile_language,
     token_count,
 )
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.constraints.blocks import bind_to_block
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.strategies.strategy import Strategy
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-MAX_CACHED = 64
-_cache: OrderedDict[Any, BoundAutomaton] = OrderedDict()
+_kept: Kept[BoundAutomaton] = Kept()
 
 
 class Constraint(Guidance):
@@ -182,14 +181,9 @@ def bind_to(
     if getattr(layout, "whole", None) is not None:
         return bind_to_block([automata], [rules], layout, vocabulary, allowed, device)  # type: ignore[arg-type]
     key = (rules, vocabulary.fingerprint, canvas_key(layout), allowed.cpu().numpy().tobytes(), str(device))
-    if key in _cache:
-        _cache.move_to_end(key)
-        return _cache[key]
-    bound = bind(automata, list(layout.internal_literals), layout.span_index, allowed.cpu()).to(device)
-    _cache[key] = bound
-    while len(_cache) > MAX_CACHED:
-        _cache.popitem(last=False)
-    return bound
+    return _kept.get(
+        key, lambda: bind(automata, list(layout.internal_literals), layout.span_index, allowed.cpu()).to(device)
+    )
 
 
 def _contents(automata: Sequence[TokenAutomaton]) -> Any:

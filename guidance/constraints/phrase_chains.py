@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automata import TokenAutomaton
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.automata.orders import PhraseChain
 from diffusionlm.guidance.constraints.constraint import Constraint, canvas_key
 from diffusionlm.guidance.constraints.phrase_places import phrase_key
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
-MAX_CACHED = 32
-_chains: OrderedDict[Any, PhraseChain | None] = OrderedDict()
+_chains: Kept[PhraseChain | None] = Kept()
 
 
 def chain_on(
@@ -31,14 +30,13 @@ def chain_on(
     usable = allowed.any(0).cpu().numpy()
     keys = tuple(map(phrase_key, phrases))
     key = keys, vocabulary.fingerprint, canvas_key(layout), usable.tobytes()
-    if key not in _chains:
+
+    def make() -> PhraseChain | None:
         literals = list(layout.internal_literals)
         missing = [automaton for automaton in phrases if not _known(automaton, literals)]
-        _chains[key] = PhraseChain(missing, literals, layout.span_index.numpy(), usable) if missing else None
-        while len(_chains) > MAX_CACHED:
-            _chains.popitem(last=False)
-    _chains.move_to_end(key)
-    return _chains[key]
+        return PhraseChain(missing, literals, layout.span_index.numpy(), usable) if missing else None
+
+    return _chains.get(key, make)
 
 
 @lru_cache(maxsize=16)

@@ -6,20 +6,19 @@ fullwidth digits or zero-width spaces come to is decided here, token by token.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffusionlm.guidance.automata import TokenAutomaton
+from diffusionlm.guidance.automata.kept import Kept
 from diffusionlm.guidance.automata.occurrences import Absence
 from diffusionlm.guidance.automata.over_bytes import ByteAutomaton, to_bytes
 from diffusionlm.guidance.automata.over_tokens import TokenSurfaces, only_bytes, over_tokens
 from diffusionlm.guidance.pii.folding import Form, plain, plain_character, reading
 
-MAX_CACHED = 256
-_cache: OrderedDict[tuple[str, str, str, str], TokenAutomaton] = OrderedDict()
+_kept: Kept[TokenAutomaton] = Kept()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +59,16 @@ def compile_plain(rule: Absence, vocabulary: TokenSurfaces, form: Form = plain_c
         AutomatonTooLarge: more than 150 million transitions.
     """
     key = (rule.key, rule.name, vocabulary.fingerprint, form.__qualname__)
-    if key in _cache:
-        _cache.move_to_end(key)
-        return _cache[key]
+    return _kept.get(key, lambda: _compile(rule, vocabulary, form))
+
+
+def _compile(rule: Absence, vocabulary: TokenSurfaces, form: Form) -> TokenAutomaton:
     if only_bytes(vocabulary):
         generated = over_tokens(to_bytes(reading(rule, form).generated), vocabulary, rule.name, partial_characters=True)
     else:
         generated = _by_tokens(rule, vocabulary, form)
     known = _PlainText(**vars(to_bytes(rule.known)), form=form, states=generated.num_states)
-    compiled = replace(generated, reader=known, key=f"{rule.key} {form.__qualname__}")
-    _cache[key] = compiled
-    while len(_cache) > MAX_CACHED:
-        _cache.popitem(last=False)
-    return compiled
+    return replace(generated, reader=known, key=f"{rule.key} {form.__qualname__}")
 
 
 def _by_tokens(rule: Absence, vocabulary: TokenSurfaces, form: Form) -> TokenAutomaton:
