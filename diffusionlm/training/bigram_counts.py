@@ -11,16 +11,16 @@ from diffusionlm.guidance.bigrams.tables import BigramTables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from diffusionlm.text import TextTokenizer
+    from diffusionlm.text import Vocabulary
     from diffusionlm.training.corpus import TokenCorpus
 
 
-def write_counts(corpus: TokenCorpus, tokenizer: TextTokenizer, draft: Path, older: Path) -> None:
+def write_counts(corpus: TokenCorpus, vocabulary: Vocabulary, draft: Path, older: Path) -> None:
     """Writes the counts into a checkpoint that is being written.
 
     Args:
         corpus: the texts.
-        tokenizer: that cut them.
+        vocabulary: of the tokens that they were cut into.
         draft: folder of the checkpoint.
         older: the folder that it will replace; the guides there are taken over.
 
@@ -30,5 +30,5 @@ def write_counts(corpus: TokenCorpus, tokenizer: TextTokenizer, draft: Path, old
     if (older / "readers").is_dir():
         shutil.copytree(older / "readers", draft / "readers")
     texts = (corpus.text(row).tolist() for row in range(len(corpus)))
-    tables = BigramTables.count(texts, tokenizer.vocabulary, {"data": f"{len(corpus):,} texts of the training"})
+    tables = BigramTables.count(texts, vocabulary, {"data": f"{len(corpus):,} texts of the training"})
     tables.save(draft / "readers" / READER)

@@ -104,4 +104,4 @@ def export_pipeline(
 def _write(pipe: DiffusionLMPipeline, corpus: TokenCorpus, older: Path, draft: Path) -> None:
     """Pipeline, and counts of its training texts."""
     pipe.save_pretrained(draft)
-    write_counts(corpus, pipe.tokenizer, draft, older)
+    write_counts(corpus, pipe.tokenizer.vocabulary, draft, older)

@@ -73,7 +73,7 @@ class Base:
             path = draft / "config.json"
             config = json.loads(path.read_text(encoding="utf-8")) | {OWN: {**settings, "card": card}}
             path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            write_counts(corpus, self.loaded.tokenizer, draft, folder)
+            write_counts(corpus, self.loaded.tokenizer.vocabulary, draft, folder)
 
 
 def is_masked_lm(name: str | Path) -> bool:

@@ -152,7 +152,7 @@ def test_counts_of_a_training_run_are_those_of_its_texts(tmp_path):
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
     texts = ["The Mill is cheap.", "The Mill is a pub."]
     corpus = TokenCorpus.from_pairs([("", text) for text in texts], pipe.tokenizer, 32)
-    write_counts(corpus, pipe.tokenizer, tmp_path, tmp_path / "older")
+    write_counts(corpus, pipe.tokenizer.vocabulary, tmp_path, tmp_path / "older")
     own = BigramTables.count(pipe.tokenizer.encode_batch(texts), pipe.tokenizer.vocabulary, {})
     found = BigramTables.load(tmp_path / "readers" / "bigrams")
     assert torch.equal(found.pairs, own.pairs)
