@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from diffusionlm.checkpoints.files import write_text
 from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
 from diffusionlm.checkpoints.loading import sha256
 from diffusionlm.errors import reason_of
@@ -43,7 +43,7 @@ def environment(device: str | torch.device = "cpu") -> dict[str, Any]:
 
 def checkpoint_facts(name: str | Path) -> dict[str, Any]:
     """Identity of a checkpoint: its name, the checksum of its weights, its noise schedule and limit, and the
-    sampler and temperature that a call takes from it.
+    sampler, temperature and weight of the bigram model that a call takes from it.
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or it has no weights.
@@ -61,6 +61,7 @@ def checkpoint_facts(name: str | Path) -> dict[str, Any]:
         "max_length": index.get("max_length"),
         "sampler": index.get("sampler"),
         "temperature": index.get("temperature"),
+        "bigrams": index.get("bigrams", 0.0),
     }
 
 
@@ -113,19 +114,6 @@ def read_json(path: Path, again: str) -> Any:
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON whole or not at all; folders are made."""
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _processor() -> str:
