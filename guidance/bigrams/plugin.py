@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +71,7 @@ class Bigrams(Guidance):
     def bind(self, vocabulary: Vocabulary) -> None:
         """Finds the counts, or counts."""
         self.pad = vocabulary.pad_id
+        self.places: dict[CanvasLayout, _Places] = {}  # of this call, found once whatever the number of steps
         if self.texts is not None:
             tokens = {surface: token for token, surface in enumerate(vocabulary.surfaces) if surface}
             cut = [[t for t in longest_first(f" {text}".encode(), tokens) if t is not None] for text in self.texts]
@@ -87,7 +87,7 @@ class Bigrams(Guidance):
         beside = torch.zeros(size, max(0, length - 1), device=own.device, dtype=own.dtype)
         behind = torch.full((size, length), self.pad, device=own.device)
         known = torch.zeros(size, device=own.device, dtype=own.dtype)
-        places = [_places(layout) for layout in state.layouts]
+        places = [self._on(layout) for layout in state.layouts]
         for row, place in enumerate(places):
             beside[row, : len(place.beside)] = torch.tensor(place.beside, dtype=own.dtype)
             behind[row, : len(place.behind)] = torch.tensor([self.pad if k is None else k for k in place.behind])
@@ -103,6 +103,12 @@ class Bigrams(Guidance):
                 known[row] += table.before(token, first[row, k])
         follows = table.follows(second[:, 1:].reshape(-1, tokens)).reshape(size, -1, tokens)
         return -((first[:, :-1] * follows).sum(-1) * beside).sum(-1) - known
+
+
+    def _on(self, layout: CanvasLayout) -> _Places:
+        if layout not in self.places:
+            self.places[layout] = _places(layout)
+        return self.places[layout]
 
 
 @dataclass(frozen=True)
@@ -122,9 +128,8 @@ class _Places:
     last: list[tuple[int, int]]
 
 
-@lru_cache(maxsize=256)
 def _places(layout: CanvasLayout) -> _Places:
-    """Neighbours on a canvas; found once, whatever the number of steps."""
+    """Neighbours on a canvas."""
     ids = dict(zip(layout.known_positions.tolist(), layout.known_ids.tolist(), strict=True))
     places, spans = layout.span_positions.tolist(), layout.span_index.tolist()
     ends = {span: place for place, span in zip(places, spans, strict=True)}
