@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diffusionlm.checkpoints.adapter_mixin import AdapterMixin
 from diffusionlm.checkpoints.adapters import BASE, AdaptedModel
-from diffusionlm.checkpoints.folders import find_folder
+from diffusionlm.checkpoints.folders import READERS, find_folder
 from diffusionlm.checkpoints.foreign import foreign_parts, is_foreign, load_foreign
 from diffusionlm.checkpoints.loading import check_placement, config_keys, load_parts, one_dtype, save_parts
 from diffusionlm.context.binding import bind
@@ -76,7 +76,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             each: few steps make more mistakes, which a lower temperature balances. See `temperature_at`.
         best_of: the default of ``__call__``.
         steps: the default of ``__call__``.
-        bigrams: weight of the plugin `diffusionlm.guidance.Bigrams` in every call whose guidance does not name it; 0: none.
+        bigrams: the default of ``__call__``.
 
     Attributes:
         context_cache: passages, concepts, images and sounds that were encoded already: ``info()`` and ``clear()``.
@@ -164,7 +164,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
 
     @property
     def bigrams(self) -> float:
-        """The default weight of the plugin `Bigrams`. May be set; 0 leaves it out."""
+        """The default weight of the bigram model. May be set; 0 leaves it out."""
         return self._bigrams
 
     @bigrams.setter
@@ -207,8 +207,8 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         else:
             refuse_unknown("from_pretrained()", config_changes, [*_LOADING, *config_keys()])
             pipe = cls(**load_parts(folder, torch_dtype, **config_changes))
-        if (folder / "readers").is_dir():
-            pipe.resources.append(folder / "readers")
+        if (folder / READERS).is_dir():
+            pipe.resources.append(folder / READERS)
         if (folder / "concepts").is_dir():
             from diffusionlm.context.concept import LearnedConcept
 
@@ -276,7 +276,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         settings |= {"best_of": self.best_of} if self.best_of > 1 else {}
         settings |= {"steps": self.steps} if self.steps != 32 else {}
         settings |= {"bigrams": self.bigrams} if self.bigrams else {}
-        save_parts(Path(folder), self.denoiser, self.tokenizer, settings)
+        save_parts(Path(folder), self.denoiser, self.tokenizer, settings, self.resources)
 
     # ---- longer texts -----------------------------------------------------------------------------------------------
 
@@ -348,6 +348,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         best_of: int | None = None,
         block_length: int | None = None,
         fluency: float | None = None,
+        bigrams: float | None = None,
         adapter: str | None = None,
         context: Any = None,
         callback_on_step_end: Callable[[DiffusionLMPipeline, int, StepState], None] | None = None,
@@ -367,8 +368,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
                 takes the checkpoint's own for this number of steps.
             seed: of the first sample, one for all inputs or one for each; sample j has seed + j. A random one if None. The
                 same seed gives the same noise, whatever else is in the batch.
-            guidance: plugins that steer every step; see ``diffusionlm.guidance``. Where the checkpoint has a bigram model
-                (`bigrams`), it comes beside them; ``{"bigrams": {"weight": 0}}`` leaves it out of this call.
+            guidance: plugins that steer every step; see ``diffusionlm.guidance``.
             max_length: positions of a whole text or continuation. A text of more positions than the model takes is written in
                 blocks, each behind a sliding window of what came before; rules hold over all of it.
             max_span_length: positions of a span without a length.
@@ -383,6 +383,9 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
                 kept that misses fewer goals, then by less; what stays below is told of in ``result.unmet``. Beside goals, which
                 broken text may reach. Most of a model's own texts lie above 0.8; 0.3 catches wreckage only. Costs two more
                 passes of the network for each text; 0 only measures.
+            bigrams: weight of the bigram model of the training text (`diffusionlm.guidance.Bigrams`), a part of the model on
+                which guidance acts; 0 leaves it out, as does guidance that names the plugin itself. None takes the
+                checkpoint's own.
             adapter: name of an adapter for this call, or "base" for none; None takes what `set_adapter` set.
             context: what the spans may look at beside prompt and known text: sources of ``diffusionlm.context``, such as
                 ``[Retrieved(store, k=4), Concept("house-style")]``.
@@ -420,6 +423,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             best_of=best_of,
             block_length=block_length,
             fluency=fluency,
+            bigrams=bigrams,
             adapter=adapter,
             context=context,
         )
@@ -495,23 +499,27 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             from diffusionlm.guidance.structured.choice import with_choices
 
             guided = with_choices(guided, canvases)
-        if self.bigrams:
-            from diffusionlm.guidance.bigrams.plugin import with_bigrams
-
-            guided = with_bigrams(guided, self.bigrams)
         if guided is not None:
-            from diffusionlm.guidance import compose
+            from diffusionlm.guidance.engine.composition import as_composition, compose
 
+            guided = as_composition(guided)
             steering = compose(guided, self.tokenizer.vocabulary, model.offers, self.resources)
             firsts = list({id(layout): layout for layout in texts.waiting()[2]}.values())
             steering.check(firsts, [layout.allowed(vocabulary) for layout in firsts])
+        bigrams, neighbours = self.bigrams if call.bigrams is None else call.bigrams, None
+        if bigrams:
+            from diffusionlm.guidance.bigrams.plugin import Bigrams, names_bigrams
+            from diffusionlm.guidance.engine.composition import compose
+
+            if not names_bigrams(guided):
+                neighbours = compose(Bigrams(weight=bigrams), vocabulary, model.offers, self.resources)
         best_of = self.best_of if call.best_of is None else call.best_of
         if best_of > 1 and steering is not None:
             steering = steering.with_candidates(best_of)
-        timings = dict.fromkeys(("encode", "network", "guidance", "sampler"), 0.0)
+        timings = dict.fromkeys(("encode", "network", "bigrams", "guidance", "sampler"), 0.0)
         size, floor = call.batch_size, call.fluency
         loop = DenoisingLoop(
-            model, self.tokenizer, self.schedule, sampler, steps, temperature, size, best_of, floor, timings
+            model, self.tokenizer, self.schedule, sampler, steps, temperature, size, best_of, floor, neighbours, timings
         )
         prepared = time.perf_counter() - began
 
@@ -536,13 +544,14 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
                 **({"best_of": best_of} if best_of > 1 else {}),
                 **({"block_length": call.block_length} if call.block_length is not None else {}),
                 **({} if call.fluency is None else {"fluency": call.fluency}),
+                **({"bigrams": 0.0 if neighbours is None else bigrams} if self.bigrams or bigrams else {}),
                 "guidance": None if steering is None else steering.to_dict(),
                 "context": [source.to_dict() for source in sources],
             }
             if isinstance(model, AdaptedModel):
                 settings["adapter"] = model.adapter or BASE
             trace = None if steering is None else steering.join(texts.traces())
-            plugins = [] if steering is None else steering.plugins
+            plugins = [plugin for own in (neighbours, steering) if own is not None for plugin in own.plugins]
             steered_by = [source.reference for plugin in plugins for source in (plugin.how, plugin)]
             steered_by += [source.reference for source in sources]
             named = (*model.references, self.schedule.reference, sampler.reference, *steered_by)

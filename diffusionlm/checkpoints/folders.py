@@ -15,6 +15,7 @@ from diffusionlm.checkpoints.files import recover
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 INDEX = "model_index.json"
+READERS = "readers"  # guides that belong to the checkpoint, a folder each
 WEIGHTS = "model.safetensors"
 
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from diffusionlm.checkpoints.base_weights import base_state, note_checksum
 from diffusionlm.checkpoints.files import atomic_folder
-from diffusionlm.checkpoints.folders import INDEX, WEIGHTS, read_index
+from diffusionlm.checkpoints.folders import INDEX, READERS, WEIGHTS, read_index
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def config_keys() -> list[str]:
@@ -90,7 +90,9 @@ def load_parts(folder: Path, torch_dtype: torch.dtype | None, **config_changes: 
     }
 
 
-def save_parts(folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, settings: dict[str, Any]) -> None:
+def save_parts(
+    folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, settings: dict[str, Any], resources: Sequence[Path]
+) -> None:
     """Writes a folder that `load_parts` reads; see `write_folder`.
 
     Args:
@@ -98,6 +100,7 @@ def save_parts(folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, s
         denoiser: the network.
         tokenizer: its tokenizer.
         settings: the other entries of the index, ready for JSON.
+        resources: folders of guides that belong to the model, which are copied; the first that has a guide gives it.
     """
 
     def write(draft: Path) -> None:
@@ -110,9 +113,17 @@ def save_parts(folder: Path, denoiser: SpanDenoiser, tokenizer: TextTokenizer, s
             "sha256": checksum,
             **settings,
         }
+        for home in resources:
+            for guide in (path for path in home.iterdir() if not (draft / READERS / path.name).exists()):
+                (shutil.copytree if guide.is_dir() else shutil.copy2)(guide, _made(draft / READERS) / guide.name)
         (draft / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n")
 
     write_folder(folder, write)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> SpanDenoiser:

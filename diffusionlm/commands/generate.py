@@ -20,6 +20,7 @@ SETTINGS = (
     "best_of",
     "block_length",
     "fluency",
+    "bigrams",
 )
 NUMBERS = SETTINGS[1:]
 JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from diffusionlm.diffusion import NoiseSchedule, NoisyText
     from diffusionlm.generation.requests import Row
     from diffusionlm.guidance.engine.composition import Steering
+    from diffusionlm.guidance.engine.session import GuidanceSession
     from diffusionlm.samplers import Sampler
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import TextTokenizer
@@ -48,6 +49,7 @@ class DenoisingLoop:
         batch_size: texts that are written at once.
         best_of: candidates of each text.
         floor: of fluency, below which a text is written again; None: fluency is not measured.
+        bigrams: the checkpoint's bigram model, a part of its posterior on which guidance acts; None: it has none.
         timings: seconds by part of the work, added to.
     """
 
@@ -60,6 +62,7 @@ class DenoisingLoop:
     batch_size: int
     best_of: int
     floor: float | None
+    bigrams: Steering | None
     timings: dict[str, float]
 
     def attempt(
@@ -99,12 +102,8 @@ class DenoisingLoop:
         assert self.sampler.gammas is not None
         assert self.sampler.u is not None
         embeddings = self.model.embeddings()
-        session = None
-        if steering is not None:
-            seeds, mask = [row.seed for row in batch.rows], batch.places.span_mask
-            session = steering.begin(
-                batch.layouts, batch.allowed, mask, embeddings, seeds, self.steps, self.model.process
-            )
+        session = None if steering is None else self._begin(steering, batch)
+        neighbours = None if self.bigrams is None else self._begin(self.bigrams, batch)
         noisy = self.model.start(batch.places, batch.draws)
         posterior: Posterior | None = None
         certainty = Certainty(self.tokenizer.pad_id)
@@ -115,6 +114,7 @@ class DenoisingLoop:
                 posterior = None if posterior is None else Posterior(posterior.log_probs[copies], embeddings)
                 self.sampler.select(copies)
                 certainty.select(copies)
+                neighbours = None if self.bigrams is None else self._begin(self.bigrams, batch)
                 with self._timed("encode"):
                     ask = TokenPosterior(batch, self.temperature)
             gamma, u = self.sampler.gammas[i].to(batch.device, torch.float32), float(self.sampler.u[i])
@@ -124,23 +124,28 @@ class DenoisingLoop:
                 raise FloatingPointError(
                     f"The denoiser gave NaN at step {i} of {self.steps}; load it in float32 or bfloat16, and check the weights."
                 )
-            earlier, posterior = posterior, Posterior(log_probs, embeddings)
+
+            def asked(
+                text: NoisyText,
+                unconditional: bool | tuple[str, ...] = False,
+                level: Tensor = gamma,
+                previous: Posterior | None = posterior,
+                model_of: TokenPosterior = ask,
+            ) -> Tensor:
+                left_out = ("prompt",) if unconditional is True else unconditional or ()
+                return model_of(text, level, previous, [segment_index(name) for name in left_out])
+
+            if neighbours is not None:
+                with self._timed("bigrams"):
+                    log_probs = neighbours.guide(log_probs, noisy, gamma, u, i, asked).log_probs
+            posterior = Posterior(log_probs, embeddings)
             if session is not None:
-
-                def asked(
-                    text: NoisyText,
-                    unconditional: bool | tuple[str, ...] = False,
-                    level: Tensor = gamma,
-                    previous: Posterior | None = earlier,
-                    model_of: TokenPosterior = ask,
-                ) -> Tensor:
-                    left_out = ("prompt",) if unconditional is True else unconditional or ()
-                    return model_of(text, level, previous, [segment_index(name) for name in left_out])
-
                 with self._timed("guidance"):
                     posterior = session.guide(log_probs, noisy, gamma, u, i, asked)
                     noisy = posterior.noisy
                     if posterior.rows is not None:
+                        if neighbours is not None:
+                            neighbours.select(posterior.rows)
                         self.sampler.select(posterior.rows)
                         certainty.select(posterior.rows)
             state = StepState(
@@ -171,6 +176,11 @@ class DenoisingLoop:
             kept,
             None if session is None else session.trace,
         )
+
+    def _begin(self, steering: Steering, batch: CanvasBatch) -> GuidanceSession:
+        seeds, mask = [row.seed for row in batch.rows], batch.places.span_mask
+        embeddings, process = self.model.embeddings(), self.model.process
+        return steering.begin(batch.layouts, batch.allowed, mask, embeddings, seeds, self.steps, process)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

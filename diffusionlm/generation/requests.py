@@ -64,6 +64,7 @@ class CallSettings:
     best_of: int | None = None
     block_length: int | None = None
     fluency: float | None = None
+    bigrams: float | None = None
     adapter: str | None = None
     context: Any = None
 
@@ -81,6 +82,8 @@ class CallSettings:
                 counts[name] = int(getattr(self, name))
         if self.temperature is not None:
             object.__setattr__(self, "temperature", check_temperature(self.temperature))
+        if self.bigrams is not None:
+            object.__setattr__(self, "bigrams", check_weight("bigrams", self.bigrams))
         if self.fluency is not None:
             object.__setattr__(self, "fluency", check_fluency(self.fluency))
         for name, value in counts.items():  # as Python's own numbers

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.bigrams.tables import BigramTables, Information, load_information
-from diffusionlm.guidance.engine.composition import Composition, as_composition
+from diffusionlm.guidance.engine.composition import as_composition
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.state import GuidanceState
@@ -104,7 +104,6 @@ class Bigrams(Guidance):
         follows = table.follows(second[:, 1:].reshape(-1, tokens)).reshape(size, -1, tokens)
         return -((first[:, :-1] * follows).sum(-1) * beside).sum(-1) - known
 
-
     def _on(self, layout: CanvasLayout) -> _Places:
         if layout not in self.places:
             self.places[layout] = _places(layout)
@@ -141,19 +140,9 @@ def _places(layout: CanvasLayout) -> _Places:
     )
 
 
-def with_bigrams(guidance: Any, weight: float) -> Any:
-    """Guidance with the bigram model beside it, unless it names one itself.
-
-    Args:
-        guidance: as the pipeline takes it.
-        weight: of the bigram model; 0: guidance as it is.
-    """
-    if not weight:
-        return guidance
-    given = as_composition(guidance)
-    if any(isinstance(plugin, Bigrams) for plugin in given.plugins):
-        return guidance
-    return Composition([Bigrams(weight=weight), *given.plugins], given.budget, given.total)
+def names_bigrams(guidance: Any) -> bool:
+    """Whether guidance, in any form that the pipeline takes, has a bigram model of its own."""
+    return any(isinstance(plugin, Bigrams) for plugin in as_composition(guidance).plugins)
 
 
 def _folder(vocabulary: Vocabulary, tables: str | Path | None) -> Path:
@@ -166,5 +155,5 @@ def _folder(vocabulary: Vocabulary, tables: str | Path | None) -> Path:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"There are no counts of neighbours for this model's vocabulary of {len(vocabulary)} tokens. Make them with: "
-            "diffusionlm guides --for CHECKPOINT --only bigrams."
+            "diffusionlm guides --for CHECKPOINT --only bigrams. pipe.bigrams = 0 does without."
         ) from None

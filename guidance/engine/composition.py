@@ -120,6 +120,7 @@ class Steering:
 
     def __init__(self, composition: Composition, vocabulary: Vocabulary, offers: Collection[str] | None = None) -> None:
         self._given, self.total = composition.plugins, composition.total
+        self._limits = {"budget": composition.budget, "total": composition.total}
         self.plugins: list[Guidance] = []
         everything = [plugin for own in composition.plugins for plugin in _with_companions(own)]
         rules = [plugin for plugin in everything if isinstance(plugin, Constraint)]
@@ -269,8 +270,8 @@ class Steering:
             except TypeError:
                 settings = {key: _plain(value) for key, value in plugin.settings().items()}
                 plugins.append({**plugin.head(), **settings})
-        limits = {"budget": self.budget / self.scale, "total": self.total / self.scale}
-        return {"plugins": plugins, **{key: None if math.isinf(value) else value for key, value in limits.items()}}
+        limits = {key: None if value == math.inf else value for key, value in self._limits.items()}
+        return {"plugins": plugins, **limits}
 
 
 def _opened(given: Any) -> Any:

@@ -150,6 +150,10 @@ class GuidanceSession:
             self._batch.add_step(step, u, now.gamma, ids, kl_total=None, entropy=None, changes=None, ess=None)
         return Guided(now.log_probs, probs, self.embeddings, now.noisy, rows, soft, self.joint)
 
+    def select(self, rows: Tensor) -> None:
+        """Follows the rows (new B,) of the same samples that go on, where another session resampled them."""
+        self._spent = self._spent[rows]
+
     # ---- what strategies ask for ------------------------------------------------------------------------------------
 
     def state_maker(self, step: Step) -> Callable[..., GuidanceState]:

@@ -115,21 +115,48 @@ def test_a_checkpoint_brings_its_bigram_model_to_every_call_that_does_not_name_i
     pipe = DiffusionLMPipeline.from_pretrained("restaurant")
     pipe.set_progress_bar_config(disable=True)
     call = {"steps": 4, "seed": 0, "num_samples": 2, "max_length": 16}
-    default, without = pipe(**call), pipe(**call, guidance={"bigrams": {"weight": 0}})
+    default, without = pipe(**call), pipe(**call, bigrams=0)
     assert default.texts == pipe(**call, guidance="bigrams").texts != without.texts
-    assert default.texts == pipe(**call, guidance=default.settings["guidance"]).texts
-    rules = Composition([Length(words=4)], budget=1.0)
-    beside = pipe(**call, guidance=rules)
-    assert [item["name"] for item in beside.settings["guidance"]["plugins"]] == ["bigrams", "length"]
-    assert beside.settings["guidance"]["budget"] == 1.0
+    assert without.texts == pipe(**call, guidance={"bigrams": {"weight": 0}}).texts
+    assert (default.settings["bigrams"], without.settings["bigrams"]) == (0.5, 0.0)
+    assert (default.trace, default.settings["guidance"]) == (None, None)  # it is of the model and steers nothing
+    assert any("Hinton" in reference for reference in default.references)
     pipe.save_pretrained(tmp_path / "kept")
+    assert (tmp_path / "kept" / "readers" / "bigrams" / "config.json").is_file()
     assert DiffusionLMPipeline.from_pretrained(tmp_path / "kept").bigrams == 0.5
     pipe.bigrams = 0
     assert pipe(**call).texts == without.texts
-    assert pipe(**call).settings["guidance"] is None
+    assert pipe(**call, bigrams=0.5).texts == default.texts
     for wrong in (-1, float("nan"), True, "half"):
         with pytest.raises(ValueError, match="bigrams must be"):
             pipe.bigrams = wrong
+        with pytest.raises(ValueError, match="bigrams must be"):
+            pipe(**call, bigrams=wrong)
+
+
+def test_guidance_acts_on_the_model_with_its_bigrams_and_keeps_its_own_budget():
+    pipe = DiffusionLMPipeline.from_pretrained("restaurant")
+    pipe.set_progress_bar_config(disable=True)
+    call = {"steps": 4, "seed": 0, "num_samples": 2, "max_length": 16}
+
+    guided = pipe(**call, guidance=[{"diverse": {"weight": 20.0}}, Length(words=4)])
+    assert "diverse" in str(guided.trace)
+    assert "bigrams" not in str(guided.trace)
+    record = guided.settings["guidance"]
+    assert record["budget"] == "own"
+    assert pipe(**call, guidance=record).texts == guided.texts
+    assert pipe(**call, guidance=Composition("diverse", budget=1.0)).settings["guidance"]["budget"] == 1.0
+
+
+def test_candidates_share_half_of_the_way_with_bigrams_too():
+    pipe = DiffusionLMPipeline.from_pretrained("restaurant")
+    pipe.set_progress_bar_config(disable=True)
+    rows = [
+        len(state.posterior.log_probs) if hasattr(state, "posterior") else len(state.log_probs)
+        for state in pipe.stream("The [SPAN:4].", steps=4, seed=0, best_of=4)
+        if hasattr(state, "step")
+    ]
+    assert rows == [1, 1, 4, 4]
 
 
 def test_what_is_said_where_there_are_no_counts_or_others(model, folder, tmp_path):
