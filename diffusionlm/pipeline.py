@@ -535,7 +535,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             keep_clean.extend(texts.clean())
             timings["total"] = prepared + time.perf_counter() - began
             sources = list(dict.fromkeys(source for row in rows for source in row.context))
-            settings = {
+            settings: dict[str, Any] = {
                 "steps": steps,
                 "sampler": sampler_to_dict(sampler),
                 "temperature": temperature,
