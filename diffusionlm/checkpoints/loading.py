@@ -20,7 +20,7 @@ from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def config_keys() -> list[str]:
@@ -100,7 +100,7 @@ def save_parts(
         denoiser: the network.
         tokenizer: its tokenizer.
         settings: the other entries of the index, ready for JSON.
-        resources: folders of guides that belong to the model, which are copied; the first that has a guide gives it.
+        resources: folders of guides that belong to the model, which are copied before those of an older folder.
     """
 
     def write(draft: Path) -> None:
@@ -113,17 +113,23 @@ def save_parts(
             "sha256": checksum,
             **settings,
         }
-        for home in resources:
-            for guide in (path for path in home.iterdir() if not (draft / READERS / path.name).exists()):
-                (shutil.copytree if guide.is_dir() else shutil.copy2)(guide, _made(draft / READERS) / guide.name)
+        copy_guides([*resources, folder / READERS], draft / READERS)
         (draft / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n")
 
     write_folder(folder, write)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
+def copy_guides(homes: Iterable[Path], target: Path) -> None:
+    """Copies guides that belong to a model.
+
+    Args:
+        homes: folders with a folder for each guide; of two of one name the first is taken. They need not be there.
+        target: folder to be made; what it has already stays.
+    """
+    for guide in (path for home in homes if home.is_dir() for path in sorted(home.iterdir())):
+        if not (target / guide.name).exists():
+            target.mkdir(exist_ok=True)
+            (shutil.copytree if guide.is_dir() else shutil.copy2)(guide, target / guide.name)
 
 
 def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> SpanDenoiser:

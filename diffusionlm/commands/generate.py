@@ -101,8 +101,6 @@ def main(argv: list[str]) -> int:
     if config["input"] is not None or config["output"] is not None:
         if texts:
             raise ValueError(f"A job takes its texts from input=FILE; {texts[0][:60]!r} is one too many.")
-        if config["context"] is not None:
-            raise ValueError("A job reads no context; write with pipe(texts, context=[...]), or leave context=... out.")
         from diffusionlm.serving.jobs.command import run
 
         return run(config, {_key(override) for override in overrides})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from diffusionlm.checkpoints.folders import READERS
+from diffusionlm.checkpoints.loading import copy_guides
 from diffusionlm.guidance.bigrams.plugin import READER
 from diffusionlm.guidance.bigrams.tables import BigramTables
 
@@ -27,8 +28,7 @@ def write_counts(corpus: TokenCorpus, vocabulary: Vocabulary, draft: Path, older
     Raises:
         OSError: if they cannot be written.
     """
-    if (older / "readers").is_dir():
-        shutil.copytree(older / "readers", draft / "readers")
+    copy_guides([older / READERS], draft / READERS)
     texts = (corpus.text(row).tolist() for row in range(len(corpus)))
     tables = BigramTables.count(texts, vocabulary, {"data": f"{len(corpus):,} texts of the training"})
-    tables.save(draft / "readers" / READER)
+    tables.save(draft / READERS / READER)

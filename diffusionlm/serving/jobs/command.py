@@ -12,6 +12,8 @@ from diffusionlm.serving.jobs.row_reading import JobSettings
 from diffusionlm.serving.jobs.source import open_source
 from diffusionlm.serving.jobs.work import JobPlan
 
+OF_A_CALL = ("adapter", "best_of", "bigrams", "block_length", "context", "fluency")
+
 
 def run(config: Mapping[str, Any], given: set[str]) -> int:
     """Runs the job and tells on stderr how far it is.
@@ -31,6 +33,9 @@ def run(config: Mapping[str, Any], given: set[str]) -> int:
             raise ValueError(
                 f"A job needs both: input=FILE.jsonl (or .parquet) and output=FOLDER; {name} is not given."
             )
+    for name in OF_A_CALL:
+        if config[name] is not None:
+            raise ValueError(f"A job does not take {name}: leave it out, or write with pipe(texts, {name}=...).")
     for name in ("rows_of_a_part", "threads"):
         if config[name] is not None and (type(config[name]) is not int or config[name] < 1):
             raise ValueError(f"{name} must be an integer of at least 1, got {config[name]!r}.")

@@ -182,6 +182,9 @@ def test_the_command_line_takes_a_job(checkpoint, tmp_path, capsys) -> None:
     assert row["certificates"] == [{"2 tokens": True}]
     assert main([*arguments, "a text [SPAN]"]) == 2
     assert "one too many" in capsys.readouterr().err
+    for setting in ("bigrams=0", "fluency=0.3", "best_of=2", "adapter=mine"):  # nothing is left out without a word
+        assert main([*arguments, setting]) == 2
+        assert f"A job does not take {setting.partition('=')[0]}" in capsys.readouterr().err
     assert main(arguments[:-2]) == 2
     assert "output is not given" in capsys.readouterr().err
     assert main(arguments) == 2
