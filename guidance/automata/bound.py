@@ -158,10 +158,7 @@ class BoundAutomaton:
         engine, batch = self._engine, len(log_p)
         rows = engine.rows(log_p)
         classes = engine.class_masses(rows)
-        log_z, after, before = engine.both(engine.label_weights(classes, batch))
-        # Where nothing is accepted the marginals are -inf rather than NaN.
-        shift = torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
-        ratios = engine.class_ratios(before, after, shift, rows.dtype)
+        ratios, log_z = engine.ratios(classes, batch)
         return engine.marginals(rows, ratios, batch), log_z, engine.divergence(classes, ratios, batch)
 
     def _check(self, log_p: Tensor) -> None:

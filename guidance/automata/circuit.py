@@ -173,6 +173,7 @@ class Circuit:
         fans: from states down to the nodes that the edges start from (empty where edges start from states).
         num_edges, num_labels: size of the circuit.
         edges: source, target and label of each edge, where edges start from states; else None.
+        members: the classes of each label, likewise.
     """
 
     def __init__(self, delta: NDArray[np.int32]) -> None:
@@ -191,6 +192,7 @@ class Circuit:
                 edges, self.fans, nodes = shared, fans, len(blocks)
         source, target, label, members = edges
         self.edges = None if self.fans else (source, target, label)  # between states
+        self.members = None if self.fans else members
         self.num_edges, self.num_labels = len(source), len(members)
         self.into_target = Gather(source, target, self.num_states)
         order = self.into_target.order

@@ -7,6 +7,7 @@ chain's).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from torch import Tensor
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
 from diffusionlm.guidance.automata.circuit import Circuit, Gather
 from diffusionlm.guidance.automata.dense import DenseTransitions
+from diffusionlm.guidance.automata.scaled import RowGraph, ScaledSweep, class_ratios, incidence
 from diffusionlm.guidance.automata.token_classes import Forbidden, TokenClasses
 
+MOST_SCALED = 1_000_000  # edges times rows, and classes times labels, up to which scaled sums are taken
 MAX_DENSE_STATES = 45  # beyond them it would not pay for a single row either
 
 
@@ -54,6 +57,7 @@ class ForwardBackward:
         self.tokens = TokenClasses(token_class, self.num_classes)
         self.delta = torch.from_numpy(np.where(delta >= 0, delta, self.num_states).astype(np.int32))
         self.log_accepting = torch.from_numpy(np.where(accepting, 0.0, -np.inf))
+        self._sweeps: dict[int, ScaledSweep] = {}  # of the last number of rows
         self.bridge_maps: dict[int, Tensor] = {}
         self.bridge_sums: dict[int, Gather] = {}
         for position, bridge in bridges.items():
@@ -149,6 +153,55 @@ class ForwardBackward:
             after[i], before[k] = weights[:, 0]
             weights = torch.logsumexp(matrices[k] + weights, dim=2).unsqueeze(1)
         return weights[0, 0, self.start], after, before
+
+    def ratios(self, classes: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """Masses of classes (C, B L) -> log p(x_i in class | accepted) / p(x_i in class) (C, B L), and log Z (B,)."""
+        found = self._scaled_ratios(classes, batch)
+        if found is not None:
+            return found
+        log_z, after, before = self.both(self.label_weights(classes, batch))
+        # Where nothing is accepted the marginals are -inf rather than NaN.
+        shift = torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
+        return self.class_ratios(before, after, shift, classes.dtype), log_z
+
+    def _scaled_ratios(self, classes: Tensor, batch: int) -> tuple[Tensor, Tensor] | None:
+        edges, members = self.circuit.edges, self.circuit.members
+        if edges is None or members is None or classes.device.type != "cpu":
+            return None
+        if len(edges[0]) * batch > MOST_SCALED or len(members) * self.num_classes > MOST_SCALED:
+            return None
+        sweep = self._sweeps.get(batch)
+        if sweep is None:
+            sweep = ScaledSweep([self._graph] * batch, len(members))
+            self._sweeps = {batch: sweep}
+        found = class_ratios(sweep, self._incidence, classes, self._reachable)
+        return None if found is None else (found[0].to(classes.dtype), found[1])
+
+    @cached_property
+    def _graph(self) -> RowGraph:
+        """The automaton for `ScaledSweep`."""
+        assert self.circuit.edges is not None
+        lost = self.num_states
+        bridges = {i: np.where(own.numpy() < lost, own.numpy(), -1) for i, own in self.bridge_maps.items()}
+        accepting = torch.isfinite(self.log_accepting).numpy()
+        return RowGraph(*self.circuit.edges, self.num_states, self.start, accepting, bridges)
+
+    @cached_property
+    def _incidence(self) -> Tensor:
+        """(C, U) 1.0 where a class is in a label."""
+        assert self.circuit.members is not None
+        return incidence(self.circuit.members, self.num_classes)
+
+    @cached_property
+    def _reachable(self) -> Tensor:
+        """(C, L) bool: classes on a way from the start to acceptance through allowed tokens."""
+        allowed = torch.ones((self.num_classes, self.length), dtype=torch.float64)
+        if self.forbidden is not None:
+            classes = torch.isfinite(self.tokens.masses(self.forbidden.patterns, maximum=True))
+            allowed = classes[:, self.forbidden.pattern_of].double()
+        weights = (allowed.T @ self._incidence)[:, None].contiguous()
+        possible = ScaledSweep([self._graph], self._incidence.shape[1]).possible(weights.numpy())[:, 0]
+        return (self._incidence @ torch.from_numpy(possible).double().T > 0) & (allowed > 0)
 
     def class_ratios(self, before: Tensor, after: Tensor, log_z: Tensor, dtype: torch.dtype) -> Tensor:
         """Before and after (L, S, B), log Z (B,) -> log p(x_i in class | accepted) / p(x_i in class) (C, B L)."""
