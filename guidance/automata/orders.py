@@ -9,28 +9,34 @@ A stage of the chain runs the automaton of one phrase. Where that is found, the 
 meanwhile: phrases may touch and overlap. That state is the least that all texts leading there have in common, so the chain
 never believes more than is true.
 
-Shapes: B rows, L positions, n phrases, N states of all phrases side by side, T of them with pads, C classes of tokens, U
+Shapes: L positions, n phrases, N states of all phrases side by side, T of them with pads, C classes of tokens, U
 labels (sets of classes), E edges.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffusionlm.guidance.automata.algebra import Budget, distinct_rows, product
+from diffusionlm.guidance.automata.algebra import distinct_rows
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
-from diffusionlm.guidance.automata.bound import literals_after, named, read_all
-from diffusionlm.guidance.automata.circuit import Fan, _edges, _label_fans
+from diffusionlm.guidance.automata.bound import literals_after, read_all
 from diffusionlm.guidance.automata.over_tokens import TokenAutomaton
+from diffusionlm.guidance.automata.pairs import least_of, met_together
+from diffusionlm.guidance.automata.scaled import RowGraph, incidence
 from diffusionlm.guidance.automata.token_classes import TokenClasses
+
+MAX_ORDERS = 256  # whose chains are kept
 
 
 @dataclass
@@ -68,25 +74,6 @@ class Stage:
 
 
 @dataclass
-class ChainEdges:
-    """The chains of a batch as one graph.
-
-    Attributes:
-        source, target, label: (E,) states (row times T + state) and label times B + row.
-        bridges: for the last position of a span, the map (B T,) under the known text behind it, -1 where nothing follows.
-        accepting: (B T,).
-        start: (B,).
-    """
-
-    source: Ints
-    target: Ints
-    label: Ints
-    bridges: dict[int, Ints]
-    accepting: Bools
-    start: Ints
-
-
-@dataclass
 class PhraseChain:
     """The automata of phrases, ready to be put into any order on a canvas.
 
@@ -104,7 +91,9 @@ class PhraseChain:
     labels: list[Ints] = field(default_factory=list)
     _label_of: dict[bytes, int] = field(default_factory=dict, repr=False)
     _pairs: dict[tuple[int, int], tuple[Ints, Ints, Ints, Ints]] = field(default_factory=dict, repr=False)
-    _fans: tuple[int, list[Fan]] | None = field(default=None, repr=False)
+    _graphs: OrderedDict[tuple[int, ...], RowGraph] = field(default_factory=OrderedDict, repr=False)
+    _members: tuple[int, Tensor] | None = field(default=None, repr=False)
+    _lock: Any = field(default_factory=RLock, repr=False)  # chains are kept, and several threads may ask for orders
 
     def __post_init__(self) -> None:
         pad = self.automata[0].pad_id
@@ -150,11 +139,14 @@ class PhraseChain:
         return self._label_of[key]
 
     def _labelled(self, source: Ints, column: Ints, target: Ints) -> tuple[Ints, Ints, Ints]:
+        """Transitions (source, class, target) as edges: source, target, label."""
         if not len(source):
             return source, target, column
-        source, target, label, members = _edges(source, column, target, self.num_classes)
-        number = np.array([self._label(np.sort(own)) for own in members])
-        return source, target, number[label]
+        order = np.lexsort((column, target, source))
+        source, column, target = source[order], column[order], target[order]
+        begin = np.nonzero(np.concatenate([[True], (np.diff(source) != 0) | (np.diff(target) != 0)]))[0]
+        labels = [self._label(own) for own in np.split(column, begin[1:])]
+        return source[begin], target[begin], np.array(labels)
 
     @cached_property
     def within(self) -> tuple[Ints, Ints, Ints]:
@@ -186,26 +178,7 @@ class PhraseChain:
     def _pair(self, k: int, follower: int) -> tuple[Ints, Ints, Ints, Ints]:
         if (k, follower) not in self._pairs:
             one, two = self.stages[k], self.stages[follower]
-            both = (
-                self.own[:, k].astype(np.int64) * (int(self.own[:, follower].max(initial=0)) + 1)
-                + self.own[:, follower]
-            )
-            own = np.unique(both, return_index=True)[1]
-            maps = [
-                np.concatenate([s.delta[:, own], *(s.after[i][:, None] for i in self.borders)], axis=1)
-                for s in (one, two)
-            ]
-            what = Budget(named([self.automata[k].name, self.automata[follower].name]), 100_000)
-            together = product(maps, [one.start, two.start], what, [one.lost, two.lost])[1]
-            least = np.full(len(one.delta), -1)
-            below = two.below
-            met = np.zeros((len(one.delta), len(two.delta)), dtype=bool)
-            met[together[:, 0], together[:, 1]] = True
-            for state in np.nonzero(met.any(axis=1))[0]:
-                possible = np.nonzero(met[state])[0]
-                lowest = possible[below[np.ix_(possible, possible)].all(axis=1)]
-                if len(lowest):
-                    least[state] = lowest[0]
+            least = least_of(self._met(k, follower), two.below)
             ends, column = np.nonzero(one.delta == one.found)
             entry = least[ends]
             into = np.where(entry >= 0, two.delta[np.maximum(entry, 0), column], two.lost)
@@ -213,6 +186,17 @@ class PhraseChain:
             edges = self._labelled(ends[good] + one.offset, column[good], into[good].astype(np.int64) + two.offset)
             self._pairs[k, follower] = (*edges, least)
         return self._pairs[k, follower]
+
+    def _met(self, k: int, follower: int) -> Bools:
+        """(S_k, S_follower) states in which the two automata can be at the same time."""
+        one, two = self.stages[k], self.stages[follower]
+        width = int(self.own[:, follower].max(initial=0)) + 1
+        both = self.own[:, k].astype(np.int64) * width + self.own[:, follower]
+        own = np.unique(both, return_index=True)[1]
+        maps = [
+            np.concatenate([s.delta[:, own], *(s.after[i][:, None] for i in self.borders)], axis=1) for s in (one, two)
+        ]
+        return met_together(maps, (one.start, two.start), (one.lost, two.lost))
 
     def _last(self, k: int) -> tuple[Ints, Ints, Ints]:
         if (k, -1) not in self._pairs:
@@ -223,44 +207,45 @@ class PhraseChain:
             self._pairs[k, -1] = (*self._labelled(state[good] + stage.offset, column[good], end), end)
         return self._pairs[k, -1][:3]
 
-    def in_order(self, orders: Sequence[Sequence[int]]) -> ChainEdges:
-        """The chains of a batch, an order of the phrases for each row."""
-        batch, size = len(orders), self.num_states
-        sources, targets, labels, starts = [], [], [], []
-        accepting = np.zeros((batch, size), dtype=bool)
-        bridges = {i: np.full((batch, size), -1) for i in self.borders}
-        for row, order in enumerate(orders):
-            parts = [self.within, *(self._pair(a, b)[:3] for a, b in itertools.pairwise(order))]
-            parts.append(self._last(order[-1]))
-            after = {i: self._read(order, i) for i in self.places}
-            ends = np.zeros(self.num_open, dtype=bool)
-            ends[self.done] = True
-            last = self.stages[order[-1]]
-            ends[last.offset : last.offset + len(last.accepting)] = last.accepting
-            reached = after[self.places[-1]]
-            final = (reached >= 0) & ends[np.maximum(reached, 0)]
-            accepting[row, : self.num_open] = final
-            if self.borders:
-                accepting[row, self.num_open :] = final
-                for i in self.borders:
-                    bridges[i][row] = np.concatenate([after[i], after[i]])
-            else:
-                accepting[row, self.num_open] = True
-                if self.pad_class >= 0:
-                    state = np.nonzero(final)[0]
-                    pads = np.full(len(state), self._label(np.array([self.pad_class])))
-                    parts.append((state, np.full(len(state), self.num_open), pads))
-            sources += [own[0] + row * size for own in parts]
-            targets += [own[1] + row * size for own in parts]
-            labels += [own[2] * batch + row for own in parts]
-            starts.append(row * size + self._go_on(order, lambda k: self.stages[k].start))
-        shift = np.arange(batch)[:, None] * size
-        joined = {i: np.where(own >= 0, own + shift, -1).reshape(-1) for i, own in bridges.items()}
-        source, target, label = (np.concatenate(own) for own in (sources, targets, labels))
-        return ChainEdges(source, target, label, joined, accepting.reshape(-1), np.array(starts))
+    def in_order(self, order: Sequence[int]) -> RowGraph:
+        """The chain of an order of the phrases; the last ones are kept."""
+        order = tuple(order)
+        with self._lock:
+            if order not in self._graphs:
+                self._graphs[order] = self._graph(order)
+                while len(self._graphs) > MAX_ORDERS:
+                    self._graphs.popitem(last=False)
+            self._graphs.move_to_end(order)
+            return self._graphs[order]
+
+    def _graph(self, order: tuple[int, ...]) -> RowGraph:
+        parts = [self.within, *(self._pair(a, b)[:3] for a, b in itertools.pairwise(order)), self._last(order[-1])]
+        after = {i: self._read(order, i) for i in self.places}
+        ends = np.zeros(self.num_open, dtype=bool)
+        ends[self.done] = True
+        last = self.stages[order[-1]]
+        ends[last.offset : last.offset + len(last.accepting)] = last.accepting
+        reached = after[self.places[-1]]
+        final = (reached >= 0) & ends[np.maximum(reached, 0)]
+        if self.borders:
+            accepting = np.concatenate([final, final])
+        else:
+            accepting = np.append(final, True)
+            if self.pad_class >= 0:
+                state = np.nonzero(final)[0]
+                pads = np.full(len(state), self._label(np.array([self.pad_class])))
+                parts.append((state, np.full(len(state), self.num_open), pads))
+        source, target, label = (np.concatenate(own) for own in zip(*parts, strict=True))
+        start = self._go_on(order, lambda k: self.stages[k].start)
+        bridges = {i: np.concatenate([after[i], after[i]]) for i in self.borders}
+        return RowGraph(source, target, label, self.num_states, start, accepting, bridges)
 
     def _read(self, order: Sequence[int], place: int) -> NDArray[np.int64]:
         """The map (N,) of states under the known text behind a position; -1 where nothing is accepted any more."""
+        if self._unchanged[place]:
+            out = np.arange(self.num_open)
+            out[[stage.offset + stage.lost for stage in self.stages]] = -1
+            return out
         out = np.full(self.num_open, -1)
         out[self.done] = self.done
         place_of = {k: n for n, k in enumerate(order)}
@@ -272,6 +257,11 @@ class PhraseChain:
                 own[state] = self._go_on(order[place_of[k] + 1 :], partial(self._moved_to, k, int(state), place))
             out[stage.offset : stage.offset + len(own)] = own
         return out
+
+    @cached_property
+    def _unchanged(self) -> dict[int, bool]:
+        """Whether no known text stands behind a position."""
+        return {i: not any(literals_after(self.spans, self.literals, i)) for i in self.places}
 
     def _moved_to(self, k: int, state: int, place: int, follower: int) -> int:
         return self._moved(k, follower, state, place)
@@ -295,11 +285,12 @@ class PhraseChain:
         return TokenClasses(self.token_class, self.num_classes)
 
     @property
-    def fans(self) -> list[Fan]:
-        """From labels down to classes; made anew where an order brought new labels."""
-        if self._fans is None or self._fans[0] != len(self.labels):
-            self._fans = len(self.labels), _label_fans(self.labels, self.num_classes)
-        return self._fans[1]
+    def members(self) -> Tensor:
+        """(C, U) 1.0 where a class is in a label; made anew where an order brought new labels."""
+        with self._lock:
+            if self._members is None or self._members[0] != len(self.labels):
+                self._members = len(self.labels), incidence(self.labels, self.num_classes)
+            return self._members[1]
 
     def hold(self, ids: Sequence[int]) -> bool:
         """Whether a canvas of token ids (L,) holds all phrases; read by the automaton of each."""

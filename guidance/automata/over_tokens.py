@@ -110,7 +110,7 @@ def compile_language(
 
 def only_bytes(vocabulary: TokenSurfaces) -> bool:
     """Whether all tokens are single bytes."""
-    return max((len(surface) for surface in vocabulary.surfaces), default=0) <= 1
+    return not any(len(surface) > 1 for surface in vocabulary.surfaces)
 
 
 def over_tokens(

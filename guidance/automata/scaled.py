@@ -25,6 +25,8 @@ from diffusionlm.guidance.automata.alphabet import Bools, Ints
 Floats = NDArray[np.float64]
 WIDEST = 400.0  # nats between the ways that are accepted and all ways; the range of double precision is 708
 LEAST = -600.0  # nats; what stands for a log ratio that is smaller than the range can hold
+SCALE_EVERY = 4  # positions
+AT_ONCE = 400_000  # edges times positions, up to which their weights are collected for all positions at once
 CHUNK = 60_000  # numbers that are worked on at once, so that they stay in the cache
 
 
@@ -159,37 +161,43 @@ class ScaledSweep:
 
     def _sweep(self, padded: Floats, booleans: bool = False) -> tuple[Floats, Floats, Floats, Floats]:
         """Before and after (L, R T), the factors that were taken out (L, 2, R), and what is accepted from the start (R,)."""
-        length, size, rows = len(padded), self.size, self.count
-        before, after = np.empty((2, length, size))
-        scales = np.ones((length, 2, rows))
-        weight = np.zeros(2 * size)
-        weight[self._start], weight[size:] = 1.0, self._ending
-        grid = weight.reshape(2 * rows, self.states)
+        length, size = len(padded), self.size
+        states = np.zeros((length + 1, 2 * size))  # forwards before position k, backwards behind position L - 1 - k
+        states[0, self._start], states[0, size:] = 1.0, self._ending
+        scales = np.ones((length, 2, self.count))
         moved, own = np.empty((2, len(self._items)))
         middle = len(self._forward.items)
+        together = None
+        if length * len(own) <= AT_ONCE:
+            together = np.concatenate(
+                [padded.take(self._forward.labels, axis=1), padded[::-1].take(self._backward.labels, axis=1)], axis=1
+            )
         for k in range(length):
-            i = length - 1 - k
+            i, weight = length - 1 - k, states[k]
             if i in self._bridges:
                 weight[size:] = np.append(weight[size:], 0.0)[self._bridges[i]]
             if k - 1 in self._bridges:
                 weight[:size] = np.bincount(self._bridges[k - 1], weight[:size], size + 1)[:size]
             if booleans:
                 np.greater(weight, 0.0, out=weight, casting="unsafe")
-            else:
+            elif k % SCALE_EVERY == 0:
+                grid = weight.reshape(2 * self.count, self.states)
                 top = np.maximum.reduce(grid, axis=1)
                 top[top == 0] = 1.0
                 grid /= top[:, None]
-                scales[k] = top.reshape(2, rows)
-            before[k], after[i] = weight[:size], weight[size:]
+                scales[k] = top.reshape(2, -1)
             np.take(weight, self._items, out=moved, mode="clip")
-            np.take(padded[k], self._forward.labels, out=own[:middle], mode="clip")
-            np.take(padded[i], self._backward.labels, out=own[middle:], mode="clip")
+            if together is not None:
+                own = together[k]
+            else:
+                np.take(padded[k], self._forward.labels, out=own[:middle], mode="clip")
+                np.take(padded[i], self._backward.labels, out=own[middle:], mode="clip")
             np.multiply(moved, own, out=moved)
-            np.add.reduceat(moved, self._begins, out=weight)
-        return before, after, scales, weight[size:][self._start]
+            np.add.reduceat(moved, self._begins, out=states[k + 1])
+        return states[:-1, :size], states[-2::-1, size:], scales, states[-1, size:][self._start]
 
     def _label_sums(self, before: Floats, after: Floats) -> Floats:
-        """(L, R T) twice -> (L, R U)."""
+        """Before and after (L, R T) -> (L, R U)."""
         out = np.zeros((len(before), self.count * self.num_labels))
         step = max(1, CHUNK // max(1, len(self._sources)))
         for begin in range(0, len(before), step):
@@ -235,7 +243,7 @@ def class_ratios(
     factor = torch.from_numpy(found.shift) - top.view(rows, -1).T
     ratios = ratios.log_().view(*factor.shape, -1).add_(factor[..., None])  # (L, R, C)
     if reachable is not None:
-        lost = torch.isneginf(ratios) & reachable.T[:, None]
+        lost = torch.isneginf(ratios) & reachable.T[:, None] & (mass > 0).T.view(rows, -1, len(mass)).transpose(0, 1)
         if bool(lost.any()):
             possible = torch.from_numpy(sweep.possible(weights.numpy())).view(-1, labels).double() @ members.T
             ratios.masked_fill_(lost & (possible.view(ratios.shape) > 0), LEAST)

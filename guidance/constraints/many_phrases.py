@@ -131,24 +131,28 @@ class ManyPhrases(JointConstraint):
     def marginals(self, log_probs: Tensor) -> Conditioned:
         """Marginals (B, L, V) under the other rules, and then under the chain of each row's order."""
         if self.rest is None:
-            out, log_z = log_probs.clone(), log_probs.new_zeros(len(log_probs))
+            out, log_z = log_probs, log_probs.new_zeros(len(log_probs))
             divergence = log_probs.new_zeros(log_probs.shape[:2])
         else:
             out, log_z, divergence = self.rest.marginals(log_probs)
-            out, log_z, divergence = out.clone() if out is log_probs else out, log_z.clone(), divergence.clone()
+            log_z, divergence = log_z.clone(), divergence.clone()
         for rows, layout in by_canvas(self.layouts):
             chain = self.chains[canvas_key(layout)]
             if chain is None:
                 continue
             index = torch.tensor(rows)
-            given = out[index, : layout.length]
+            given = _rows_of(out, rows, layout.length)
             try:
                 found = self._inference(chain, layout, index, log_probs).posterior(given.cpu())
             except UnsatisfiableConstraint:
                 if self._drawn is None:
                     raise
                 continue  # the order of now is not that of what is decided; draws go on from the last one
-            out[index, : layout.length] = found.marginals.to(out)
+            if given is out:
+                out = found.marginals.to(out)
+            else:
+                out = out.clone() if out is log_probs else out
+                out[index, : layout.length] = found.marginals.to(out)
             log_z[index] += found.log_partition.to(log_z)
             divergence[index, : layout.length] += found.divergence.to(divergence)
         return Conditioned(out, log_z, divergence)
@@ -238,17 +242,28 @@ class ManyPhrases(JointConstraint):
 
     def _inference(self, chain: PhraseChain, layout: CanvasLayout, rows: Tensor, log_probs: Tensor) -> ChainInference:
         """The chains of some rows in the orders that their posteriors suggest; kept while these do not change."""
-        given = log_probs[rows, : layout.length].cpu()
+        given = _rows_of(log_probs, rows.tolist(), layout.length).cpu()
         orders = in_order(places_of(self._spellings(chain), given, self.noise[rows]))
         key = canvas_key(layout), tuple(rows.tolist())
         if key not in self._kept or self._kept[key][0] != orders:
-            allowed = self.allowed[int(rows[0])][: layout.length].cpu()
-            self._kept[key] = orders, ChainInference(chain, orders, allowed)
+            forbidden = self._kept[key][1].forbidden if key in self._kept else self._allowed(int(rows[0]), layout)
+            self._kept[key] = orders, ChainInference(chain, orders, forbidden)
         return self._kept[key][1]
+
+    def _allowed(self, row: int, layout: CanvasLayout) -> Tensor:
+        """(L, V) bool, tokens that the canvas of a row allows."""
+        return self.allowed[row][: layout.length].cpu()
 
     def _spellings(self, chain: PhraseChain) -> list[list[int]]:
         """Tokens of each phrase of a chain."""
         return [self._tokens[phrase_key(automaton)] for automaton in chain.automata]
+
+
+def _rows_of(log_p: Tensor, rows: Sequence[int], length: int) -> Tensor:
+    """Some rows and positions of (B, L, V); the same tensor where that is all of them."""
+    if list(rows) == list(range(len(log_p))) and length == log_p.shape[1]:
+        return log_p
+    return log_p[torch.tensor(rows, device=log_p.device), :length]
 
 
 def _names(plugin: Constraint) -> list[str]:

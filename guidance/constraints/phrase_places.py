@@ -50,12 +50,14 @@ def places_of(spellings: Sequence[Sequence[int]], log_p: Tensor, noise: Tensor) 
     """Where phrases, given as tokens, would begin in each row (n,), from log_p (B, L, V) and noise (B, n, L)."""
     batch, length, _ = log_p.shape
     scores = np.full((batch, len(spellings), length), len(spellings) * 50 * LEAST)
-    for k, tokens in enumerate(spellings):
-        room = length - len(tokens) + 1
-        if room < 1:
-            continue
-        own = log_p[..., torch.tensor(tokens)].clamp_min(LEAST)
-        scores[:, k, :room] = sum(own[:, j : j + room, j] for j in range(len(tokens)))
+    tokens = torch.tensor([token for own in spellings for token in own], device=log_p.device)
+    likely = log_p.index_select(-1, tokens).clamp_min_(LEAST).cpu().numpy()
+    begin = 0
+    for k, own in enumerate(spellings):
+        room = length - len(own) + 1
+        if room > 0:
+            scores[:, k, :room] = sum(likely[:, j : j + room, begin + j] for j in range(len(own)))
+        begin += len(own)
     scores += noise[:, : len(spellings), :length].numpy()
     sizes = [len(tokens) for tokens in spellings]
     return [_placed(own, sizes) for own in scores]
@@ -93,14 +95,15 @@ def _placed(scores: Any, sizes: Sequence[int]) -> Any:
     """The places (n,) that suit phrases best without overlap, from scores (n, L); between two where there is no room."""
     free = scores.copy()
     place = np.full(len(sizes), -1.0)
+    alike = [(size, np.array([n for n, own in enumerate(sizes) if own == size])) for size in sorted(set(sizes))]
     for _ in sizes:
         k, i = divmod(int(free.argmax()), free.shape[1])
         if not np.isfinite(free[k, i]):
             break
         place[k] = i
         free[k] = -np.inf
-        for other, size in enumerate(sizes):
-            free[other, max(0, i - size + 1) : i + sizes[k]] = -np.inf
+        for size, others in alike:
+            free[others, max(0, i - size + 1) : i + sizes[k]] = -np.inf
     left = place < 0
     place[left] = scores[left].argmax(1) + 0.5
     return place

@@ -20,33 +20,41 @@ def validate(kind: Any, name: str) -> None:
     Raises:
         TypeError: naming the method or attribute that is off, and where the class stands.
     """
-    where = f"the plugin {name!r} ({origin_of(kind)})"
-    if not (isinstance(kind, type) and issubclass(kind, Guidance)):
-        raise TypeError(f"{where} must be a subclass of diffusionlm.guidance.Guidance or a function of the state.")
-    if kind.energy is Guidance.energy:
-        raise TypeError(
-            f"{where} lacks the method energy(self, state), which returns one number for each sample, (B,)."
-        )
-    for method, arguments in (("energy", 1), ("bind", 1), ("measure", 1)):
-        _takes(getattr(kind, method), arguments, f"{where}: {method}", kind.__dict__.get(method))
-    if not isinstance(kind.api_version, int) or kind.api_version > API_VERSION:
-        raise TypeError(
-            f"{where} was written for version {kind.api_version!r} of the contract, this library has {API_VERSION}; upgrade "
-            "diffusionlm, or set api_version."
-        )
+    try:
+        _check_contract(kind)
+    except TypeError as error:  # reading where a class stands takes longer than all the rest
+        raise TypeError(f"the plugin {name!r} ({origin_of(kind)}){error}") from None
     if "unprompted" in kind.reads and not isinstance(kind.reads, str):
         warnings.warn(
-            f"{where}: reads says 'unconditional' where it said 'unprompted'.", DeprecationWarning, stacklevel=3
+            f"the plugin {name!r} ({origin_of(kind)}): reads says 'unconditional' where it said 'unprompted'.",
+            DeprecationWarning,
+            stacklevel=3,
         )
         kind.reads = tuple("unconditional" if item == "unprompted" else item for item in kind.reads)
-    unknown = [item for item in kind.reads if item not in READS] if not isinstance(kind.reads, str) else [kind.reads]
+
+
+def _check_contract(kind: Any) -> None:
+    """Raises TypeError with the rest of a sentence that begins with the plugin."""
+    if not (isinstance(kind, type) and issubclass(kind, Guidance)):
+        raise TypeError(" must be a subclass of diffusionlm.guidance.Guidance or a function of the state.")
+    if kind.energy is Guidance.energy:
+        raise TypeError(" lacks the method energy(self, state), which returns one number for each sample, (B,).")
+    for method, arguments in (("energy", 1), ("bind", 1), ("measure", 1)):
+        _takes(getattr(kind, method), arguments, f": {method}", kind.__dict__.get(method))
+    if not isinstance(kind.api_version, int) or kind.api_version > API_VERSION:
+        raise TypeError(
+            f" was written for version {kind.api_version!r} of the contract, this library has {API_VERSION}; upgrade "
+            "diffusionlm, or set api_version."
+        )
+    known = (*READS, "unprompted")
+    unknown = [item for item in kind.reads if item not in known] if not isinstance(kind.reads, str) else [kind.reads]
     if unknown:
-        raise TypeError(f"{where}: reads must be a tuple out of {READS}, got {kind.reads!r}.")
+        raise TypeError(f": reads must be a tuple out of {READS}, got {kind.reads!r}.")
     default: Any = kind.__dataclass_fields__["strategy"].default
     try:
         make_strategy(default)
     except ValueError as error:
-        raise TypeError(f"{where}: strategy: {error}") from None
+        raise TypeError(f": strategy: {error}") from None
 
 
 def _takes(function: Callable[..., Any], count: int, what: str, own: Any) -> None:
