@@ -23,7 +23,7 @@ CharSet: TypeAlias = tuple[tuple[int, int], ...]
 
 @lru_cache(maxsize=1)
 def _every_character() -> str:
-    return "".join(map(chr, range(NUM_CODE_POINTS)))
+    return np.arange(NUM_CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 @lru_cache(maxsize=1)

@@ -106,11 +106,9 @@ class BoundAutomaton:
             UnsatisfiableConstraint: a sample has no accepted canvas of positive probability.
         """
         self._check(log_p)
-        classes = self._engine.class_masses(self._engine.rows(log_p), maximum=True)
-        labels = self._engine.label_weights(classes, len(log_p), maximum=True)
-        best, after = self._engine.backward(labels, maximum=True)
+        ids, best = self._engine.best(log_p)
         self._possible(best)
-        return self._engine.walk(log_p, after, None)
+        return ids
 
     def sample(
         self, log_p: Tensor, generator: torch.Generator | Sequence[torch.Generator] | Tensor | None = None

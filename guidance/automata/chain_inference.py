@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffusionlm.guidance.automata.alphabet import Ints
+from diffusionlm.guidance.automata.best_ways import best_behind
 from diffusionlm.guidance.automata.bound import Conditioned, UnsatisfiableConstraint, named
 from diffusionlm.guidance.automata.chain_logs import ChainLogs
 from diffusionlm.guidance.automata.orders import PhraseChain
@@ -31,9 +32,7 @@ class ChainInference:
         allowed: (L, V) bool, or what `Forbidden.of` made of it.
     """
 
-    def __init__(
-        self, chain: PhraseChain, orders: Sequence[Sequence[int]], allowed: Tensor | Forbidden | None
-    ) -> None:
+    def __init__(self, chain: PhraseChain, orders: Sequence[Sequence[int]], allowed: Tensor | Forbidden | None) -> None:
         self.chain, self.orders = chain, [tuple(order) for order in orders]
         self.length = len(chain.spans)
         self.graphs = [chain.in_order(order) for order in self.orders]
@@ -73,7 +72,7 @@ class ChainInference:
         rows = self._rows(log_p)
         masses = self.tokens.masses(rows, maximum=True).view(-1, *log_p.shape[:2]).numpy()
         labels = [self._best_labels(masses[:, n]) for n in range(len(log_p))]
-        behind = [_best_behind(graph, own) for graph, own in zip(self.graphs, labels, strict=True)]
+        behind = [best_behind(graph, own) for graph, own in zip(self.graphs, labels, strict=True)]
         self._possible(torch.tensor([best for _, best in behind]))
         found = [
             self._walk(log_p_row, graph, own, after)
@@ -138,18 +137,3 @@ class ChainInference:
             f"No text on this canvas of {self.length} positions holds all of {named(names)}, in the order that was tried "
             f"(samples {rows[:8]}). Give it more room (max_span_length), or ask for fewer or shorter phrases."
         )
-
-
-def _best_behind(graph: RowGraph, labels: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
-    """Maxima of labels (L, U + 1), the last one -inf -> the best that can follow each state behind each position (L, T), and
-    the best of all."""
-    groups, nothing = graph.backwards, labels.shape[1] - 1
-    place = np.where(groups.labels < 0, nothing, groups.labels)
-    after = np.empty((len(labels), graph.num_states), dtype=labels.dtype)
-    weight = np.where(graph.accepting, 0.0, -np.inf).astype(labels.dtype)
-    for i in reversed(range(len(labels))):
-        if i in graph.bridges:  # -1 is the last one
-            weight = np.append(weight, np.array(-np.inf, dtype=weight.dtype))[graph.bridges[i]]
-        after[i] = weight
-        weight = np.maximum.reduceat(weight[groups.items] + labels[i, place], groups.begins)
-    return after, float(weight[graph.start])

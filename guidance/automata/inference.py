@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
+from diffusionlm.guidance.automata.best_ways import best_behind
 from diffusionlm.guidance.automata.circuit import Circuit, Gather
 from diffusionlm.guidance.automata.dense import DenseTransitions
 from diffusionlm.guidance.automata.scaled import RowGraph, ScaledSweep, class_ratios, incidence
 from diffusionlm.guidance.automata.token_classes import Forbidden, TokenClasses
 
-MOST_SCALED = 1_000_000  # edges times rows, and classes times labels, up to which scaled sums are taken
+MOST_SCALED = 1_000_000  # edges times rows, and classes times labels, up to which rows are worked on in NumPy
 MAX_DENSE_STATES = 45  # beyond them it would not pay for a single row either
 
 
@@ -154,6 +155,45 @@ class ForwardBackward:
             weights = torch.logsumexp(matrices[k] + weights, dim=2).unsqueeze(1)
         return weights[0, 0, self.start], after, before
 
+    def best(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
+        """The most probable accepted canvas of each row and its log-probability: (B, L, V) -> ids (B, L), (B,)."""
+        batch = len(log_p)
+        labels = self.label_weights(self.class_masses(self.rows(log_p), maximum=True), batch, maximum=True)
+        if self._for_scaled(batch, log_p.device):
+            return self._best_by_rows(log_p, labels)
+        best, after = self.backward(labels, maximum=True)
+        if not bool(torch.isfinite(best).all()):
+            return torch.zeros(log_p.shape[:2], dtype=torch.long, device=log_p.device), best
+        return self.walk(log_p, after, None), best
+
+    def _best_by_rows(self, log_p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        ids = torch.zeros(log_p.shape[:2], dtype=torch.long)
+        best = torch.empty(len(log_p), dtype=torch.float64)
+        padded = torch.cat([labels, labels.new_full((self.length, 1, len(log_p)), -torch.inf)], dim=1).numpy()
+        delta = np.concatenate([self.delta.numpy(), np.full((self.num_states, 1), self.num_states)], axis=1)
+        token_class = self.token_class.numpy()
+        forbidden = (
+            {} if self.forbidden is None else {i: self.forbidden.at(i).numpy() for i in self.forbidden.positions}
+        )
+        for row, own in enumerate(log_p.detach()):
+            after, value = best_behind(self._graph, np.ascontiguousarray(padded[..., row]))
+            best[row], state = value, self.start
+            if not np.isfinite(value):
+                continue
+            after = np.concatenate([after, np.full((self.length, 1), -np.inf)], axis=1)
+            scores, chosen = own.to(torch.float64).numpy(), []
+            for i in range(self.length):
+                weight = after[i].take(delta[state]).take(token_class)
+                weight += scores[i]
+                if i in forbidden:
+                    weight += forbidden[i]
+                chosen.append(int(weight.argmax()))
+                state = int(delta[state, token_class[chosen[-1]]])
+                if i in self._graph.bridges:
+                    state = int(self._graph.bridges[i][state])
+            ids[row] = torch.tensor(chosen)
+        return ids, best
+
     def ratios(self, classes: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """Masses of classes (C, B L) -> log p(x_i in class | accepted) / p(x_i in class) (C, B L), and log Z (B,)."""
         found = self._scaled_ratios(classes, batch)
@@ -165,17 +205,20 @@ class ForwardBackward:
         return self.class_ratios(before, after, shift, classes.dtype), log_z
 
     def _scaled_ratios(self, classes: Tensor, batch: int) -> tuple[Tensor, Tensor] | None:
-        edges, members = self.circuit.edges, self.circuit.members
-        if edges is None or members is None or classes.device.type != "cpu":
-            return None
-        if len(edges[0]) * batch > MOST_SCALED or len(members) * self.num_classes > MOST_SCALED:
+        if not self._for_scaled(batch, classes.device):
             return None
         sweep = self._sweeps.get(batch)
         if sweep is None:
-            sweep = ScaledSweep([self._graph] * batch, len(members))
+            sweep = ScaledSweep([self._graph] * batch, self.circuit.num_labels)
             self._sweeps = {batch: sweep}
         found = class_ratios(sweep, self._incidence, classes, self._reachable)
         return None if found is None else (found[0].to(classes.dtype), found[1])
+
+    def _for_scaled(self, batch: int, device: torch.device) -> bool:
+        """Whether `_graph` is used for so many rows."""
+        edges, labels = self.circuit.num_edges, self.circuit.num_labels
+        small = edges * batch <= MOST_SCALED and labels * self.num_classes <= MOST_SCALED
+        return self.circuit.edges is not None and device.type == "cpu" and small
 
     @cached_property
     def _graph(self) -> RowGraph:
