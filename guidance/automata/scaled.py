@@ -25,6 +25,7 @@ from diffusionlm.guidance.automata.alphabet import Bools, Ints
 Floats = NDArray[np.float64]
 WIDEST = 400.0  # nats between the ways that are accepted and all ways; the range of double precision is 708
 LEAST = -600.0  # nats; what stands for a log ratio that is smaller than the range can hold
+SAFE = 1e-150  # the product of two such numbers is well within the range
 SCALE_EVERY = 4  # positions
 AT_ONCE = 400_000  # edges times positions, up to which their weights are collected for all positions at once
 CHUNK = 60_000  # numbers that are worked on at once, so that they stay in the cache
@@ -101,11 +102,17 @@ class Sweep(NamedTuple):
         sums: (L, R, U) sum over the edges of each label of the weights before and behind it, without its own.
         shift: (L, R) log of the factor of these, less log Z.
         log_z: (R,) log of the weight of all ways that are accepted.
+        states: weights before and behind each position.
     """
 
     sums: Floats
     shift: Floats
     log_z: Floats
+    states: tuple[Floats, Floats]
+
+    def lossless(self, weights: Floats) -> bool:
+        """Whether no product of the sweep over these weights of labels can have been too small for the range."""
+        return all(np.min(own, where=own > 0, initial=1.0) > SAFE for own in (*self.states, weights))
 
 
 class ScaledSweep:
@@ -145,7 +152,7 @@ class ScaledSweep:
         shift = logs[:, 0] + logs[::-1, 1] - log_z
         if not np.isfinite(log_z).all() or shift.max() > WIDEST:
             return None
-        return Sweep(self._label_sums(before, after).reshape(weights.shape), shift, log_z)
+        return Sweep(self._label_sums(before, after).reshape(weights.shape), shift, log_z, (before, after))
 
     def possible(self, weights: Floats) -> Bools:
         """(L, R, U) whether an edge of each label lies on an accepted way through labels of positive weight (L, R, U), whatever
@@ -244,7 +251,7 @@ def class_ratios(
     ratios = ratios.log_().view(*factor.shape, -1).add_(factor[..., None])  # (L, R, C)
     if reachable is not None:
         lost = torch.isneginf(ratios) & reachable.T[:, None] & (mass > 0).T.view(rows, -1, len(mass)).transpose(0, 1)
-        if bool(lost.any()):
+        if bool(lost.any()) and not found.lossless(weights.numpy()):
             possible = torch.from_numpy(sweep.possible(weights.numpy())).view(-1, labels).double() @ members.T
             ratios.masked_fill_(lost & (possible.view(ratios.shape) > 0), LEAST)
     log_z = torch.from_numpy(found.log_z) + top.view(rows, -1).sum(1)
