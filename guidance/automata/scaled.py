@@ -250,9 +250,11 @@ def class_ratios(
     factor = torch.from_numpy(found.shift) - top.view(rows, -1).T
     ratios = ratios.log_().view(*factor.shape, -1).add_(factor[..., None])  # (L, R, C)
     if reachable is not None:
-        lost = torch.isneginf(ratios) & reachable.T[:, None] & (mass > 0).T.view(rows, -1, len(mass)).transpose(0, 1)
-        if bool(lost.any()) and not found.lossless(weights.numpy()):
-            possible = torch.from_numpy(sweep.possible(weights.numpy())).view(-1, labels).double() @ members.T
+        some = ~torch.isneginf(classes)
+        lost = torch.isneginf(ratios) & reachable.T[:, None] & some.T.view(rows, -1, len(some)).transpose(0, 1)
+        if bool(lost.any()) and (bool((some & (mass == 0)).any()) or not found.lossless(weights.numpy())):
+            present = (some.double().T @ members).view(rows, -1, labels).transpose(0, 1)
+            possible = torch.from_numpy(sweep.possible(present.numpy())).view(-1, labels).double() @ members.T
             ratios.masked_fill_(lost & (possible.view(ratios.shape) > 0), LEAST)
     log_z = torch.from_numpy(found.log_z) + top.view(rows, -1).sum(1)
     return ratios.permute(2, 1, 0).reshape(len(classes), -1), log_z
