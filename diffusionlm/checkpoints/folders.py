@@ -21,7 +21,11 @@ WEIGHTS = "model.safetensors"
 
 def bundled_names() -> list[str]:
     """Names of the checkpoints in the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{INDEX}"))
+    files = [
+        *BUNDLED.glob(f"*/{INDEX}"),
+        *BUNDLED.glob("*/tokenizer.json"),
+    ]  # ours, and those in the form of transformers
+    return sorted({path.parent.name for path in files})
 
 
 def find_folder(name: str | Path) -> Path:
