@@ -32,7 +32,7 @@ def _trim() -> Callable[[int], int] | None:
 
 
 def give_back(pause: float = PAUSE) -> bool:
-    """Gives freed memory back to the system, unless that was done less than ``pause`` seconds ago; returns whether it was done."""
+    """Gives freed memory back to the system, at most every ``pause`` seconds; returns whether it did."""
     global _last
     trim, now = _trim(), time.monotonic()
     with _lock:
