@@ -28,7 +28,15 @@ from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
 from diffusionlm.guidance.pii.reader import strangers_view
-from diffusionlm.guidance.pii.search import find, find_kind, find_personal_data, may_occur, touches
+from diffusionlm.guidance.pii.search import (
+    find,
+    find_in_plain,
+    find_kind,
+    find_personal_data,
+    may_occur,
+    touches,
+    without_allowed,
+)
 from diffusionlm.guidance.pii.secrets import (
     SecretFinder,
     Secrets,
@@ -187,14 +195,17 @@ class PII(LazyConstraint):
     def broken(self, text: str, written: Ranges | None) -> list[str]:
         """Patterns that occur in what was written, and secrets by number; `written` None: all of the text was."""
         form = plain(text)
-        shown = form.text if self._allowed is None else self._allowed.hide(form.text)
-        as_it_is = text if self._allowed is None else self._allowed.hide(text)
         own = form.ranges(written)
-        likely = {name for name, kind in self.structured.items() if kind.raw or may_occur(kind, shown)}
+        likely = {name: kind for name, kind in self.structured.items() if kind.raw or may_occur(kind, form.text)}
+        shown = {
+            (name, raw): without_allowed(kind, text if raw else form.text, self._allowed)
+            for name, kind in likely.items()
+            for raw in ((False, True) if kind.raw else (False,))
+        }
         found = [
             part
             for part, (name, pattern, raw) in self._rules.items()
-            if name in likely and touches(list(find(pattern, as_it_is if raw else shown)), written if raw else own)
+            if name in likely and touches(list(find(pattern, shown[name, raw])), written if raw else own)
         ]
         found += self._seen(text, written, {self._rules[part][0] for part in found})
         if self._finder is not None:
@@ -204,20 +215,23 @@ class PII(LazyConstraint):
 
     def _seen(self, text: str, written: Ranges | None, known: set[str]) -> list[str]:
         """Kinds that the second reader sees in what was written, beyond those known."""
-        hidden = text
-        if self._allowed is not None:
-            form = plain(text)
-            shown = list(text)
-            for place in self._allowed.find(form.text):
-                start, end = form.place(*place)
-                shown[start:end] = "x" * (end - start)
-            hidden = "".join(shown)
-        seen = {
-            kind
-            for kind, start, end in strangers_view(hidden)
-            if kind in self.structured and kind not in known and touches([(start, end)], written)
-        }
+        seen = set()
+        for kind in {kind for kind, *_ in strangers_view(text)} & set(self.structured) - known:
+            places = [(start, end) for other, start, end in strangers_view(self._hidden(kind, text)) if other == kind]
+            if touches(places, written):
+                seen.add(kind)
         return [f"{kind} {_SEEN}" for kind in sorted(seen)]
+
+    def _hidden(self, kind: str, text: str) -> str:
+        """A text of the same length in which what may be named of a kind is put aside."""
+        if self._allowed is None:
+            return text
+        form, shown = plain(text), list(text)
+        hidden = without_allowed(self.structured[kind], form.text, self._allowed)
+        for place, (given, left) in enumerate(zip(form.text, hidden, strict=True)):
+            if given != left:
+                shown[form.owners[place]] = "x"
+        return "".join(shown)
 
     def highlight(self, text: str) -> list[tuple[int, int, str]]:
         """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
@@ -247,12 +261,12 @@ class PII(LazyConstraint):
         rule = guard_absence((kind,)) if guarded else None
         if rule is None:
             rule = pattern_absence(kind.title, pattern)
-        rule = self._allowing(rule)
+        rule = self._allowing(rule, kind)
         return compile_absence(rule, vocabulary) if raw else compile_plain(rule, vocabulary)
 
-    def _allowing(self, rule: Absence) -> Absence:
+    def _allowing(self, rule: Absence, kind: Kind) -> Absence:
         """The rule without the allowed texts that are of its kind; the others are nothing to it."""
-        return allowing(rule, tuple(text for text in self.allow if not rule.accepts(plain(text).text)))
+        return allowing(rule, tuple(text for text in self.allow if find_in_plain(kind, plain(text).text)))
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges | None = None) -> dict[str, bool]:
         """Whether a finished text is free of each kind, by reading its characters with `re`, and by the

@@ -7,6 +7,7 @@ import pytest
 
 from diffusionlm.guidance import PII, Guidance, Phrases, Regex, UnsatisfiableConstraint
 from diffusionlm.guidance.pii.patterns import KINDS
+from diffusionlm.guidance.pii.search import find_kind
 
 ZERO_WIDTH = "\u200b\u200c\u2060\ufeff\u00ad"
 
@@ -152,10 +153,24 @@ def test_the_certificate_of_a_kind_does_not_hang_on_what_stands_elsewhere():
         ("555-0199, 7 days a week", "555-0199", True),
         ("https://x:y@www.thepub.com", "www.thepub.com", False),
         ("www.thepub.com", "www.thepub.com", True),
+        ("jo!lee@example.org", "lee@example.org", False),
+        ("jo'lee@example.org", "lee@example.org", False),
+        ("jo{lee@example.org", "lee@example.org", False),
+        ("'lee@example.org'", "lee@example.org", True),
+        ("thepub.com?x=1", "thepub.com", False),
+        ("12 March 1985", "March 1985", False),
+        ("12 March 1985", "1985", False),
+        ("12 March 1985", "12 March 1985", True),
+        ("CA 90210", "CA", False),
+        ("10115 Berlin", "Berlin", False),
+        ("GB29 NWBK 6016 1331 9268 19", "GB", False),
     ],
 )
 def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
     assert (refused(f"It is {text}.", allow=[allow]) == []) is free
+    plugin = PII(allow=[allow])
+    names = [name for name in plugin.structured if find_kind(plugin.structured[name], f"It is {text}.", plugin._allowed)]
+    assert (names == []) is free
 
 
 @pytest.mark.parametrize(
