@@ -40,10 +40,11 @@ from diffusionlm.guidance.pii.search import (
 from diffusionlm.guidance.pii.secrets import (
     SecretFinder,
     Secrets,
+    in_own_letters,
     kept_secrets,
+    own_character,
     read_secrets,
     secret_absence,
-    secret_character,
 )
 from diffusionlm.guidance.registry.plugins import register
 
@@ -56,7 +57,7 @@ SIGNS_OF = {
     "url": ("www.", "://"),
     "web": ("www.", "://"),
 }  # kinds that are known by a sign, not by digits
-_SECRET, _SEEN, _RAW = "secret ", "seen", "as it is"
+_SECRET, _OWN, _SEEN, _RAW = "secret ", "secret in its own letters ", "seen", "as it is"
 
 
 @register("pii")
@@ -131,7 +132,9 @@ class PII(LazyConstraint):
             PersonalNames(kinds=self.names)  # refuses thresholds that are out of range
         if isinstance(self.soft, bool) or not isinstance(self.soft, int | float) or not 0 <= self.soft < math.inf:
             raise ValueError(f"soft of PII is a weight, a finite number of at least 0; got {self.soft!r}.")
-        self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None
+        secrets = read_secrets(self.secrets) if self.secrets else []
+        self._finder = SecretFinder(secrets) if secrets else None
+        self._own_finder = SecretFinder(secrets, own_character, in_own_letters) if secrets else None
 
     def companions(self) -> Sequence[Guidance]:
         """`DigitRuns`, and `PersonalNames` where names are asked for."""
@@ -208,10 +211,16 @@ class PII(LazyConstraint):
             if name in likely and touches(list(find(pattern, shown[name, raw])), written if raw else own)
         ]
         found += self._seen(text, written, {self._rules[part][0] for part in found})
-        if self._finder is not None:
-            said = {number for number, *_ in self._finder.find(text, written)}
-            found += [f"{_SECRET}{number}" for number in sorted(said)]
+        for prefix, finder in self._finders().items():
+            said = {number for number, *_ in finder.find(text, written)}
+            found += [f"{prefix}{number}" for number in sorted(said)]
         return found
+
+    def _finders(self) -> dict[str, SecretFinder]:
+        """What finds secrets, by the beginning of the names of its parts."""
+        if self._finder is None or self._own_finder is None:
+            return {}
+        return {_SECRET: self._finder, _OWN: self._own_finder}
 
     def _seen(self, text: str, written: Ranges | None, known: set[str]) -> list[str]:
         """Kinds that the second reader sees in what was written, beyond those known."""
@@ -238,8 +247,8 @@ class PII(LazyConstraint):
         places = [
             (*place, name) for name, kind in self.structured.items() for place in find_kind(kind, text, self._allowed)
         ]
-        if self._finder is not None:
-            places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
+        for finder in self._finders().values():
+            places += [(start, end, "secret") for _, start, end in finder.find(text)]
         found: list[tuple[int, int, str]] = []
         for start, end, name in sorted(places, key=lambda place: (place[0], -place[1], place[2] in WIDE)):
             if not found or start >= found[-1][1]:
@@ -249,9 +258,9 @@ class PII(LazyConstraint):
     def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
         """A pattern: on the way the guard of its kind, where it has one; itself in the end, unless it has check digits."""
         if name.startswith(_SECRET):
-            assert self._finder is not None
-            secret = self._finder.secrets[int(name.removeprefix(_SECRET))]
-            return compile_plain(secret_absence(secret), vocabulary, secret_character)
+            finder = self._finders()[_OWN if name.startswith(_OWN) else _SECRET]
+            secret = finder.secrets[int(name.rpartition(" ")[2])]
+            return compile_plain(secret_absence(secret, finder.character), vocabulary, finder.character)
         if name.endswith(_SEEN):
             kind = self.structured[name.removesuffix(_SEEN).strip()]
             return compile_plain(pattern_absence(kind.title, SIGNS), vocabulary)

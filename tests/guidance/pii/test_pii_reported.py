@@ -186,12 +186,33 @@ def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
         ("12-34-56", "１２３４５６"),
         ("ﬁne secret", "FINE SECRET"),
         ("İstanbul 12", "istanbul/12"),
+        ("σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("ΥΗΝΖΒΜ", "υηνζβμ"),
+        ("ГОРОД 7", "город-7"),
+        ("日本の鍵", "これは日本の鍵です"),
+        ("key123", "鍵はkey123です"),
+        ("กุญแจ", "นี่คือกุญแจครับ"),
     ],
 )
 def test_secrets_are_seen_in_every_spelling(secret, text):
     said = PII(kinds=[], secrets=[secret]).certify(f"It is: {text}.", [])
     assert said == {"no secrets": False}
     assert PII(kinds=[], secrets=[secret]).certify("It is: nothing of the sort.", []) == {"no secrets": True}
+
+
+def test_secrets_in_their_own_letters_are_automata_too():
+    from diffusionlm.guidance.pii.folding import plain
+    from diffusionlm.guidance.pii.secrets import own_character, secret_absence, secret_character
+
+    for secret, text, character in (
+        ("σίσυφος", "Ο ΣΊΣΥΦΟΣ!", own_character),
+        ("日本の鍵", "これは日本の鍵です", secret_character),
+        ("key123", "鍵はkey123です", secret_character),
+    ):
+        assert not secret_absence(secret, character).accepts(plain(text, character).text)
+        assert secret_absence(secret, character).accepts(plain("nothing of the sort", character).text)
+    assert PII(kinds=[], secrets=["σίσυφος"]).broken("Ο ΣΊΣΥΦΟΣ!", None) == ["secret in its own letters 0"]
 
 
 def test_a_secret_within_a_longer_word_does_not_count():
