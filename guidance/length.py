@@ -57,7 +57,9 @@ class Length(Constraint):
             if value is not None:
                 check_range(*_range(value, unit), unit, 100_000)
                 if _range(value, unit) == (0, None):
-                    raise ValueError(f"Length({unit}={value!r}) asks for nothing: give a least or a largest number, or leave it out.")
+                    raise ValueError(
+                        f"Length({unit}={value!r}) asks for nothing: give a least or a largest number, or leave it out."
+                    )
                 if _range(value, unit)[1] == 0:
                     raise ValueError(
                         f"Length({unit}=0) cannot be met: a span has at least one token. Ask for 1 or more."

@@ -138,7 +138,9 @@ def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
     """
     block: Ints = np.unique(colour, return_inverse=True)[1].reshape(-1).astype(np.int64)
     blocks = int(block.max()) + 1
-    if len(delta) > MANY and 1 < blocks <= 4:  # a chain of n states, refined step by step, would take n rounds over all of it
+    if (
+        len(delta) > MANY and 1 < blocks <= 4
+    ):  # a chain of n states, refined step by step, would take n rounds over all of it
         first, block = distinct_rows(_distances(delta, [block == k for k in range(blocks)]))
         blocks = len(first)
     while True:

@@ -21,7 +21,9 @@ GROUPS = (
     "\u2014\u2015\ufe58",  # em dashes
     " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",  # spaces
 )
-_SEEN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # signs of numbers
+_SEEN_FORMATS = (
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # signs of numbers
+)
 INVISIBLE = "".join(
     chr(code)
     for code in (*range(0x20000), *range(0xE0000, 0xE0200))
@@ -76,7 +78,9 @@ def spellings(phrase: str, ignore_case: bool = False) -> list[str]:
     for several, one in _LIGATURES.items():
         found += [_joined(text, several, one) for text in dict.fromkeys(found[:_MOST_SPELLINGS])]
     if ignore_case:
-        found += [change(text) for text in found[:_MOST_SPELLINGS] for change in (str.upper, str.casefold, _with_eszett)]
+        found += [
+            change(text) for text in found[:_MOST_SPELLINGS] for change in (str.upper, str.casefold, _with_eszett)
+        ]
     return list(dict.fromkeys(found))
 
 

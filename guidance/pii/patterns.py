@@ -120,7 +120,10 @@ _PHONE_IN_DISGUISE = (
     Pattern(SPOKEN_THEN_FIGURES, _W, flags=_ANY_CASE),
     Pattern(LIKE_DIGITS, _W, _W, unless=FEW_LIKE_DIGITS),
 )
-_CARD_IN_DISGUISE = (_spoken(13), Pattern(CARD_LIKE_DIGITS, _W, _W, unless=("[^OolI]*", "[^0-9]*(?:[0-9][^0-9]*){0,4}")))
+_CARD_IN_DISGUISE = (
+    _spoken(13),
+    Pattern(CARD_LIKE_DIGITS, _W, _W, unless=("[^OolI]*", "[^0-9]*(?:[0-9][^0-9]*){0,4}")),
+)
 _NUMBER_SIGNS = rf"[0-9]|(?i:{SPOKEN_DIGIT})"
 ANY_CARD = Kind(
     "card numbers",
@@ -174,7 +177,12 @@ KINDS: dict[str, Kind] = {
         (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
         signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] |[_\-|/][aA][tT][_\-|/]|%40|&",
     ),
-    "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT, *_PHONE_IN_DISGUISE), (_digits(7),), signs=_NUMBER_SIGNS),
+    "phone": Kind(
+        "telephone numbers",
+        (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT, *_PHONE_IN_DISGUISE),
+        (_digits(7),),
+        signs=_NUMBER_SIGNS,
+    ),
     "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW, *_CARD_IN_DISGUISE), (_digits(13),), signs=_NUMBER_SIGNS),
     "iban": Kind(
         "bank accounts (IBAN)",
@@ -249,7 +257,9 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"(?:[0-9]{{8}}|[XYZxyz]{BETWEEN}{{0,1}}[0-9]{{7}}){BETWEEN}{{0,1}}[A-Za-z]", _W, _W),  # Spain
             Pattern(r"[0-9]{2}\.[0-9]{3}\.[0-9]{3}[\- ]?[A-Za-z]", _W, _W),
             Pattern(  # Italy
-                rf"[A-Za-z]{{6}}{BETWEEN}{{0,1}}[0-9]{{2}}[A-Za-z][0-9]{{2}}{BETWEEN}{{0,1}}[A-Za-z][0-9]{{3}}[A-Za-z]", _W, _W
+                rf"[A-Za-z]{{6}}{BETWEEN}{{0,1}}[0-9]{{2}}[A-Za-z][0-9]{{2}}{BETWEEN}{{0,1}}[A-Za-z][0-9]{{3}}[A-Za-z]",
+                _W,
+                _W,
             ),
             Pattern(r"[A-Za-z]{5}[0-9]{4}[A-Za-z]", _W, _W),  # India, PAN
             Pattern(  # France
@@ -276,10 +286,10 @@ KINDS: dict[str, Kind] = {
         "IP addresses",
         (
             Pattern(rf"(?:{_OCTET}{_DOT}){{3}}{_OCTET}", _W, _W, not_led_by=_PLACE_LEAD, flags=_ANY_CASE),
-            Pattern(rf"{_OCTET}(?:(?: dot | \. ?){_OCTET}){{3}}", _W, _W, not_led_by=_PLACE_LEAD, flags=_ANY_CASE),
             Pattern(
                 r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", _D, _D, not_led_by=_PLACE_LEAD, flags=_ANY_CASE
             ),  # near misses: "429.3.04.2"
+            Pattern(rf"{_OCTET}(?:(?: dot | \. ?){_OCTET}){{3}}", _W, _W, not_led_by=_PLACE_LEAD, flags=_ANY_CASE),
             Pattern(rf"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}", _W),
             Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", _W, unless=(r"[A-Za-z]{1,4}::[A-Za-z]{1,4}",)),
             Pattern(rf"(?:{_HEX}{{1,4}}:)+{_HEX}{{1,4}}::", _W, (r"[\w:]",)),
@@ -332,7 +342,11 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"[A-Z]{{2}}[0-9]{{2}}{BETWEEN}{{0,3}}[A-Z]{{3}}", _W, _W),
             Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z]{3}", _W, _W),
             Pattern(r"[A-Za-z]{2}[\-._/][0-9]{2}[\-._/][A-Za-z]{3}|[a-z]{2}[0-9]{2}[ \-._/][a-z]{3}", _W, _W),
-            Pattern(rf"[A-Z][0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]{{3}}|[A-Z]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]", _W, _W),
+            Pattern(
+                rf"[A-Z][0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]{{3}}|[A-Z]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]",
+                _W,
+                _W,
+            ),
         ),
         signs=_DIGIT,
     ),

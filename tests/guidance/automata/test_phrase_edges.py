@@ -70,7 +70,13 @@ def test_what_a_reader_does_not_see_hides_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "phrase"),
-    [("これは日本の鍵です", "日本"), ("東京は良い", "東京"), ("ไปกรุงเทพครับ", "กรุงเทพ"), ("看pub吧", "pub"), ("カフェラテ", "カフェ")],
+    [
+        ("これは日本の鍵です", "日本"),
+        ("東京は良い", "東京"),
+        ("ไปกรุงเทพครับ", "กรุงเทพ"),
+        ("看pub吧", "pub"),
+        ("カフェラテ", "カフェ"),
+    ],
 )
 def test_scripts_without_spaces_have_no_longer_words(text: str, phrase: str) -> None:
     assert not held(text, exclude=[phrase])

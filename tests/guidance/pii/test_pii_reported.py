@@ -169,7 +169,9 @@ def test_the_certificate_of_a_kind_does_not_hang_on_what_stands_elsewhere():
 def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
     assert (refused(f"It is {text}.", allow=[allow]) == []) is free
     plugin = PII(allow=[allow])
-    names = [name for name in plugin.structured if find_kind(plugin.structured[name], f"It is {text}.", plugin._allowed)]
+    names = [
+        name for name in plugin.structured if find_kind(plugin.structured[name], f"It is {text}.", plugin._allowed)
+    ]
     assert (names == []) is free
 
 
