@@ -40,6 +40,7 @@ class Sampler(SchedulerMixin, ConfigMixin, ABC):  # type: ignore[misc]
     process: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     has_compatibles = False
+    ends_first: bool = False  # where open spans end is decided before the first step (masked processes)
 
     schedule: NoiseSchedule | None = None
     u: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,6 +40,8 @@ class UnmaskingSampler(Sampler):
         remasking: share of the decided tokens that are hidden again at each step but the last, so that early mistakes can be
             mended (Wang et al. 2025, "Remasking discrete diffusion models", the capped variant).
         temperature: of the choice among orders: 0 is strict, above it the score of each token gets Gumbel noise of this scale.
+        ends: decide the lengths of open spans before the first step, from the model's distribution of them (see
+            `diffusionlm.generation.text_ends`); False lets the order decide them, which makes texts shorter.
     """
 
     process = "masked"
@@ -46,7 +49,13 @@ class UnmaskingSampler(Sampler):
 
     @register_to_config
     def __init__(
-        self, *, order: str = "confidence", block: int | None = None, remasking: float = 0.0, temperature: float = 0.5
+        self,
+        *,
+        order: str = "confidence",
+        block: int | None = None,
+        remasking: float = 0.0,
+        temperature: float = 0.5,
+        ends: bool = True,
     ) -> None:
         if order not in ORDERS:
             raise ValueError(f"order must be one of {ORDERS}, got {order!r}.")
@@ -56,6 +65,9 @@ class UnmaskingSampler(Sampler):
             raise ValueError(f"remasking must lie in [0, 1), got {remasking!r}.")
         if not temperature >= 0:
             raise ValueError(f"temperature must be at least 0, got {temperature!r}.")
+        if not isinstance(ends, bool):
+            raise ValueError(f"ends must be true or false, got {ends!r}.")
+        self.ends_first = ends
         self._order, self._block, self._remasking, self._temperature = order, block, remasking, temperature
 
     def move(self, posterior: Posterior, i: int, noisy: NoisyText, draws: Draws) -> NoisyTokens:
@@ -63,16 +75,17 @@ class UnmaskingSampler(Sampler):
         assert isinstance(noisy, NoisyTokens)
         ids = torch.where(noisy.undecided, posterior.draw(draws.uniform()), noisy.ids)
         hidden_again = torch.zeros_like(noisy.undecided)
+        written = noisy.used if noisy.ended is None else noisy.used & ~noisy.ended
         if self._remasking and i + 1 < self.num_steps:
-            decided = noisy.used & ~noisy.undecided
+            decided = written & ~noisy.undecided
             hidden_again = decided & (draws.uniform() < self._remasking)
-        hidden = self._left(noisy.used.sum(-1), i)
+        hidden = self._left(written.sum(-1), i)
         keep = (noisy.undecided.sum(-1) + hidden_again.sum(-1) - hidden).clamp_min(0)
         kept = _top(self._score(posterior, ids, draws).masked_fill(~noisy.undecided, -torch.inf), keep)
-        return NoisyTokens(ids, (noisy.undecided & ~kept) | hidden_again, noisy.used)
+        return replace(noisy, ids=ids, undecided=(noisy.undecided & ~kept) | hidden_again)
 
     def _left(self, used: Tensor, i: int) -> Tensor:
-        """How many of the positions in use (B,) stay hidden after step i: (B,)."""
+        """How many of the positions that are written (B,) stay hidden after step i: (B,)."""
         if i + 1 == self.num_steps:
             return torch.zeros_like(used)
         return torch.floor(used * float(torch.sigmoid(self._levels[i + 1]))).long()

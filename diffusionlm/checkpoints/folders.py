@@ -17,11 +17,17 @@ BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 INDEX = "model_index.json"
 READERS = "readers"  # guides that belong to the checkpoint, a folder each
 WEIGHTS = "model.safetensors"
+CONFIG = "config.json"  # of transformers: the folder of a model that is not of our own kind
+OWN = "diffusionlm"  # its entry with the defaults of the pipeline and the card, where training here wrote it
 
 
 def bundled_names() -> list[str]:
     """Names of the checkpoints in the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{INDEX}"))
+    files = [
+        *BUNDLED.glob(f"*/{INDEX}"),
+        *BUNDLED.glob("*/tokenizer.json"),
+    ]  # ours, and those in the form of transformers
+    return sorted({path.parent.name for path in files})
 
 
 def find_folder(name: str | Path) -> Path:
@@ -87,3 +93,47 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict):
         raise ValueError(f"{folder / INDEX} is no JSON object; it was not written by save_pretrained.")
     return index
+
+
+def read_defaults(folder: Path) -> dict[str, Any]:
+    """Defaults of the pipeline and the card: the index, or what training here left in the config.json of transformers.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if (folder / INDEX).is_file() or not (folder / CONFIG).is_file():
+        return read_index(folder)
+    own = _config(folder).get(OWN)
+    return own if isinstance(own, dict) else {}
+
+
+def write_defaults(folder: Path, defaults: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The file that holds what `read_defaults` reads, and what has to stand there for ``defaults`` to be read."""
+    if (folder / INDEX).is_file() or not (folder / CONFIG).is_file():
+        return folder / INDEX, defaults
+    return folder / CONFIG, _config(folder) | {OWN: defaults}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the weights of a checkpoint, ours or in the form of transformers.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    own = folder / "denoiser" / WEIGHTS
+    files = [own] if (folder / INDEX).is_file() else sorted(folder.glob("*.safetensors"))
+    if not files or not files[0].is_file():
+        raise FileNotFoundError(
+            f"The checkpoint {folder} has no {own.relative_to(folder) if files else '*.safetensors'}."
+        )
+    return files
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / CONFIG} is no JSON object.")
+    return config

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from diffusionlm.checkpoints.adapted import describe_adapted, is_adapted, load_adapted
+from diffusionlm.checkpoints.folders import CONFIG, read_defaults
 from diffusionlm.errors import refuse_unknown
 from diffusionlm.families import FAMILIES, Checkpoint, Choices, Loaded
 from diffusionlm.families.decoders import PLAIN, from_decoder
@@ -19,7 +20,6 @@ from diffusionlm.families.masked_lm import from_masked_lm
 from diffusionlm.families.networks import Decoder
 from diffusionlm.families.self_test import run_self_test
 
-CONFIG = "config.json"
 SWITCHES = tuple(item.name for item in fields(Choices) if item.name != "dtype")
 ELSEWHERE = {
     "diffusion_gemma": "is a block-diffusion model with an encoder of its own: load it with transformers and steer its "
@@ -135,7 +135,8 @@ def describe_foreign(folder: Path) -> dict[str, Any]:
         "model_type": checkpoint.model_type,
         "architectures": list(checkpoint.architectures),
         "family": found.name if found is not None else _what_it_is(checkpoint),
-        "card": {"summary": found.summary if found is not None else "not loaded by this library"},
+        "card": read_defaults(folder).get("card")
+        or {"summary": found.summary if found is not None else "not loaded by this library"},
     }
 
 

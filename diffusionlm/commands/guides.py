@@ -96,21 +96,15 @@ def _folders(part: str) -> tuple[str, ...]:
 def _make(given: argparse.Namespace, parts: list[str], target: Path) -> int:
     from diffusionlm.denoiser import SpanDenoiser
     from diffusionlm.pipeline import DiffusionLMPipeline
-    from diffusionlm.text import TextTokenizer
     from diffusionlm.training.transfer.readers import transfer_reader
     from diffusionlm.training.transfer.syntax import transfer_syntax
     from diffusionlm.training.transfer.texts import texts_like
 
     pipe = DiffusionLMPipeline.from_pretrained(given.checkpoint)
-    if not isinstance(pipe.tokenizer, TextTokenizer) or not isinstance(pipe.denoiser, SpanDenoiser):
+    if pipe.model.process == "gaussian" and not isinstance(pipe.denoiser, SpanDenoiser) and not set(parts) <= _COUNTED:
         raise ValueError(
-            f"{given.checkpoint} is a model of another library; guides are made for models that 'diffusionlm train' made. "
-            "For others there are Toxicity(judge='detoxify') and Classifier."
-        )
-    if pipe.model.process != "gaussian" and not set(parts) <= _COUNTED:
-        raise ValueError(
-            f"{given.checkpoint} masks tokens, and the classifiers read posteriors of Gaussian noise; give --only "
-            "syntax,bigrams."
+            f"{given.checkpoint} adds Gaussian noise in a way of its own, for which no classifiers are trained here; give "
+            "--only syntax,bigrams. There are also Toxicity(judge='detoxify') and Classifier."
         )
     pipe.set_progress_bar_config(disable=True)
     pairs = texts_like(pipe, given.texts, seed=given.seed, say=_say)

@@ -10,8 +10,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from diffusionlm.denoiser.copy_bias import CopyBias
@@ -68,6 +69,20 @@ class Places:
     positions: Tensor
     open_mask: Tensor
     totals: tuple[int, ...]
+
+    @property
+    def spans(self) -> Tensor:
+        """Number of the span at each position (B, L), from 1; a span is a run of neighbouring positions."""
+        first = self.positions[:, :1] - 2
+        return torch.cumsum(torch.diff(self.positions, prepend=first, dim=1) != 1, dim=1)
+
+    def behind(self, ends: Tensor) -> Tensor:
+        """Positions (B, L) bool of open spans at or behind one of ``ends`` (B, L) bool in the same span."""
+        seen = ends.cumsum(-1)
+        spans = self.spans
+        begins = torch.diff(spans, prepend=torch.zeros_like(spans[:, :1]), dim=1) > 0
+        before = torch.where(begins, seen - ends.long(), 0).cummax(-1).values  # ends in earlier spans
+        return self.open_mask & (seen > before)
 
     def select(self, rows: Tensor) -> Places:
         """The rows (new B,) in that order."""

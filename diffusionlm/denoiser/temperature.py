@@ -29,7 +29,10 @@ def sharpen(prior: Tensor, likelihood: Tensor, temperature: float, pad_token_id:
     # (B, L, V) is the largest tensor of a step; log_softmax is one fused pass over it, logsumexp is several
     at = slice(pad_token_id, pad_token_id + 1)
     pad = plain.log_softmax(-1)[..., at]
-    words = torch.add(plain, prior, alpha=1 / temperature - 1)
+    if temperature < 1:
+        words = torch.add(plain, prior, alpha=1 / temperature - 1)
+    else:  # the same; a negative factor would make NaN of a forbidden token
+        words = torch.add(likelihood, prior, alpha=1 / temperature)
     words[..., at] = -torch.inf
     words = words.log_softmax(-1) + torch.log1p(-pad.exp().clamp(max=1 - _LEAST_MASS))
     words[..., at] = pad

@@ -54,12 +54,16 @@ class NoisyTokens:
         ids: (B, L); in a masked process what stands at undecided positions means nothing.
         undecided: (B, L) bool.
         used: (B, L) bool, all positions in use.
+        ended: (B, L) bool, pads behind the ends of spans; None where it is open where they end. Once it is known, no other
+            position becomes a pad.
     """
 
     ids: Tensor
     undecided: Tensor
     used: Tensor
+    ended: Tensor | None = None
 
     def select(self, rows: Tensor) -> NoisyTokens:
         """See `NoisyText`."""
-        return NoisyTokens(self.ids[rows], self.undecided[rows], self.used[rows])
+        ended = None if self.ended is None else self.ended[rows]
+        return NoisyTokens(self.ids[rows], self.undecided[rows], self.used[rows], ended)

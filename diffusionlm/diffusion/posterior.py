@@ -24,6 +24,11 @@ class Posterior:
         if probs is not None:
             self.probs = probs
 
+    @property
+    def joint_draws(self) -> bool:
+        """True where `draw` draws the tokens of a text together, not each by itself."""
+        return False
+
     @cached_property
     def probs(self) -> Tensor:
         """Probabilities (B, L, V)."""
@@ -42,6 +47,16 @@ class Posterior:
             )
         return self.probs.to(self.embeddings.dtype) @ self.embeddings
 
+    def ending(self, ended: Tensor, going_on: Tensor, pad_id: int) -> Posterior:
+        """The posterior given where the spans end.
+
+        Args:
+            ended: (B, L) bool, where a pad stands.
+            going_on: (B, L) bool, where none stands.
+            pad_id: the token behind an end.
+        """
+        return Posterior(given_ends(self.log_probs, ended, going_on, pad_id), self.embeddings)
+
     def draw(self, uniforms: Tensor) -> Tensor:
         """One text: token ids (B, L) by inverse transform sampling with uniforms (B, L) in [0, 1)."""
         cumulative = self.probs.double().cumsum(-1)
@@ -52,3 +67,10 @@ class Posterior:
     def best(self) -> Tensor:
         """The most probable text: token ids (B, L)."""
         return self.log_probs.argmax(-1)
+
+
+def given_ends(log_probs: Tensor, ended: Tensor, going_on: Tensor, pad_id: int) -> Tensor:
+    """Log-probabilities (B, L, V), normalised again, with nothing but pads where ``ended`` and none where ``going_on``."""
+    out = log_probs.masked_fill(ended[..., None], -torch.inf)
+    out[..., pad_id] = out[..., pad_id].masked_fill(going_on, -torch.inf).masked_fill(ended, 0.0)
+    return out.log_softmax(-1)

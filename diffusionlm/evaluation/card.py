@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusionlm.checkpoints.folders import INDEX, find_folder, read_index
+from diffusionlm.checkpoints.folders import find_folder, read_defaults, write_defaults
 from diffusionlm.evaluation.record import write_json, write_text
 
 SHOWN = 40  # texts of a card
@@ -97,7 +97,7 @@ def write_card(record: Mapping[str, Any], checkpoint: str | Path) -> Path:
         FileNotFoundError: there is no such checkpoint.
     """
     folder = find_folder(checkpoint)
-    index = read_index(folder)
+    index = read_defaults(folder)
     made_of, here = record["checkpoint"].get("sha256"), index.get("sha256")
     if here is not None and made_of != here:
         raise ValueError(
@@ -111,7 +111,8 @@ def write_card(record: Mapping[str, Any], checkpoint: str | Path) -> Path:
     if begins and not ends:
         raise ValueError(f"{readme} has the line {BEGIN} without {END}: put the end back, or take the line out.")
     write_text(readme, before.rstrip("\n") + "\n\n" + section + (after if begins else "\n"))
-    write_json(folder / INDEX, index)
+    path, content = write_defaults(folder, index)
+    write_json(path, content)
     return readme
 
 

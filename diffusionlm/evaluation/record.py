@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from diffusionlm.checkpoints.files import write_text
-from diffusionlm.checkpoints.folders import WEIGHTS, find_folder, read_index
+from diffusionlm.checkpoints.folders import find_folder, read_defaults, weight_files
 from diffusionlm.checkpoints.loading import sha256
 from diffusionlm.errors import reason_of
 
@@ -49,20 +49,23 @@ def checkpoint_facts(name: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such checkpoint, or it has no weights.
     """
     folder = find_folder(name)
-    weights = folder / "denoiser" / WEIGHTS
-    if not weights.is_file():
-        raise FileNotFoundError(f"The checkpoint {folder} has no {weights.relative_to(folder)}.")
-    index = read_index(folder)
+    index = read_defaults(folder)
     # the name only: a figure is the same wherever the folder lies
     return {
         "model": Path(name).name,
-        "sha256": sha256(weights),
+        "sha256": _checksum(weight_files(folder)),
         "schedule": index.get("schedule"),
         "max_length": index.get("max_length"),
         "sampler": index.get("sampler"),
         "temperature": index.get("temperature"),
         "bigrams": index.get("bigrams", 0.0),
     }
+
+
+def _checksum(files: Sequence[Path]) -> str:
+    """Of one file as it is, of several of their checksums."""
+    sums = [sha256(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def settings_key(settings: Mapping[str, Any]) -> str:

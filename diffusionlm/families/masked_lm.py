@@ -21,7 +21,7 @@ REFERENCE = "Sahoo et al. 2024, Simple and effective masked diffusion language m
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "longformer", "mpnet")
 FEW_POSITIONS = 512
 DEFAULTS = ("sampler", "max_length", "max_span_length", "temperature", "best_of", "steps", "bigrams", "card")
-OWN = "diffusionlm"  # entry of config.json: defaults of the pipeline, left by `training.masked_lm`
+OWN = "diffusionlm"  # entry of config.json: defaults of the pipeline and the card, left by `training.masked_lm`
 
 
 @FAMILIES.register("masked-lm")

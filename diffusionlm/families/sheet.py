@@ -136,10 +136,5 @@ def ended(tokens: Tensor, decided: Tensor, places: Places, end_id: int) -> Tenso
         places: of the spans; a span is a run of neighbouring positions.
         end_id: the end token.
     """
-    span = torch.cumsum(torch.diff(places.positions, prepend=places.positions[:, :1] - 2, dim=1) != 1, dim=1)
-    out = torch.zeros_like(decided)
     ends = decided & places.open_mask & (tokens == end_id)
-    for number in range(1, int(span.max()) + 1):
-        own = span == number
-        out |= own & ((ends & own).cumsum(-1) > 0) & places.open_mask
-    return out & ~ends
+    return places.behind(ends) & ~ends

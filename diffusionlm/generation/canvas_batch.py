@@ -176,6 +176,8 @@ class TokenPosterior:
         batch.forbid(logits)
         if isinstance(noisy, NoisyTokens) and batch.model.process == "masked":
             decided = noisy.used & ~noisy.undecided
+            if noisy.ended is not None:  # a text goes on up to its end
+                logits[..., batch.tokenizer.pad_id].masked_fill_(noisy.undecided & ~noisy.ended, -torch.inf)
             if bool(decided.any()):
                 logits[decided] = -torch.inf
                 logits[decided] = logits[decided].scatter(-1, noisy.ids[decided][:, None], 0.0)

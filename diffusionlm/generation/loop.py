@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from diffusionlm.context.source import segment_index
-from diffusionlm.diffusion import Posterior
+from diffusionlm.diffusion import NoisyTokens, Posterior
 from diffusionlm.generation.candidates import SHARED, Certainty, surest
 from diffusionlm.generation.canvas_batch import CanvasBatch, TokenPosterior
 from diffusionlm.generation.fluency import fluency_of
 from diffusionlm.generation.results import StepState
 from diffusionlm.generation.retries import Attempts, Finished
+from diffusionlm.generation.text_ends import decide_ends
 from diffusionlm.generation.valid_text import repair_rows
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ class DenoisingLoop:
                             neighbours.select(posterior.rows)
                         self.sampler.select(posterior.rows)
                         certainty.select(posterior.rows)
+            if i == 0 and self.sampler.ends_first and isinstance(noisy, NoisyTokens) and noisy.ended is None:
+                posterior, noisy = decide_ends(posterior, noisy, batch.places, self.tokenizer.pad_id, batch.draws)
             state = StepState(
                 i, self.steps, u, float(gamma), posterior.log_probs, noisy, batch.layouts, self.tokenizer, numbers
             )

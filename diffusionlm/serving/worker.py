@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.generation.free_memory import give_back
 from diffusionlm.serving.choosing import Question
 from diffusionlm.serving.fair_queue import FairQueue
 from diffusionlm.serving.limits import Limits, Refusal
@@ -161,6 +162,7 @@ class ModelWorker:
                 batch = self._queue.take(self.limits.batch, lambda item: not item[0].cancelled)
             if batch:
                 self._write(batch)
+                give_back()
 
     def _write(self, batch: list[tuple[Ticket, int]]) -> None:
         began = time.monotonic()

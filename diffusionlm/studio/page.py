@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from diffusionlm.generation.free_memory import give_back
 from diffusionlm.guidance import GuidanceError
 from diffusionlm.samplers import SAMPLERS, sampler_to_dict
 from diffusionlm.studio.catalogue import PluginCard, cards
@@ -348,6 +349,8 @@ def _run(
         where = "?" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
         log.error("An order failed with %s at %s", type(error).__name__, where)
         yield message(f"Something went wrong here ({type(error).__name__}); try other settings."), skip, skip, skip
+    finally:
+        give_back()
 
 
 def _kept(outcome: Outcome) -> dict[str, str]:

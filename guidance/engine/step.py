@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from diffusionlm.diffusion import NoisyText, Posterior
+from diffusionlm.diffusion.posterior import given_ends
 
 if TYPE_CHECKING:
     from diffusionlm.guidance.constraints.constraint import JointConstraint
@@ -99,6 +100,16 @@ class Guided(Posterior):
     ) -> None:
         super().__init__(log_probs, embeddings, probs)
         self.noisy, self.rows, self.soft, self.joint = noisy, rows, soft, joint
+
+    @property
+    def joint_draws(self) -> bool:
+        """True under rules that always hold."""
+        return self.joint is not None
+
+    def ending(self, ended: Tensor, going_on: Tensor, pad_id: int) -> Guided:
+        """See `Posterior`; draws stay joint, the marginals are those of each position by itself."""
+        log_probs, soft = (given_ends(x, ended, going_on, pad_id) for x in (self.log_probs, self.soft))
+        return Guided(log_probs, log_probs.exp(), self.embeddings, self.noisy, self.rows, soft, self.joint)
 
     def draw(self, uniforms: Tensor) -> Tensor:
         """One text (B, L) that obeys all rules, drawn jointly: independent draws from exact marginals need not obey."""

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diffusionlm.guidance.automata.bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint
+from diffusionlm.guidance.automata.algebra import Budget
+from diffusionlm.guidance.automata.bound import BoundAutomaton, Conditioned, UnsatisfiableConstraint, named
 from diffusionlm.guidance.weighted.arcs import Arcs
+from diffusionlm.guidance.weighted.by_class import ByClass, Neighbours
 from diffusionlm.guidance.weighted.ways import (
     LEAST,
     NEVER,
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 
 FLOOR = 1e-4  # weight of a known word that a tagger would not give the tag: the user wrote it, so it stands
 EVERYTHING = "0 or more tokens in the spans"
+MOST_PAIRS = 300_000  # of states; a step keeps 16 bytes for each at every position of every row
+ADVICE = (
+    "A syntax with this many other rules would take minutes a step: ask for fewer rules or shorter ranges beside it"
+)
 
 
 class BoundChain:
@@ -59,6 +65,7 @@ class BoundChain:
         device = engine.delta.device
         opened, gone_on = chain.arcs()
         states = chain.num_states
+        Budget(named([chain.name, *bound.names]), MOST_PAIRS, advice=ADVICE).check(states * engine.num_states)
         self.before, self.after = neighbours(opened, states, device)
         self.inside_before, self.inside_after = neighbours(gone_on, states, device)
         ends = torch.tensor([*automaton.accepting, *[False] * len(automaton.accepting)], device=device)
@@ -84,11 +91,21 @@ class BoundChain:
         ends_here = self.pad_class < engine.num_classes and bool((self.target[:, self.pad_class] < lost).any())
         if not self.members and not ends_here:  # with pad alone the known text stands for itself
             raise UnsatisfiableConstraint(f"No token of this vocabulary can stand anywhere in {chain.name}.")
-        ways = [c for c in (*self.members, self.pad_class) if c < engine.num_classes]
-        self.into = {c: sources(self.target[:, c], lost) for c in ways}
-        pad_class = self.pad_class if self.pad_class in self.into else None
+        self.pads = self.pad_class < engine.num_classes  # whether a pad leads anywhere
+        used = [*self.members, *([self.pad_class] if self.pads else [])]
+        self.columns = self.target[:, used].T.contiguous()  # (C used, S), pad's last
+        self.into = sources(self.columns, lost)
+        self.bridges = {i: sources(after, lost) for i, after in engine.bridge_maps.items()}
+        pad_class = self.pad_class if self.pads else None
         small = not engine.bridge_maps and not any(self.known)
-        self.arcs = Arcs.of(opened, gone_on, states, self.target, list(self.members), pad_class) if small else None
+        arcs = Arcs.of(opened, gone_on, states, self.target, list(self.members), pad_class) if small else None
+        self.passes: Arcs | ByClass | None = arcs
+        if arcs is None and self.members:
+            beside = Neighbours(self.before, self.after, self.inside_before, self.inside_after)
+            weights_of = [[self._known_weights(token) for token in tokens] for tokens in self.known]
+            self.passes = ByClass(
+                beside, self.columns.T, self.into, tuple(self.members), self.pads, engine.bridge_maps, weights_of
+            )
 
     # ---- what the session asks --------------------------------------------------------------------------------------
 
@@ -160,13 +177,13 @@ class BoundChain:
             own = shares if tokens is None else shares[..., tokens]
             mass = ((own @ self.own[c].to(own.dtype)).double().log_() + top).clamp_min_(NEVER)[..., self.column]
             opening[c], inside[c] = mass[..., :states], mass[..., states:]
-        pad = rows[..., self.pad].double().clamp_min(NEVER) if self.pad_class in self.into else None
+        pad = rows[..., self.pad].double().clamp_min(NEVER) if self.pads else None
         return Masses(opening, inside, pad)
 
     def _through_known(self, ways: Tensor, tokens: Sequence[int], backwards: bool = False) -> Tensor:
         """Log weights (B, K, S) of ways through the states of the tag automaton across known tokens."""
         for token in reversed(tokens) if backwards else tokens:
-            opens, goes_on = self._known_weights(token)
+            opens, goes_on = map(log_of, self._known_weights(token))
             if backwards:
                 opened, gone_on = self._leave(ways + opens[:, None]), self._leave_inside(ways + goes_on[:, None])
                 ways = torch.logaddexp(opened, gone_on)
@@ -180,7 +197,7 @@ class BoundChain:
         if not bool((opening > FLOOR).any() | (inside > FLOOR).any()):  # a token no tagger has seen
             opening, inside = torch.full_like(opening, FLOOR), torch.full_like(inside, FLOOR)
             opening[0] = inside[0] = 0.0
-        return log_of(opening), log_of(inside)
+        return opening, inside
 
     def _enter(self, ways: Tensor) -> Tensor:
         """From states to those whose word may be opened there: (B, K, S) -> (B, K, S)."""
@@ -201,11 +218,10 @@ class BoundChain:
     # ---- forward and backward ---------------------------------------------------------------------------------------
 
     def _both(self, masses: Masses) -> tuple[Tensor, Tensor, Tensor]:
-        """`_forward`, `_backward` and log Z. Where nothing is known and the automata are small, over the arcs between pairs of
-        states; in log space where that loses a row."""
-        if self.arcs is not None:
+        """`_forward`, `_backward` and log Z: with probabilities, and in log space where that loses a row."""
+        if self.passes is not None:
             engine = self.bound._engine
-            before, after, log_z = self.arcs.both(masses, self.ending[:, None] + engine.log_accepting, engine.start)
+            before, after, log_z = self.passes.both(masses, self.ending[:, None] + engine.log_accepting, engine.start)
             if bool((log_z > NEVER / 2).all()):
                 return before, after, log_z
         after, log_z = self._backward(masses, total)
@@ -227,14 +243,12 @@ class BoundChain:
             parts = []
             for c in self.members:
                 opened = entered + masses.opening[c][:, i, :, None]
-                moved = torch.logaddexp(opened, gone_on + masses.inside[c][:, i, :, None])
-                parts.append(gathered(moved, self.into[c]))
+                parts.append(torch.logaddexp(opened, gone_on + masses.inside[c][:, i, :, None]))
             if masses.pad is not None:
-                parts.append(gathered(ways + masses.pad[:, i, None, None], self.into[self.pad_class]))
-            ways = parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(0)
-            ways = ways.clamp_min(NEVER)
-            if i in engine.bridge_maps:
-                ways = gathered(ways, sources(engine.bridge_maps[i], engine.num_states))
+                parts.append(ways + masses.pad[:, i, None, None])
+            ways = gathered(torch.cat(parts, -1), self.into, engine.num_states).clamp_min(NEVER)
+            if i in self.bridges:
+                ways = gathered(ways, self.bridges[i], engine.num_states)
         return torch.stack(out, 1)
 
     def _backward(self, masses: Masses, add: Add) -> tuple[Tensor, Tensor]:
@@ -248,14 +262,16 @@ class BoundChain:
             if i in engine.bridge_maps:
                 ways = pulled(ways, engine.bridge_maps[i])
             out.append(ways)
-            parts = []
+            opened, gone_on, parts = [], [], []
             for c in self.members:
                 behind = pulled(ways, self.target[:, c])
-                parts.append(self._leave(behind + masses.opening[c][:, i, :, None], add))
-                parts.append(self._leave_inside(behind + masses.inside[c][:, i, :, None], add))
+                opened.append(behind + masses.opening[c][:, i, :, None])
+                gone_on.append(behind + masses.inside[c][:, i, :, None])
+            if opened:  # words of all classes first: leaving a state is the same for each
+                parts += [self._leave(_of_all(opened, add), add), self._leave_inside(_of_all(gone_on, add), add)]
             if masses.pad is not None:
                 parts.append(pulled(ways, self.target[:, self.pad_class]) + masses.pad[:, i, None, None])
-            ways = add(torch.stack(parts), 0).clamp_min(NEVER)
+            ways = _of_all(parts, add).clamp_min(NEVER)
             ways = self._through_known(ways, self.known[i], backwards=True)
         return torch.stack(out[::-1], 1), ways[:, 0, engine.start]
 
@@ -265,7 +281,7 @@ class BoundChain:
         """Log marginals (B, L, V), and their KL from what was given at each position (B, L)."""
         batch, length = before.shape[:2]
         ratio = torch.zeros_like(rows)  # of the marginals to what was given, up to a factor a position
-        parts, pad = self._uses(masses, before, after) if self.arcs is None else self.arcs.uses(before, after)
+        parts, pad = self._uses(masses, before, after) if self.passes is None else self.passes.uses(before, after)
         top = torch.stack([*(own.amax(-1) for own in parts.values()), *([] if pad is None else [pad])]).amax(0)
         for c, tokens in self.members.items():
             shares = single_exp(parts[c] - top[..., None])
@@ -343,7 +359,7 @@ class BoundChain:
 
     def _walk_known(self, state: int, tokens: Sequence[int]) -> int:
         for token in tokens:
-            opens, goes_on = self._known_weights(token)
+            opens, goes_on = map(log_of, self._known_weights(token))
             opened, gone_on = self._following(state)
             options = [(float(opens[k]), k) for k in opened] + [(float(goes_on[k]), k) for k in gone_on]
             state = max(options, default=(0.0, state))[1]
@@ -370,3 +386,8 @@ def _pick(weights: Tensor, draw: float | None) -> tuple[int, float | None]:
     low = float(shares[at - 1]) if at else 0.0
     width = float(shares[at]) - low
     return at, min(max((draw * float(shares[-1]) - low) / width, 0.0), 1 - 1e-12) if width > 0 else 0.5
+
+
+def _of_all(parts: Sequence[Tensor], add: Add) -> Tensor:
+    """Log weights of the same shape, of all ways together."""
+    return parts[0] if len(parts) == 1 else add(torch.stack(list(parts)), 0)

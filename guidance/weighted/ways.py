@@ -82,17 +82,58 @@ def largest(values: Tensor, dim: int) -> Tensor:
     return values.amax(dim)
 
 
-def sources(target: Tensor, lost: int) -> Tensor:
-    """(S,) -> (S, R): the states that go to each state, filled up with S."""
-    own = [torch.nonzero(target == s).flatten().tolist() for s in range(lost)]
-    most = max(1, *(len(x) for x in own))
-    return torch.tensor([x + [lost] * (most - len(x)) for x in own], device=target.device)
+FEW = 2  # sources of a state up to which they are laid side by side
 
 
-def gathered(ways: Tensor, origins: Tensor) -> Tensor:
-    """(B, K, S) moved along transitions of the token automaton, from `sources` (S, R)."""
-    padded = torch.cat([ways, ways.new_full((*ways.shape[:-1], 1), NEVER)], -1)
-    return padded[..., origins[:, 0]] if origins.shape[1] == 1 else padded[..., origins].logsumexp(-1)
+def sources(target: Tensor, lost: int) -> Moves:
+    """Transitions (S,) or (C, S) of classes of tokens to states below ``lost``, ready for `gathered`."""
+    flat = target.flatten().long()
+    stay = torch.nonzero(flat < lost).flatten()
+    into = flat[stay]
+    count = torch.bincount(into, minlength=lost)
+    most = max(1, int(count.max())) if len(into) else 1
+    if most > FEW:
+        return Moves(stay, into, None)
+    order = into.argsort(stable=True)
+    begin = count.cumsum(0) - count
+    origins = torch.full((lost, most), len(flat), device=target.device)
+    origins[into[order], torch.arange(len(order), device=target.device) - begin[into[order]]] = stay[order]
+    return Moves(stay, into, origins)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Transitions that lead somewhere.
+
+    Attributes:
+        stay: flat places (n,) in (C, S) that they lead from.
+        into: states (n,) that they lead to.
+        origins: the places (S, R) that lead to each state, filled up with C S; None where R would be large.
+    """
+
+    stay: Tensor
+    into: Tensor
+    origins: Tensor | None
+
+
+def gathered(ways: Tensor, moves: Moves, states: int) -> Tensor:
+    """(B, K, C S) -> (B, K, S): moved along transitions of the token automaton and summed by the state they lead to.
+
+    Few sources lie side by side; many are added up where they lead, which costs one pass whatever their number.
+    """
+    if moves.origins is not None:
+        padded = torch.cat([ways, ways.new_full((*ways.shape[:-1], 1), NEVER)], -1)
+        return (
+            padded[..., moves.origins[:, 0]]
+            if moves.origins.shape[1] == 1
+            else padded[..., moves.origins].logsumexp(-1)
+        )
+    own = ways[..., moves.stay]
+    shape = (*ways.shape[:-1], states)
+    top = ways.new_full(shape, NEVER).scatter_reduce_(-1, moves.into.expand_as(own), own, "amax")
+    shares = (own - top[..., moves.into]).exp_()
+    found = ways.new_zeros(shape).index_add_(-1, moves.into, shares)
+    return found.log_().add_(top).clamp_min_(NEVER)
 
 
 def pulled(ways: Tensor, target: Tensor) -> Tensor:

@@ -41,3 +41,12 @@ def test_a_certain_pad_leaves_the_words_finite() -> None:
 def test_gradients_flow() -> None:
     prior, likelihood = (part.requires_grad_() for part in parts())
     assert torch.autograd.gradcheck(lambda a, b: sharpen(a, b, 0.7, 3).log_softmax(-1), (prior, likelihood))
+
+
+def test_forbidden_tokens_stay_forbidden_at_every_temperature() -> None:
+    prior, likelihood = parts()
+    prior[..., 1] = -torch.inf
+    for temperature in (0.5, 0.99, 1.2, 3.0):
+        after = sharpen(prior, likelihood, temperature, 0).softmax(-1)
+        assert (after[..., 1] == 0).all()
+        assert torch.allclose(after.sum(-1), torch.ones_like(after[..., 0]))

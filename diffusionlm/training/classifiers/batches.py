@@ -1,8 +1,8 @@
 """Batches for readers: labelled texts as the token posterior of a denoising step shows them.
 
 Every batch does to labelled texts what sampling does to its canvas: spans are drawn, their embeddings are noised to a level
-of the pipeline's schedule, and the pipeline's denoiser says its posterior. A share of the rows shows the true tokens instead
-(finished text), and parts of texts are known. Batches are a function of (seed, step).
+of the pipeline's schedule (their tokens hidden, where the model masks), and the pipeline's denoiser says its posterior. A share
+of the rows shows the true tokens instead (finished text), and parts of texts are known. Batches are a function of (seed, step).
 
 Shape letters: B rows, N positions, L span positions, V vocabulary, S and T labels.
 """
@@ -24,6 +24,7 @@ from diffusionlm.guidance.classifiers.reader import OUTSIDE
 from diffusionlm.guidance.classifiers.soft_text import SoftText
 from diffusionlm.training.batches import SpanBatch, collate
 from diffusionlm.training.classifiers.labelled import Example
+from diffusionlm.training.classifiers.masked import masked_posterior
 from diffusionlm.training.classifiers.settings import PLAIN_SIZE, ReaderSettings
 from diffusionlm.training.step import TrainingStep
 from diffusionlm.training.tasks import INFILL, PREFIX, WHOLE, draw_infill, draw_prefix, draw_whole
@@ -90,7 +91,7 @@ class NoisyTexts:
     ) -> None:
         self.pipeline, self.settings = pipeline, settings
         self.pad_id, self.limit = pipeline.tokenizer.pad_id, pipeline.max_length
-        self.step_module = TrainingStep(pipeline.denoiser)
+        self.step_module = TrainingStep(pipeline.denoiser) if pipeline.model.process == "gaussian" else None
         self.token_names = list(token_labels)
         coded = pipeline.tokenizer.backend.encode_batch([" " + e.text for e in examples], add_special_tokens=False)
         kept = [i for i, code in enumerate(coded) if 0 < len(code.ids) <= self.limit]
@@ -204,6 +205,11 @@ class NoisyTexts:
         self, spans: SpanBatch, generator: torch.Generator, u: float | None, plain: bool
     ) -> tuple[Tensor, Tensor]:
         """Noise levels (B,) and the token posteriors (B, L, V) there, the denoiser's or (``plain``) each token's own."""
+        if self.pipeline.model.process != "gaussian":
+            share = float(torch.rand((), generator=generator)) if u is None else u
+            prior = self.log_frequency if plain else None
+            gamma, posterior = masked_posterior(self.pipeline, spans, generator, share, prior)
+            return gamma.expand(len(spans.span_ids)), posterior
         denoiser, schedule = self.pipeline.denoiser, self.pipeline.schedule
         device, rows = denoiser.device, len(spans.span_ids)
         progress = draw_progress(rows, generator) if u is None else torch.full((rows,), u)
@@ -220,9 +226,10 @@ class NoisyTexts:
             likelihood = token_log_likelihood(latents, denoiser.unit_embeddings(), level)
             logits = likelihood + self.log_frequency.to(device)
             return gamma, logits.masked_fill_(barred, -torch.inf).softmax(-1).float().cpu()
+        assert self.step_module is not None
         memory = self.step_module.memory(**context)
 
-        def posterior(estimate: Tensor | None, level: Tensor, latents: Tensor) -> Tensor:
+        def said(estimate: Tensor | None, level: Tensor, latents: Tensor) -> Tensor:
             logits = denoiser(
                 latents,
                 level,
@@ -237,8 +244,8 @@ class NoisyTexts:
 
         estimate = None
         if float(torch.rand((), generator=generator)) < self.settings.self_condition_share:
-            estimate = denoiser.clean_estimate(posterior(None, level, latents))
-        return gamma, posterior(estimate, level, latents).float().cpu()
+            estimate = denoiser.clean_estimate(said(None, level, latents))
+        return gamma, said(estimate, level, latents).float().cpu()
 
 
 def _look_up(flat: Tensor, places: Tensor, offset: Tensor, fill: int) -> Tensor:

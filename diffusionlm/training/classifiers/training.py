@@ -100,7 +100,8 @@ def train_reader(
             )
         )
         with torch.no_grad():  # tokens that the denoiser holds to be alike begin alike
-            known = denoiser.unit_embeddings().cpu()
+            table = pipeline.model.embeddings()
+            known = torch.zeros(len(vocabulary), 1) if table is None else table.cpu()
             mix = torch.randn(known.shape[1], reader.config.hidden_size) * known.shape[1] ** -0.5
             reader.table.copy_(0.8 * known @ mix + 0.2 * torch.randn_like(reader.table))
             if reader.pool is not None:

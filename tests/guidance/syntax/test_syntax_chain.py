@@ -6,9 +6,13 @@ import pytest
 import torch
 
 from diffusionlm.guidance import PartOfSpeech, Phrases, UnsatisfiableConstraint
+from diffusionlm.guidance.automata.algebra import AutomatonTooLarge
 from diffusionlm.guidance.constraints.constraint import bind_rules
 from diffusionlm.guidance.syntax.pattern import parse_pattern
 from diffusionlm.guidance.testing.toy import ToyLayout, toy_vocabulary
+from diffusionlm.guidance.weighted import arcs
+from diffusionlm.guidance.weighted.bound import BoundChain
+from diffusionlm.guidance.weighted.by_class import ByClass
 from diffusionlm.guidance.weighted.chain import WordChain
 from diffusionlm.text import Vocabulary
 
@@ -66,7 +70,10 @@ def bound_on(plugins, length=4):
     "pattern", ["DET ADJ? NOUN", "(DET|ADJ)* [NOUN VERB] .*", ". NOUN PUNCT? .*", "DET NOUN VERB?"]
 )
 @pytest.mark.parametrize("phrase", [None, "good"])
-def test_marginals_are_those_of_all_texts(pattern, phrase):
+@pytest.mark.parametrize("passes", ["arcs", "by class", "logarithms"])
+def test_marginals_are_those_of_all_texts(pattern, phrase, passes, monkeypatch):
+    if passes == "by class":
+        monkeypatch.setattr(arcs, "MOST_ARCS", 0)
     plugin = part_of_speech(pattern)
     rules = [plugin]
     if phrase:
@@ -80,6 +87,8 @@ def test_marginals_are_those_of_all_texts(pattern, phrase):
         with pytest.raises(UnsatisfiableConstraint):
             bound_on(rules).posterior(log_p)
         return
+    if passes == "logarithms":
+        bound.passes = None
     found, log_z, divergence = bound.posterior(log_p)
     expected = torch.zeros_like(log_p)
     for ids in itertools.product(range(len(WORDS)), repeat=4):
@@ -99,6 +108,39 @@ def test_marginals_are_those_of_all_texts(pattern, phrase):
     q = expected / z[..., None]
     kl = torch.where(q > 0, q * (q.log() - log_p), 0.0).sum(-1)
     torch.testing.assert_close(divergence, kl)
+
+
+@pytest.mark.parametrize("rules", [[], [Phrases(include=["good"])]])
+def test_known_text_counts_alike_with_probabilities_and_with_logarithms(rules):
+    plugin = part_of_speech("DET .* NOUN PUNCT? .*")
+    for rule in rules:
+        rule.bind(WORDS)
+    beside = bound_on([plugin, *rules], length=3).bound
+    bound = BoundChain(plugin.words, beside, [[1], [], [5], [2]])  # "the" before, "good" inside, "pub" behind
+    assert isinstance(bound.passes, ByClass)
+    log_p = torch.randn(5, 3, len(WORDS), generator=torch.Generator().manual_seed(3), dtype=torch.float64).log_softmax(
+        -1
+    )
+    found = bound.posterior(log_p)
+    bound.passes = None
+    for own, expected in zip(found, bound.posterior(log_p), strict=True):
+        torch.testing.assert_close(own, expected)
+
+
+def test_too_many_pairs_of_states_are_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr("diffusionlm.guidance.weighted.bound.MOST_PAIRS", 10)
+    with pytest.raises(AutomatonTooLarge, match=r"more than 10 automaton states.*fewer rules"):
+        bound_on([part_of_speech("DET ADJ? NOUN")])
+
+
+def test_a_row_that_probabilities_lose_is_counted_with_logarithms():
+    plugin = part_of_speech("DET ADJ? NOUN")
+    bound = bound_on([plugin])
+    log_p = torch.full((1, 4, len(WORDS)), -2000.0, dtype=torch.float64)
+    log_p[..., 3] = 0.0  # certain, and forbidden at the first two positions
+    found = bound.posterior(log_p)
+    assert torch.isfinite(found.log_partition).all()
+    assert torch.isfinite(found.marginals[found.marginals > -1e29]).all()
 
 
 def test_gradient_of_the_energy_is_the_posterior():
