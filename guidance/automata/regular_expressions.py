@@ -209,8 +209,8 @@ def regex(
         raise TypeError(f"A regular expression is a str; got {type(pattern).__name__}.")
     if posix := _POSIX.search(pattern):
         raise UnsupportedPattern(
-            f"The regular expression {pattern!r} has {posix[1]}, a class of POSIX, which `re` reads as those letters one by one; "
-            "name the characters, as in [A-Za-z], or write \\d, \\s, \\w."
+            f"The regular expression {pattern!r} has {posix[1]}, a class of POSIX, which `re` reads as those letters one by "
+            "one; name the characters, as in [A-Za-z], or write \\d, \\s, \\w."
         )
     try:
         with warnings.catch_warnings():

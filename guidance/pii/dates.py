@@ -96,7 +96,8 @@ _OTHER_MONTH = rf"(?:{_plainly(_OTHER_MONTHS)})"
 OTHER_WORDS: tuple[str, ...] = (
     rf"{_DAY}{S}{_OTHER_MONTH}{S}{_BIRTH_YEAR}",
     rf"{_DAY}[ ./\-]{{1,2}}(?:{'|'.join(_ROMAN.split())})[ ./\-]{{1,2}}{_BIRTH_YEAR}",
-    rf"(?:{_BIRTH_YEAR} ?[年년] ?{_MONTH_NUMBER} ?[月월] ?{_DAY} ?[日일]|昭和 ?[0-9]{{1,2}} ?年 ?{_MONTH_NUMBER} ?月 ?{_DAY} ?日)",
+    rf"(?:{_BIRTH_YEAR} ?[年년] ?{_MONTH_NUMBER} ?[月월] ?{_DAY} ?[日일]"
+    rf"|昭和 ?[0-9]{{1,2}} ?年 ?{_MONTH_NUMBER} ?月 ?{_DAY} ?日)",
     rf"{_DAY}{MONTH}{_SHORT_YEAR}",
     rf"{_DAY}{_SUFFIX} (?:of )?{MONTH} of '{_SHORT_YEAR}",
 )

@@ -171,7 +171,7 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"\w at [\w-]+ (?:dot|\.) {_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
             Pattern(rf"\w\s?@\s?[\w-]+ ?(?:dot|\.) ?{_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
             Pattern(rf"\w[_\-|/]at[_\-|/][\w-]+(?:[_\-|/]dot[_\-|/]|\.){_TLD}", not_behind=_W, flags=_ANY_CASE),
-            Pattern(rf"\w(?:%40|&#64;|&commat;)[\w-]+(?:\.|%2e)[a-z]{{2}}", flags=_ANY_CASE),
+            Pattern(r"\w(?:%40|&#64;|&commat;)[\w-]+(?:\.|%2e)[a-z]{2}", flags=_ANY_CASE),
             Pattern(r"\w \w @ \w \w"),
         ),
         (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),

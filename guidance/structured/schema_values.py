@@ -18,7 +18,6 @@ from diffusionlm.guidance.structured.schema_negation import EXCLUDED, NOT_PATTER
 from diffusionlm.guidance.structured.schema_objects import object_language
 from diffusionlm.guidance.structured.schema_reading import child, refuse
 
-
 MAX_STRING = 4_000
 """Characters of a string that are counted; a larger maxLength is kept as this one."""
 
