@@ -53,11 +53,13 @@ class Length(Constraint):
             raise ValueError(
                 "Length needs words, tokens or characters, as in Length(words=12) or Length(words=(10, 15))."
             )
-        if not isinstance(self.whole, bool):
-            raise ValueError(f"whole must be True or False, got {self.whole!r}.")
         for unit, value in given.items():
             if value is not None:
                 check_range(*_range(value, unit), unit, 100_000)
+                if _range(value, unit) == (0, None):
+                    raise ValueError(
+                        f"Length({unit}={value!r}) asks for nothing: give a least or a largest number, or leave it out."
+                    )
                 if _range(value, unit)[1] == 0:
                     raise ValueError(
                         f"Length({unit}=0) cannot be met: a span has at least one token. Ask for 1 or more."
@@ -115,5 +117,5 @@ def _range(value: Range, unit: str) -> tuple[int, int | None]:
     try:
         least, most = value
     except (TypeError, ValueError):
-        raise ValueError(f"{unit} must be a number or a range (least, most), got {value!r}.") from None
+        raise ValueError(f"{unit} must be a whole number or a range of two (least, most), got {value!r}.") from None
     return 0 if least is None else least, most

@@ -50,6 +50,9 @@ def check_settings(plugin: Guidance) -> None:
         value = getattr(plugin, item.name, None)
         if (plain := plain_numbers(value)) is not value:
             setattr(plugin, item.name, plain)
+            value = plain
+        if item.type in ("bool", bool) and not isinstance(value, bool):
+            raise ValueError(f"{item.name} of {who!r} must be True or False, got {value!r}.")
 
     def number(name: str, least: float = -math.inf, optional: bool = False) -> None:
         value = getattr(plugin, name)

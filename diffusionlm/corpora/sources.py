@@ -98,6 +98,8 @@ class TextSource:
             raise ValueError(f"max_examples must be at least 1, or null for all; got {self.max_examples}.")
         if self.streaming and self.max_examples is None:
             raise ValueError("A streamed data set needs a cap: set data.max_examples to a number.")
+        if self.weight is not None and (isinstance(self.weight, bool) or not isinstance(self.weight, int | float)):
+            raise ValueError(f"The weight of a source must be a number, got {self.weight!r} for {self.path!r}.")
         if self.weight is not None and not self.weight > 0:
             raise ValueError(f"The weight of a source must be positive, got {self.weight} for {self.path!r}.")
 
@@ -320,6 +322,8 @@ def _table(file: Path) -> Iterator[Mapping[str, str]]:
             if not rows.fieldnames:
                 raise ValueError("it has no header")
             rows.fieldnames = [name.strip() for name in rows.fieldnames]
+            if twice := [name for n, name in enumerate(rows.fieldnames) if name and name in rows.fieldnames[:n]]:
+                raise ValueError(f"its header has the field {twice[0]!r} twice; name each field once")
             for number, row in enumerate(rows, start=2):
                 if None in row:
                     raise ValueError(

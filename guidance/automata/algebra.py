@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from diffusionlm.guidance.automata.alphabet import Bools, Ints
 
+MANY = 128  # states of an automaton that is refined from distances first
 MAX_TABLE = 20_000_000  # numbers of combinations beyond this are searched for instead of looked up
 
 Metastate = TypeVar("Metastate", bound=Hashable)
@@ -137,6 +138,11 @@ def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
     """
     block: Ints = np.unique(colour, return_inverse=True)[1].reshape(-1).astype(np.int64)
     blocks = int(block.max()) + 1
+    if (
+        len(delta) > MANY and 1 < blocks <= 4
+    ):  # a chain of n states, refined step by step, would take n rounds over all of it
+        first, block = distinct_rows(_distances(delta, [block == k for k in range(blocks)]))
+        blocks = len(first)
     while True:
         first, refined = distinct_rows(np.concatenate([block[:, None], block[delta]], axis=1))
         if len(first) == blocks:
@@ -147,6 +153,42 @@ def minimise(delta: Ints, colour: Ints, start: int) -> tuple[Ints, Ints, Ints]:
     rank = np.full(len(first), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank[quotient[order]], first[order], rank[refined]
+
+
+def _distances(delta: Ints, colours: Sequence[Bools]) -> Ints:
+    """Numbers (S, K + 1) that are the same of states that no continuation tells apart: the fewest steps to each colour (S
+    where there is no way), and the most steps while more than one colour can still be reached (S if there is no end)."""
+    size, width = delta.shape
+    order = np.argsort(delta, axis=None, kind="stable")
+    begins = np.searchsorted(delta.reshape(-1)[order], np.arange(size + 1))
+    sources = order // width
+
+    def before(states: Ints) -> Ints:
+        """What leads to some states, once for each way."""
+        counts = begins[states + 1] - begins[states]
+        offsets = np.repeat(begins[states] - np.cumsum(counts) + counts, counts)
+        return sources[offsets + np.arange(counts.sum())]
+
+    columns = []
+    for reached in colours:
+        found = np.where(reached, 0, size).astype(np.int64)
+        frontier: Ints = np.nonzero(reached)[0]
+        while len(frontier):
+            near = np.unique(before(frontier))
+            near = near[found[near] == size]
+            found[near] = found[frontier[0]] + 1
+            frontier = near
+        columns.append(found)
+    open_ = (np.stack(columns) < size).sum(0) > 1
+    ways = open_[delta].sum(axis=1)
+    height = np.full(size, size, dtype=np.int64)
+    frontier, steps = np.nonzero(open_ & (ways == 0))[0], 0
+    while len(frontier):
+        height[frontier] = steps
+        near, counts = np.unique(before(frontier), return_counts=True)
+        ways[near] -= counts
+        frontier, steps = near[open_[near] & (ways[near] == 0)], steps + 1
+    return np.stack([*columns, height], axis=1)
 
 
 def _breadth_first(delta: Ints, start: int) -> Ints:

@@ -45,7 +45,7 @@ def contains_any(
     phrases = check_phrases(phrases)
     name = _named("contains", phrases, " or ")
     if alike:
-        phrases = list(dict.fromkeys(spelling for phrase in phrases for spelling in spellings(phrase)))
+        phrases = list(dict.fromkeys(spelling for phrase in phrases for spelling in spellings(phrase, ignore_case)))
     flags = re.IGNORECASE if ignore_case else 0
     letters = {letter: _letter(letter, flags, alike) for letter in sorted(set("".join(phrases)))}
     silent = "".join(set(INVISIBLE) - {chr(a) for own in letters.values() for a, _ in own}) if alike else ""

@@ -7,6 +7,7 @@ right.
 """
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from re import _constants as op
@@ -38,6 +39,7 @@ _PLACES = re.compile(
     r"|(?P<possessive>(?<=[*+?}])\+)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.",
     re.DOTALL,
 )
+_POSIX = re.compile(r"(?<!\\)\[[^\]]*(\[:\^?[a-z]+:\])")
 _CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d",
     op.CATEGORY_NOT_DIGIT: r"\D",
@@ -205,8 +207,15 @@ def regex(
         raise ValueError(f'mode={mode!r} is not known; use "matches", "contains" or "excludes".')
     if not isinstance(pattern, str):
         raise TypeError(f"A regular expression is a str; got {type(pattern).__name__}.")
+    if posix := _POSIX.search(pattern):
+        raise UnsupportedPattern(
+            f"The regular expression {pattern!r} has {posix[1]}, a class of POSIX, which `re` reads as those letters one by "
+            "one; name the characters, as in [A-Za-z], or write \\d, \\s, \\w."
+        )
     try:
-        tree = _parser.parse(pattern, flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # [[a] means what it did
+            tree = _parser.parse(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsupportedPattern(f"The regular expression {pattern!r} is not valid: {error}.") from error
     flags = tree.state.flags

@@ -12,7 +12,7 @@ Twice, over plain texts (`pii.folding`): `Allowances` reads characters, `allowin
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,8 +24,9 @@ from diffusionlm.guidance.automata.occurrences import Absence, minimal_absence
 from diffusionlm.guidance.pii.folding import OPAQUE, plain
 from diffusionlm.guidance.pii.harmless import S, T
 
-_JOINT = r"[.+%&@/\\=~:#\-]"
-_BEFORE_WORD = rf"\w|\w{_JOINT}+"
+_JOINT = r"[.+%&@/\\=~:#?\-]"
+_JOINT_BEFORE = r"[.+%&@/\\=~:#?!$'*^|{}\-]"  # all that the name of an address may hold (RFC 5322, atext)
+_BEFORE_WORD = rf"\w|\w{_JOINT_BEFORE}+"
 _BEFORE = {False: _BEFORE_WORD, True: rf"{_BEFORE_WORD}|[0-9]{S}|\+{S}"}
 _BEHIND_WORD = rf"\w|{_JOINT}+\w"
 _BEHIND = {False: _BEHIND_WORD, True: rf"{_BEHIND_WORD}|{T}[0-9]"}
@@ -42,14 +43,27 @@ class Allowances:
     """Puts aside texts that may be named, in any case and plain form.
 
     Args:
-        texts: what may be named, at least one.
+        texts: what may be named.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = tuple(dict.fromkeys(plain(text).text for text in texts))
+        self._of: dict[Hashable, Allowances] = {}
         self._each = [
             (re.compile(f"(?={re.escape(text)})", re.IGNORECASE), len(text), _edges(text)) for text in self.texts
         ]
+
+    def of(self, kind: Hashable, is_one: Callable[[str], bool]) -> Allowances:
+        """Those of the texts that are of a kind by themselves; the others are nothing to it, so that "March 1985" does not
+        let "12 March 1985" out.
+
+        Args:
+            kind: under which the answer is kept.
+            is_one: whether a plain text is of the kind.
+        """
+        if kind not in self._of:
+            self._of[kind] = Allowances([text for text in self.texts if is_one(text)])
+        return self._of[kind]
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Where an allowed text stands by itself in a plain text: (start, end), in order."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.harmless import S
 
 _MONTHS = (
@@ -40,11 +43,12 @@ _ONES = "one|two|three|four|five|six|seven|eight|nine"
 _TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
 _YEAR_WORDS = (
     rf"(?:nineteen{S}(?:hundred{S}(?:and{S})?|oh{S})?(?:(?:{_TENS})(?:{S}(?:{_ONES}))?|{_TEENS}|{_ONES})"
-    rf"|two{S}thousand(?:{S}(?:and{S})?(?:{_ONES}|{_TEENS}))?)"
+    rf"|two{S}thousand(?:{S}(?:and{S})?(?:{_ONES}|{_TEENS}))?|twenty{S}(?:{_TEENS}))"
 )
 _SUFFIX = r"(?:st|nd|rd|th|er|eme|te|ter|ten|o|a)?"
 _LINK = rf"{S}(?:(?:day|of|de|del|do|the|den|im|in|month|year){S})*"
-_DAY_WORD = rf"(?:{_DAY}{S}{_SUFFIX}|{_ORDINAL})"
+_CARDINAL = rf"(?:{_ONES}|{_TEENS}|twenty(?:{S}(?:{_ONES}))?|thirty(?:{S}one)?)"
+_DAY_WORD = rf"(?:{_DAY}{S}{_SUFFIX}|{_ORDINAL}|{_CARDINAL})"
 _YEAR = rf"(?:{_BIRTH_YEAR}|{_YEAR_WORDS})"
 
 _CLOSE = r"(?: ?(?:[./\-|_~*+]|[^\w\s,;:!?()£$€¥₹%°×÷\ufffc]) ?|[ ,:;\n])"
@@ -65,6 +69,41 @@ IN_WORDS: tuple[str, ...] = (
     rf"{_YEAR}{_LINK}{MONTH}{_LINK}{_DAY_WORD}",
 )
 """Dates with the month in letters, in any case; they stand between other characters than letters and digits."""
+
+_OTHER_MONTHS = (
+    # Russian, Ukrainian, Polish, Czech, the Nordic languages, Turkish, Greek, Romanian
+    "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
+    " январь февраль апрель июнь июль сентябрь октябрь ноябрь декабрь"
+    " січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня"
+    " stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia"
+    " ledna února března dubna května června července srpna září října prosince"
+    " januari februari mars maj juni juli augusti marts oktober desember tammikuuta helmikuuta maaliskuuta huhtikuuta"
+    " toukokuuta kesäkuuta heinäkuuta elokuuta syyskuuta lokakuuta marraskuuta joulukuuta"
+    " ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık"
+    " ιανουαρίου φεβρουαρίου μαρτίου απριλίου μαΐου ιουνίου ιουλίου αυγούστου σεπτεμβρίου οκτωβρίου νοεμβρίου δεκεμβρίου"
+    " ianuarie februarie martie aprilie iunie iulie septembrie octombrie noiembrie decembrie"
+)
+_ROMAN = "i ii iii iv v vi vii viii ix x xi xii"
+
+
+def _plainly(words: str) -> str:
+    """Words in plain form, in small letters, with one capital and in capitals as these look, longest first."""
+    found = {plain(form).text.lower() for word in words.split() for form in (word, word.capitalize(), word.upper())}
+    return "|".join(sorted(map(re.escape, found), key=len, reverse=True))
+
+
+_OTHER_MONTH = rf"(?:{_plainly(_OTHER_MONTHS)})"
+OTHER_WORDS: tuple[str, ...] = (
+    rf"{_DAY}{S}{_OTHER_MONTH}{S}{_BIRTH_YEAR}",
+    rf"{_DAY}[ ./\-]{{1,2}}(?:{'|'.join(_ROMAN.split())})[ ./\-]{{1,2}}{_BIRTH_YEAR}",
+    rf"(?:{_BIRTH_YEAR} ?[年년] ?{_MONTH_NUMBER} ?[月월] ?{_DAY} ?[日일]"
+    rf"|昭和 ?[0-9]{{1,2}} ?年 ?{_MONTH_NUMBER} ?月 ?{_DAY} ?日)",
+    rf"{_DAY}{MONTH}{_SHORT_YEAR}",
+    rf"{_DAY}{_SUFFIX} (?:of )?{MONTH} of '{_SHORT_YEAR}",
+)
+"""Dates whose months stand in other languages, scripts or numerals, or without a space."""
+ANY_IN_WORDS = rf"{_DAY_WORD}{_LINK}{MONTH}(?:{S}(?:[0-9]{{2}}|(?:19|20)[0-9]{{2}}))?|{MONTH}{_LINK}{_DAY_WORD}"
+"""A day and a month, behind what makes any date one of birth."""
 
 BORN = r"(?:born|birth(?:day|date)?|d\.?o\.?b\.?)(?:[ \n:]{1,3}(?:is|was|on|the)){0,2}[ \n:=\-(]{1,3}"
 """What makes any date behind it one of birth."""

@@ -44,8 +44,42 @@ HARMLESS: tuple[str, ...] = (
     rf"{_YEAR}(?: {_YEAR})+",
     rf"{_ITEM} \({_ITEM}(?:{_JOIN}{_ITEM})?",  # 2 (1939-1945)
     rf"{_PARTS} {_YEAR}",
+    r"[0-9]{1,2}:[0-5][0-9]:[0-5][0-9][.,][0-9]{1,3}",  # times of a race
+    r"[1-9][0-9]{0,2} 000 ?- ?[1-9][0-9]{0,2} 000",
+    r"[1-9][0-9]{0,2}\.[0-9]00 ?- ?[1-9][0-9]{0,2}\.[0-9]00",
+    r"[1-9][0-9]{0,2}\.[0-9]\.[0-9]{4,5}\.[0-9]{1,4}",  # versions of browsers
+    r"[1-9]0(?: [1-9]0)+",
+    r"[1-9]00(?:-[1-9]00)+",
+    r"(?:1 )?(?:2 )?(?:3 )?4 5 6 7 8 9 10(?: 11(?: 12)?)?",
 )
 """Expressions; a whole number that matches one is harmless."""
+
+_DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SPOKEN_DIGIT = rf"(?:{'|'.join(_DIGIT_WORDS)}|oh|nought)"
+"""A digit in words, read out."""
+_ONE = rf"(?:(?:double|triple|treble){BETWEEN}+)?{SPOKEN_DIGIT}"
+
+
+def spoken(count: int) -> str:
+    """An expression of so many digits in a row that are read out; longer rows hold it."""
+    return rf"{_ONE}(?:{BETWEEN}+{_ONE}){{{count - 1}}}"
+
+
+SPOKEN_THEN_FIGURES = rf"{SPOKEN_DIGIT}(?:{S}{SPOKEN_DIGIT}){{2}}(?:{S}[0-9]){{4}}"
+
+
+_GROUP = "[OoIl]{0,3}[0-9](?:[OoIl]{0,3}[0-9Oo])*"
+_LIKE_DIGIT = "[0-9OolI]"
+LIKE_DIGITS = rf"{_GROUP}(?:{T}{_GROUP})*"
+"""Groups of digits, for some of which letters stand that look like them."""
+FEW_LIKE_DIGITS = (
+    "[^OolI]*",
+    "[^0-9]*(?:[0-9][^0-9]*){0,4}",
+    rf"[^0-9OolI]*(?:{_LIKE_DIGIT}[^0-9OolI]*){{0,6}}",
+)
+"""Of these, groups without a letter, with fewer than five digits, or fewer than seven signs."""
+CARD_LIKE_DIGITS = rf"{_LIKE_DIGIT}{{4}}(?:{BETWEEN}{{0,3}}{_LIKE_DIGIT}{{4}}){{3}}"
+"""Four groups of four, some of them letters that look like digits."""
 
 ISBN = r"97[89](?:[ \-]?[0-9]){10}"
 """International standard book numbers: no card and no telephone number begins so."""
@@ -81,11 +115,17 @@ ORDER_WORDS = (
     "build",
     "release",
     "isbn",
+    "isbn-10",
+    "isbn-13",
     "issn",
+    "doi",
+    "arxiv",
+    "pages",
+    "bwv",
 )
 """What comes before a number of a thing."""
 ORDER = (
-    r"(?:[1-9][0-9]{5,9}|[0-9]{4}-[0-9]{4,6}|[0-9]{3}-[0-9]{7}-[0-9]{7}|[0-9](?:-[0-9]{1,7}){2}-[0-9]"
+    r"(?:[1-9][0-9]{5,9}|[0-9]{4}-[0-9]{4,6}|[0-9]{4}\.[0-9]{4,5}|10\.[0-9]{4,5}/[0-9]+|[0-9]{3}-[0-9]{7}-[0-9]{7}|[0-9](?:-[0-9]{1,7}){2}-[0-9]"
     r"|[0-9]{1,3}(?:\.[0-9]{1,6}){1,4})"
 )
 """Numbers of things, behind such a word: orders, books, versions."""

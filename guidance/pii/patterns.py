@@ -11,18 +11,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from diffusionlm.guidance.pii.dates import ANY_NUMERIC, BORN, GUARDS, IN_WORDS, NUMERIC
+from diffusionlm.guidance.pii.dates import ANY_IN_WORDS, ANY_NUMERIC, BORN, GUARDS, IN_WORDS, NUMERIC, OTHER_WORDS
 from diffusionlm.guidance.pii.harmless import (
     BETWEEN,
+    CARD_LIKE_DIGITS,
+    FEW_LIKE_DIGITS,
     HARMLESS,
     ISBN,
+    LIKE_DIGITS,
     ORDER,
     ORDER_WORDS,
     RISING,
     ROUND_LIST,
     SPELT_OUT,
+    SPOKEN_DIGIT,
+    SPOKEN_THEN_FIGURES,
     S,
     T,
+    spoken,
 )
 
 
@@ -84,6 +90,7 @@ _DIGIT = "[0-9]"
 _ANY_CASE = re.IGNORECASE
 
 _LEAD = rf"(?:(?:{'|'.join(ORDER_WORDS)})(?: (?:no\.?|number|id|code))?[ :#=\-]{{0,3}}|v\.? ?)"
+_PLACE_LEAD = rf"(?:{_LEAD}|(?:chapter|section|clause|paragraph|article|table|figure|fig\.|appendix|§) ?)"
 _NUMBER = Pattern(rf"[0-9](?:{T}[0-9]){{6,}}", whole=True, unless=(*HARMLESS, ISBN))
 _PHONE = replace(_NUMBER, not_led_by=_LEAD, flags=_ANY_CASE)
 _THING = replace(_NUMBER, led_by=_LEAD, unless=(*HARMLESS, ISBN, ORDER), flags=_ANY_CASE)
@@ -101,9 +108,26 @@ _CARD = Pattern(
 _CARD_IN_A_ROW = Pattern(
     rf"[0-9]{{4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,4}}{T}[0-9]{{3,5}}", led_by=rf"[0-9]{BETWEEN}{{1,8}}", not_behind=_D
 )
+
+
+def _spoken(count: int) -> Pattern:
+    """Digits read out; counting to ten in words is taken for them too."""
+    return Pattern(spoken(count), (r"[^\W_]",), (r"[^\W_]",), flags=_ANY_CASE)
+
+
+_PHONE_IN_DISGUISE = (
+    _spoken(7),
+    Pattern(SPOKEN_THEN_FIGURES, _W, flags=_ANY_CASE),
+    Pattern(LIKE_DIGITS, _W, _W, unless=FEW_LIKE_DIGITS),
+)
+_CARD_IN_DISGUISE = (
+    _spoken(13),
+    Pattern(CARD_LIKE_DIGITS, _W, _W, unless=("[^OolI]*", "[^0-9]*(?:[0-9][^0-9]*){0,4}")),
+)
+_NUMBER_SIGNS = rf"[0-9]|(?i:{SPOKEN_DIGIT})"
 ANY_CARD = Kind(
     "card numbers",
-    (replace(_CARD, luhn=False, unless=()), _CARD_IN_A_ROW),
+    (replace(_CARD, luhn=False, unless=()), _CARD_IN_A_ROW, *_CARD_IN_DISGUISE),
     (Pattern(rf"[0-9](?:{S}[0-9]){{12}}"),),
 )
 """Everything that looks like a card number, whatever its sum."""
@@ -123,6 +147,12 @@ _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA"
     "|PR|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY"
 )
+_STATE_NAMES = (
+    "Alabama|Alaska|Arizona|Arkansas|California|Calif\\.|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois"
+    "|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana"
+    "|Nebraska|Nevada|New Hampshire|New Jersey|New Mexico|New York|Carolina|Dakota|Ohio|Oklahoma|Oregon|Pennsylvania"
+    "|Rhode Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming"
+)
 _ISO_UNITS = (
     "AD|BC|CE|UK|US|EU|UN|TV|PM|AM|KM|KG|ML|MG|MM|CM|PS|HP|GB|MB|KB|TB|CC|CV|DJ|IT|PC|ID|OK|NO|IN|ON|AT|TO|OF|OR|BY"
 )
@@ -139,12 +169,21 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"\w{_AT}[\w-]+{_DOT}[a-z]{{2}}", flags=_ANY_CASE),
             Pattern(r"\w ?[\[({<] ?at ?[\])}>] ?\w", flags=_ANY_CASE),
             Pattern(rf"\w at [\w-]+ (?:dot|\.) {_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
+            Pattern(rf"\w\s?@\s?[\w-]+ ?(?:dot|\.) ?{_PLAIN_TLD}", not_behind=_W, flags=_ANY_CASE),
+            Pattern(rf"\w[_\-|/]at[_\-|/][\w-]+(?:[_\-|/]dot[_\-|/]|\.){_TLD}", not_behind=_W, flags=_ANY_CASE),
+            Pattern(r"\w(?:%40|&#64;|&commat;)[\w-]+(?:\.|%2e)[a-z]{2}", flags=_ANY_CASE),
+            Pattern(r"\w \w @ \w \w"),
         ),
         (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
-        signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] ",
+        signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] |[_\-|/][aA][tT][_\-|/]|%40|&",
     ),
-    "phone": Kind("telephone numbers", (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT), (_digits(7),), signs=_DIGIT),
-    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW), (_digits(13),), signs=_DIGIT),
+    "phone": Kind(
+        "telephone numbers",
+        (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT, *_PHONE_IN_DISGUISE),
+        (_digits(7),),
+        signs=_NUMBER_SIGNS,
+    ),
+    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW, *_CARD_IN_DISGUISE), (_digits(13),), signs=_NUMBER_SIGNS),
     "iban": Kind(
         "bank accounts (IBAN)",
         (
@@ -160,6 +199,12 @@ KINDS: dict[str, Kind] = {
                 flags=_ANY_CASE,
             ),
             Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,}", not_before=_W),
+            Pattern(r"(?:IBAN|iban)[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,}"),
+            Pattern(
+                rf"[A-Z]{{2}}{_GAP}[0-9]{{2}}{BETWEEN}{{0,3}}(?:[A-Z]{{4}}{BETWEEN}{{0,3}})?[0-9](?:{BETWEEN}{{0,3}}[0-9]){{9}}",
+                not_before=_W,
+            ),
+            Pattern(r"[A-Z] [A-Z] [0-9] [0-9](?: [A-Z0-9]){11}", not_before=_W),
         ),
         (_digits(9),),
         signs=_DIGIT,
@@ -171,26 +216,51 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"[0-9]{{5}}{_GAP}[0-9]{{4}}", (r"[0-9]", r"[0-9][.,]"), _D, unless=HARMLESS),
             # nine to eleven digits: SSN, SIN, BSN, PESEL, tax numbers; in threes: UK NHS, SIN, CPF, TFN
             Pattern(
-                r"[0-9]{9,11}",
+                r"[0-9]{9,12}",
                 (r"[0-9]", r"[0-9][.,]"),
                 _D,
                 not_led_by=_LEAD,
-                unless=(*HARMLESS, ORDER),
+                unless=HARMLESS,
                 flags=_ANY_CASE,
             ),
             Pattern(
-                rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{3,4}}",
-                (r"[0-9]", r"[0-9],"),
-                (r"[0-9]", r",[0-9]{3}"),
-                unless=(*HARMLESS, r"[1-9][0-9]{0,2}(?:,[0-9]{3})+", r"[1-9][0-9]{2}(?:, [1-9][0-9]{2}){2}"),
+                r"[0-9]{9,12}",
+                (r"[0-9]", r"[0-9][.,]"),
+                _D,
+                led_by=_LEAD,
+                unless=(*HARMLESS, ORDER),
+                flags=_ANY_CASE,
             ),
-            Pattern(r"[0-9]{6}(?:[+\-_./~:*]|[Aa])[0-9]{3}[0-9A-Za-z]", _D, _W, unless=HARMLESS),  # Nordic
+            Pattern(  # India
+                rf"[2-9][0-9]{{3}}{_GAP}[0-9]{{4}}{_GAP}[0-9]{{4}}", _D, _D, unless=(r"(?:1[5-9]|20)[0-9]{2}.*",)
+            ),
+            _spoken(9),
+            Pattern(
+                rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{3,4}}",
+                (r"[0-9]", r"[0-9],", r"[0-9]\."),
+                (r"[0-9]", r",[0-9]{3}"),
+                unless=(
+                    *HARMLESS,
+                    r"[1-9][0-9]{0,2}(?:,[0-9]{3})+",
+                    r"[1-9][0-9]{2}(?:, [1-9][0-9]{2}){2}",
+                    r"000(?: 000)+",
+                    r"[1-9][0-9]{2}\.[0-9]00 ?- ?[1-9][0-9]{2}",
+                ),
+            ),
+            Pattern(r"(?:19|20)?[0-9]{6}(?:[+\-_./~:*]|[Aa])[0-9]{3}[0-9A-Za-z]", _D, _W, unless=HARMLESS),  # Nordic
+            Pattern(r"[0-9]{6}-[1-8][0-9]{6}", _D, _D),  # Korea
             Pattern(r"[A-Za-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]", _W, _W),  # UK NINO
             Pattern(
                 rf"[A-Z]{{2}}{BETWEEN}{{0,3}}[0-9]{{2}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{2}}{BETWEEN}{{0,3}}[A-D]", _W, _W
             ),
+            Pattern(r"[A-Za-z]{2}(?:[\-./_][0-9]{2}){3}[\-./_][A-Da-d]", _W, _W),
             Pattern(rf"(?:[0-9]{{8}}|[XYZxyz]{BETWEEN}{{0,1}}[0-9]{{7}}){BETWEEN}{{0,1}}[A-Za-z]", _W, _W),  # Spain
-            Pattern(r"[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]", _W, _W),  # Italy
+            Pattern(r"[0-9]{2}\.[0-9]{3}\.[0-9]{3}[\- ]?[A-Za-z]", _W, _W),
+            Pattern(  # Italy
+                rf"[A-Za-z]{{6}}{BETWEEN}{{0,1}}[0-9]{{2}}[A-Za-z][0-9]{{2}}{BETWEEN}{{0,1}}[A-Za-z][0-9]{{3}}[A-Za-z]",
+                _W,
+                _W,
+            ),
             Pattern(r"[A-Za-z]{5}[0-9]{4}[A-Za-z]", _W, _W),  # India, PAN
             Pattern(  # France
                 rf"[1-8]{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}[0-9]{{2}}{BETWEEN}{{0,1}}"
@@ -201,19 +271,27 @@ KINDS: dict[str, Kind] = {
             ),
             Pattern(r"[0-9]{17}[0-9Xx]", _D, _D),  # China
             Pattern(r"[A-Za-z][0-9]{7,8}[A-Za-z]?", _W, _W),  # passports, Singapore
+            Pattern(
+                r"[A-Z]{0,2}[0-9][A-Z0-9]{5,8}",
+                _W,
+                _W,
+                led_by=r"passport(?: (?:no\.?|nr\.?|number))?(?: is)?[ :#]{1,3}",
+                flags=_ANY_CASE,
+            ),
         ),
         (_digits(7),),
-        signs=_DIGIT,
+        signs=_NUMBER_SIGNS,
     ),
     "ip": Kind(
         "IP addresses",
         (
-            Pattern(rf"(?:{_OCTET}{_DOT}){{3}}{_OCTET}", _W, _W, not_led_by=_LEAD, flags=_ANY_CASE),
+            Pattern(rf"(?:{_OCTET}{_DOT}){{3}}{_OCTET}", _W, _W, not_led_by=_PLACE_LEAD, flags=_ANY_CASE),
             Pattern(
-                r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", _D, _D, not_led_by=_LEAD, flags=_ANY_CASE
+                r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", _D, _D, not_led_by=_PLACE_LEAD, flags=_ANY_CASE
             ),  # near misses: "429.3.04.2"
+            Pattern(rf"{_OCTET}(?:(?: dot | \. ?){_OCTET}){{3}}", _W, _W, not_led_by=_PLACE_LEAD, flags=_ANY_CASE),
             Pattern(rf"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}", _W),
-            Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", _W),
+            Pattern(rf"(?:{_HEX}{{1,4}}:)+(?::{_HEX}{{1,4}})+", _W, unless=(r"[A-Za-z]{1,4}::[A-Za-z]{1,4}",)),
             Pattern(rf"(?:{_HEX}{{1,4}}:)+{_HEX}{{1,4}}::", _W, (r"[\w:]",)),
             Pattern(rf"(?:{_HEX}{{4}}|[0-9]{_HEX}{{0,3}})::", (r"[\w:]",), (r"[\w:]",)),
             Pattern(rf"::{_HEX}{{1,4}}(?::{_HEX}{{1,4}})+", (r"[\w:]",)),
@@ -224,17 +302,23 @@ KINDS: dict[str, Kind] = {
     "mac": Kind(
         "hardware (MAC) addresses",
         (
-            Pattern(rf"{_HEX}{{2}}(?:[^\w,]{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9 ]*")),
+            Pattern(rf"{_HEX}{{2}}(?:[^\w,]{_HEX}{{2}}){{5}}", _W, _W, unless=(r"(?:[A-Za-z]|[^\w:.\-])*", r"[0-9 ]*")),
+            Pattern(rf"{_HEX}{{12}}", _W, _W, unless=(r"[A-Fa-f]*(?:[0-9][A-Fa-f]*){0,2}", r"[0-9]*")),
             Pattern(rf"{_HEX}{{2}}(?:_{_HEX}{{2}}){{5}}", _W, _W, unless=(r"[A-Za-z_]*",)),
             Pattern(rf"{_HEX}{{4}}[.:\-]{_HEX}{{4}}[.:\-]{_HEX}{{4}}", _W, _W, unless=(r"[A-Za-z\W]*", r"[0-9\-]*")),
         ),
-        signs=_DIGIT,
+        signs=rf"[0-9]|{_HEX}[:.\-]",
     ),
     "url": Kind(
         "addresses with credentials",
         (
             Pattern(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/@:]*:[^\s/@]*@"),
-            Pattern(r"[?&](?:token|key|api_?key|password|passwd|pwd|secret)=[^\s&#]+", flags=_ANY_CASE),
+            Pattern(
+                r"[?&#;](?:[a-z0-9]{1,20}[_.\-])?(?:token|key|api[_\-]?key|auth|password|passwd|pwd|pass|secret|session|(?:j?session)?id"
+                r"|sig|signature|credential)s?=[^\s&#]+",
+                flags=_ANY_CASE,
+                unless=(r".(?i:id)=.*",),
+            ),
         ),
         signs=r"[:=]",
     ),
@@ -257,6 +341,12 @@ KINDS: dict[str, Kind] = {
         (
             Pattern(rf"[A-Z]{{2}}[0-9]{{2}}{BETWEEN}{{0,3}}[A-Z]{{3}}", _W, _W),
             Pattern(r"[A-Za-z]{2}[0-9]{2}[A-Za-z]{3}", _W, _W),
+            Pattern(r"[A-Za-z]{2}[\-._/][0-9]{2}[\-._/][A-Za-z]{3}|[a-z]{2}[0-9]{2}[ \-._/][a-z]{3}", _W, _W),
+            Pattern(
+                rf"[A-Z][0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]{{3}}|[A-Z]{{3}}{BETWEEN}{{0,1}}[0-9]{{3}}{BETWEEN}{{0,1}}[A-Z]",
+                _W,
+                _W,
+            ),
         ),
         signs=_DIGIT,
     ),
@@ -265,10 +355,12 @@ KINDS: dict[str, Kind] = {
         (
             *(Pattern(core, _D, _D, not_led_by=r"[Vv](?:ersion)?[ .]?") for core in NUMERIC),
             *(Pattern(core, _W, _W, flags=_ANY_CASE) for core in IN_WORDS),
+            *(Pattern(core, _W, _W, flags=_ANY_CASE) for core in OTHER_WORDS),
             Pattern(ANY_NUMERIC, _D, _D, led_by=BORN, flags=_ANY_CASE),
+            Pattern(ANY_IN_WORDS, _W, _W, led_by=BORN, flags=_ANY_CASE),
         ),
         tuple(Pattern(core, flags=_ANY_CASE) for core in GUARDS),
-        signs=r"[0-9]|(?i:nineteen|thousand)",
+        signs=r"[0-9]|(?i:teen|ten|twelve|eleven|thousand|th|first|second|third|one|two|three|four|five|six|seven|eight|nine|ty)",
     ),
     "postal_code": Kind(
         "postal codes",
@@ -292,6 +384,16 @@ KINDS: dict[str, Kind] = {
                 flags=0,
             ),
             Pattern(r"(?:19|20)[0-9]{2} [A-Z][a-z]", led_by=r"[a-z] [0-9]{1,3}[a-z]?, ?"),
+            Pattern(
+                r"[0-9]{4,6}",
+                _W,
+                _W,
+                led_by=r"(?:zip|post|postal|area)[ -]?code(?: is)?[ :=]{1,3}|zip[ :=]{1,3}|postcode(?: is)?[ :=]{1,3}|〒 ?",
+                flags=_ANY_CASE,
+            ),
+            Pattern(rf"(?:{_STATE_NAMES}),? [0-9]{{5}}", _W, _D),
+            Pattern(rf"(?:NSW|VIC|QLD|TAS|ACT){BETWEEN}{{1,2}}[0-9]{{4}}", _W, _D),
+            Pattern(r"[1-9][0-9]{5} [A-Z][a-z]{2}", (r"[\w.,£$€#]",), not_led_by=_LEAD),
         ),
         signs=_DIGIT,
     ),

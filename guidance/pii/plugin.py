@@ -28,14 +28,23 @@ from diffusionlm.guidance.pii.folding import plain
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
 from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
 from diffusionlm.guidance.pii.reader import strangers_view
-from diffusionlm.guidance.pii.search import find, find_kind, find_personal_data, may_occur, touches
+from diffusionlm.guidance.pii.search import (
+    find,
+    find_in_plain,
+    find_kind,
+    find_personal_data,
+    may_occur,
+    touches,
+    without_allowed,
+)
 from diffusionlm.guidance.pii.secrets import (
     SecretFinder,
     Secrets,
+    in_own_letters,
     kept_secrets,
+    own_character,
     read_secrets,
     secret_absence,
-    secret_character,
 )
 from diffusionlm.guidance.registry.plugins import register
 
@@ -48,7 +57,7 @@ SIGNS_OF = {
     "url": ("www.", "://"),
     "web": ("www.", "://"),
 }  # kinds that are known by a sign, not by digits
-_SECRET, _SEEN, _RAW = "secret ", "seen", "as it is"
+_SECRET, _OWN, _SEEN, _RAW = "secret ", "secret in its own letters ", "seen", "as it is"
 
 
 @register("pii")
@@ -123,7 +132,9 @@ class PII(LazyConstraint):
             PersonalNames(kinds=self.names)  # refuses thresholds that are out of range
         if isinstance(self.soft, bool) or not isinstance(self.soft, int | float) or not 0 <= self.soft < math.inf:
             raise ValueError(f"soft of PII is a weight, a finite number of at least 0; got {self.soft!r}.")
-        self._finder = SecretFinder(read_secrets(self.secrets)) if self.secrets else None
+        secrets = read_secrets(self.secrets) if self.secrets else []
+        self._finder = SecretFinder(secrets) if secrets else None
+        self._own_finder = SecretFinder(secrets, own_character, in_own_letters) if secrets else None
 
     def companions(self) -> Sequence[Guidance]:
         """`DigitRuns`, and `PersonalNames` where names are asked for."""
@@ -187,45 +198,57 @@ class PII(LazyConstraint):
     def broken(self, text: str, written: Ranges | None) -> list[str]:
         """Patterns that occur in what was written, and secrets by number; `written` None: all of the text was."""
         form = plain(text)
-        shown = form.text if self._allowed is None else self._allowed.hide(form.text)
-        as_it_is = text if self._allowed is None else self._allowed.hide(text)
         own = form.ranges(written)
-        likely = {name for name, kind in self.structured.items() if kind.raw or may_occur(kind, shown)}
+        likely = {name: kind for name, kind in self.structured.items() if kind.raw or may_occur(kind, form.text)}
+        shown = {
+            (name, raw): without_allowed(kind, text if raw else form.text, self._allowed)
+            for name, kind in likely.items()
+            for raw in ((False, True) if kind.raw else (False,))
+        }
         found = [
             part
             for part, (name, pattern, raw) in self._rules.items()
-            if name in likely and touches(list(find(pattern, as_it_is if raw else shown)), written if raw else own)
+            if name in likely and touches(list(find(pattern, shown[name, raw])), written if raw else own)
         ]
         found += self._seen(text, written, {self._rules[part][0] for part in found})
-        if self._finder is not None:
-            said = {number for number, *_ in self._finder.find(text, written)}
-            found += [f"{_SECRET}{number}" for number in sorted(said)]
+        for prefix, finder in self._finders().items():
+            said = {number for number, *_ in finder.find(text, written)}
+            found += [f"{prefix}{number}" for number in sorted(said)]
         return found
+
+    def _finders(self) -> dict[str, SecretFinder]:
+        """What finds secrets, by the beginning of the names of its parts."""
+        if self._finder is None or self._own_finder is None:
+            return {}
+        return {_SECRET: self._finder, _OWN: self._own_finder}
 
     def _seen(self, text: str, written: Ranges | None, known: set[str]) -> list[str]:
         """Kinds that the second reader sees in what was written, beyond those known."""
-        hidden = text
-        if self._allowed is not None:
-            form = plain(text)
-            shown = list(text)
-            for place in self._allowed.find(form.text):
-                start, end = form.place(*place)
-                shown[start:end] = "x" * (end - start)
-            hidden = "".join(shown)
-        seen = {
-            kind
-            for kind, start, end in strangers_view(hidden)
-            if kind in self.structured and kind not in known and touches([(start, end)], written)
-        }
+        seen = set()
+        for kind in {kind for kind, *_ in strangers_view(text)} & set(self.structured) - known:
+            places = [(start, end) for other, start, end in strangers_view(self._hidden(kind, text)) if other == kind]
+            if touches(places, written):
+                seen.add(kind)
         return [f"{kind} {_SEEN}" for kind in sorted(seen)]
+
+    def _hidden(self, kind: str, text: str) -> str:
+        """A text of the same length in which what may be named of a kind is put aside."""
+        if self._allowed is None:
+            return text
+        form, shown = plain(text), list(text)
+        hidden = without_allowed(self.structured[kind], form.text, self._allowed)
+        for place, (given, left) in enumerate(zip(form.text, hidden, strict=True)):
+            if given != left:
+                shown[form.owners[place]] = "x"
+        return "".join(shown)
 
     def highlight(self, text: str) -> list[tuple[int, int, str]]:
         """Where personal data and secrets stand in a text, given or written: (start, end, what it is), apart and in order."""
         places = [
             (*place, name) for name, kind in self.structured.items() for place in find_kind(kind, text, self._allowed)
         ]
-        if self._finder is not None:
-            places += [(start, end, "secret") for _, start, end in self._finder.find(text)]
+        for finder in self._finders().values():
+            places += [(start, end, "secret") for _, start, end in finder.find(text)]
         found: list[tuple[int, int, str]] = []
         for start, end, name in sorted(places, key=lambda place: (place[0], -place[1], place[2] in WIDE)):
             if not found or start >= found[-1][1]:
@@ -235,9 +258,9 @@ class PII(LazyConstraint):
     def part(self, name: str, vocabulary: Vocabulary, finished: bool) -> TokenAutomaton | None:
         """A pattern: on the way the guard of its kind, where it has one; itself in the end, unless it has check digits."""
         if name.startswith(_SECRET):
-            assert self._finder is not None
-            secret = self._finder.secrets[int(name.removeprefix(_SECRET))]
-            return compile_plain(secret_absence(secret), vocabulary, secret_character)
+            finder = self._finders()[_OWN if name.startswith(_OWN) else _SECRET]
+            secret = finder.secrets[int(name.rpartition(" ")[2])]
+            return compile_plain(secret_absence(secret, finder.character), vocabulary, finder.character)
         if name.endswith(_SEEN):
             kind = self.structured[name.removesuffix(_SEEN).strip()]
             return compile_plain(pattern_absence(kind.title, SIGNS), vocabulary)
@@ -247,12 +270,12 @@ class PII(LazyConstraint):
         rule = guard_absence((kind,)) if guarded else None
         if rule is None:
             rule = pattern_absence(kind.title, pattern)
-        rule = self._allowing(rule)
+        rule = self._allowing(rule, kind)
         return compile_absence(rule, vocabulary) if raw else compile_plain(rule, vocabulary)
 
-    def _allowing(self, rule: Absence) -> Absence:
+    def _allowing(self, rule: Absence, kind: Kind) -> Absence:
         """The rule without the allowed texts that are of its kind; the others are nothing to it."""
-        return allowing(rule, tuple(text for text in self.allow if not rule.accepts(plain(text).text)))
+        return allowing(rule, tuple(text for text in self.allow if find_in_plain(kind, plain(text).text)))
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]], written: Ranges | None = None) -> dict[str, bool]:
         """Whether a finished text is free of each kind, by reading its characters with `re`, and by the

@@ -114,7 +114,9 @@ def _internet(text: str) -> Iterator[Range]:
     for match in re.finditer(r"(?<![\w.:])[0-9A-Fa-f:.]{3,45}(?![\w:])", text):
         found = match.group().rstrip(".")
         if found.count(".") == 3 and re.search(
-            r"(?<!\w)(?:v|version|release|build|item|part)[ .]*\Z", text[: match.start()].lower()
+            r"(?<!\w)(?:v|version|release|build|item|part|chapter|section|clause|paragraph|article|table|figure|fig"
+            r"|appendix)[ .]*\Z",
+            text[: match.start()].lower(),
         ):
             continue
         if "::" in found and not re.search("[0-9]", found):

@@ -102,19 +102,25 @@ def find_in_plain(kind: Kind, text: str) -> Places:
     return sorted(places, key=lambda place: (place[0], -place[1]))
 
 
+def without_allowed(kind: Kind, text: str, allowed: Allowances | None) -> str:
+    """A plain text of the same length in which what may be named of a kind is put aside."""
+    if allowed is None:
+        return text
+    return allowed.of(kind, lambda given: bool(find_in_plain(kind, given))).hide(text)
+
+
 def find_kind(kind: Kind, text: str, allowed: Allowances | None = None) -> Places:
     """Where a kind occurs in a text, in order: (start, end) in characters.
 
     Args:
         kind: one of `pii.patterns.KINDS`, or another.
         text: any text.
-        allowed: texts that may be named, which are put aside first.
+        allowed: texts that may be named; those of the kind are put aside first.
     """
     form = plain(text)
-    shown = form.text if allowed is None else allowed.hide(form.text)
-    places = [form.place(*place) for place in find_in_plain(kind, shown)]
+    places = [form.place(*place) for place in find_in_plain(kind, without_allowed(kind, form.text, allowed))]
     if kind.raw and form.text != text:
-        places += find_in_plain(kind, text if allowed is None else allowed.hide(text))
+        places += find_in_plain(kind, without_allowed(kind, text, allowed))
     return sorted(set(places), key=lambda place: (place[0], -place[1]))
 
 
@@ -180,9 +186,8 @@ def breaks(
         allowed: texts that may be named.
     """
     form = text if isinstance(text, Plain) else plain(text)
-    shown = form.text if allowed is None else allowed.hide(form.text)
-    if touches(find_in_plain(kind, shown), form.ranges(written)):
+    if touches(find_in_plain(kind, without_allowed(kind, form.text, allowed)), form.ranges(written)):
         return True
     if not kind.raw or isinstance(text, Plain) or form.text == text:
         return False
-    return touches(find_in_plain(kind, text if allowed is None else allowed.hide(text)), written)
+    return touches(find_in_plain(kind, without_allowed(kind, text, allowed)), written)

@@ -3,7 +3,11 @@
 Texts are compared by their letters and digits alone, in plain form (`pii.folding`) and without case: "Ann Lee, 12-34" is
 also found as "ann lee 1234", "ANN... LEE 12_34" and in fullwidth letters, "Straße" as "STRASSE". Anything that is no
 letter or digit may stand between any two of them, but not a letter or digit right before or behind: a secret inside a
-longer word ("Ann" in "Anna") does not count.
+longer word ("Ann" in "Anna") does not count. Scripts that are written without spaces have no such words: a secret counts
+wherever it stands beside one of their letters.
+
+Look-alikes may part the capital of a letter from the small one: of Greek, "Υ" looks like "Y" and "υ" like "u". Where that
+is so a secret is also looked for in its own letters, without case and accents.
 
 A text is searched by the first letters of the secrets (a dictionary), so the time does not grow with their number; a
 secret that is found is forbidden by an automaton of its own.
@@ -14,14 +18,16 @@ Nothing here prints a secret: errors name its place in the list.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
 from diffusionlm.guidance.automata import regex
+from diffusionlm.guidance.automata.look_alikes import UNSPACED, is_unspaced
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence
-from diffusionlm.guidance.pii.folding import plain, plain_character
+from diffusionlm.guidance.pii.folding import Form, plain, plain_character
 
 KEY = 12  # letters and digits by which secrets are looked up
 WITHHELD = "withheld"
@@ -39,6 +45,27 @@ def secret_character(character: str) -> str:
 
 def _caseless(character: str) -> str:
     return "".join(map(plain_character, character.casefold()))
+
+
+def own_character(character: str) -> str:
+    """What a character counts as in its own script: letters without case and accents, digits, or one blank.
+
+    Example:
+        >>> own_character("Ύ"), own_character("ς"), own_character("Σ")
+        ('υ', 'σ', 'σ')
+    """
+    found = ""
+    for form in unicodedata.normalize("NFKD", character.casefold()):
+        category = unicodedata.category(form)
+        if category not in ("Mn", "Me", "Cf"):
+            digit = unicodedata.digit(form, None)
+            found += str(digit) if digit is not None else form.casefold() if form.isalnum() else " "
+    return found
+
+
+def in_own_letters(secret: str) -> bool:
+    """Whether case changes what the letters of a secret look like, so that it is looked for in its own letters too."""
+    return len({_letters(secret), _letters(secret.upper()), _letters(secret.lower())}) > 1
 
 
 class Secrets(Sequence[str]):
@@ -125,13 +152,17 @@ def read_secrets(given: str | Path | Iterable[str]) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def secret_absence(secret: str) -> Absence:
-    """Texts in the form of `secret_character` in which the secret does not occur with a generated character in it."""
-    letters = _letters(secret)
+def secret_absence(secret: str, character: Form = secret_character) -> Absence:
+    """Texts in the form of ``character`` in which the secret does not occur with a generated character in it."""
+    letters = _letters(secret, character)
     core = regex(" *".join(map(re.escape, letters)))
-    before = ~regex(r"(?:.|\n)*[^ ]")
-    behind = ~regex(r"[^ ](?:.|\n)*")
+    word = f"[^ {_UNSPACED}]"
+    before = None if is_unspaced(letters[0]) else ~regex(rf"(?:.|\n)*{word}")
+    behind = None if is_unspaced(letters[-1]) else ~regex(rf"{word}(?:.|\n)*")
     return absence(f"a secret of {len(letters)} letters and digits is not said", [Occurrence(core, before, behind)])
+
+
+_UNSPACED = "".join(f"{chr(first)}-{chr(last - 1)}" for first, last in UNSPACED)
 
 
 class SecretFinder:
@@ -139,14 +170,23 @@ class SecretFinder:
 
     Args:
         secrets: see `read_secrets`.
+        character: what a character counts as.
+        only: whether a secret is looked for; None: all are.
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        character: Form = secret_character,
+        only: Callable[[str], bool] | None = None,
+    ) -> None:
         self.secrets = list(secrets)
-        self._letters = [_letters(secret) for secret in self.secrets]
+        self.character = character
+        self._letters = [_letters(secret, character) for secret in self.secrets]
         self._by_key: dict[str, list[int]] = {}
         for number, letters in enumerate(self._letters):
-            self._by_key.setdefault(letters[:KEY], []).append(number)
+            if only is None or only(self.secrets[number]):
+                self._by_key.setdefault(letters[:KEY], []).append(number)
         self._lengths = sorted({len(key) for key in self._by_key})
 
     def __repr__(self) -> str:
@@ -159,24 +199,30 @@ class SecretFinder:
             text: any text.
             written: (start, end) of what was generated; None: all of it.
         """
-        form = plain(text, secret_character)
+        if not self._by_key:
+            return
+        form = plain(text, self.character)
         own = form.ranges(written)
         places = [place for place, one in enumerate(form.text) if one != " "]
         joined = "".join(form.text[place] for place in places)
         for n, start in enumerate(places):
-            if start and form.text[start - 1] != " ":
-                continue
-            for length in self._lengths:
+            inside = start > 0 and _one_word(form.text[start - 1], form.text[start])
+            for length in () if inside else self._lengths:
                 for number in self._by_key.get(joined[n : n + length], ()):
                     letters = self._letters[number]
                     if not joined.startswith(letters, n):
                         continue
                     end = places[n + len(letters) - 1] + 1
-                    if end < len(form.text) and form.text[end] != " ":
+                    if end < len(form.text) and _one_word(form.text[end - 1], form.text[end]):
                         continue
                     if own is None or any(max(start, since) < min(end, until) for since, until in own):
                         yield number, *form.place(start, end)
 
 
-def _letters(secret: str) -> str:
-    return plain(secret, secret_character).text.replace(" ", "")
+def _one_word(first: str, second: str) -> bool:
+    """Whether two characters that stand side by side belong to one word; blanks belong to none."""
+    return " " not in (first, second) and not is_unspaced(first) and not is_unspaced(second)
+
+
+def _letters(secret: str, character: Form = secret_character) -> str:
+    return plain(secret, character).text.replace(" ", "")

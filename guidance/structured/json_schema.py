@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.registry.plugins import register
-from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler, exact
-from diffusionlm.guidance.structured.schema_reading import check, named_text, schema_of, validator_class
+from diffusionlm.guidance.structured.schema_language import Form, SchemaCompiler
+from diffusionlm.guidance.structured.schema_reading import check, named_text, schema_of
+from diffusionlm.guidance.structured.schema_validity import exact_number, validity
 from diffusionlm.guidance.structured.spanwise import SpanConstraint
 
 
@@ -80,12 +80,17 @@ class JSONSchema(SpanConstraint):
 
 
 def is_valid(schema: Any, text: str) -> bool:
-    """Whether a text is JSON that jsonschema finds valid. Numbers are read as decimals, so that 0.3 is a multiple of 0.1."""
+    """Whether a text is JSON that jsonschema finds valid, formats included, and patterns as both ECMAScript and Python read
+    them. Numbers are read as decimals, so that 0.3 is a multiple of 0.1."""
     try:
-        value = json.loads(text, parse_float=Decimal)
-    except ValueError:
+        value = json.loads(text, parse_float=exact_number, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         return False
-    return bool(validator_class()(exact(schema)).is_valid(value))
+    return validity(json.dumps(schema)).holds(value)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _name(schema: Any) -> str:

@@ -16,9 +16,9 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language
 from diffusionlm.guidance.automata.alphabet import classify, common_partition, partition
 from diffusionlm.guidance.structured.net import one_of_texts
+from diffusionlm.guidance.structured.schema_validity import strict
 
 ESCAPES = {'"': '"', "\\": "\\", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
-_DOLLAR = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
 
 
 @lru_cache(maxsize=1)
@@ -35,16 +35,14 @@ def matching(pattern: str) -> Language:
         UnsupportedPattern: if no finite automaton can do it.
         AutomatonTooLarge: beyond the caps of `automata.regex`.
     """
-    strict = _DOLLAR.sub(lambda match: match.group(1) or r"\Z", pattern)
-    wide, narrow = (automata.regex(strict, "contains", flags) for flags in (0, re.ASCII))
+    wide, narrow = (automata.regex(strict(pattern), "contains", flags) for flags in (0, re.ASCII))
     return narrow if wide == narrow else (wide & narrow).renamed(narrow.name)
 
 
 @lru_cache(maxsize=256)
 def not_matching(pattern: str) -> Language:
     """Contents in which ``pattern`` is found neither as ECMAScript nor as Python reads it."""
-    strict = _DOLLAR.sub(lambda match: match.group(1) or r"\Z", pattern)
-    wide, narrow = (automata.regex(strict, "excludes", flags) for flags in (0, re.ASCII))
+    wide, narrow = (automata.regex(strict(pattern), "excludes", flags) for flags in (0, re.ASCII))
     return narrow if wide == narrow else wide & narrow
 
 

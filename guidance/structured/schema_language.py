@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,8 +23,8 @@ from diffusionlm.guidance.structured.schema_reading import (
     Schema,
     child,
     refuse,
-    validator_class,
 )
+from diffusionlm.guidance.structured.schema_validity import Validity, exact
 
 KINDS = frozenset(["null", "boolean", "string", "number", "array", "object"])
 EVALUATED = "\0evaluated"
@@ -92,7 +91,7 @@ class SchemaCompiler:
     def __init__(self, root: Schema, form: Form) -> None:
         self.root, self.form = root, form
         self.references = References(root)
-        self._validator = validator_class()(exact(root))
+        self._validity = Validity(root)
         self._made: dict[Any, Language] = {}
         self._derived: dict[Any, Any] = {}  # schemas made from others; kept, so that their ids stay theirs
         self.conflicts: list[tuple[str, str]] = []
@@ -268,7 +267,7 @@ class SchemaCompiler:
         """Whether a value meets a goal of plain keywords."""
         for schema, _ in goal:
             plain = {key: inner for key, inner in schema.items() if not key.startswith("\0")}
-            if not self._validator.evolve(schema=exact(plain)).is_valid(exact(value)):
+            if not self._validity.holds(exact(value), plain):
                 return False
             if any(same(value, other) for other in schema.get(EXCLUDED, ())):
                 return False
@@ -302,11 +301,6 @@ def _without(schema: Schema, keyword: str) -> Schema:
 
 def _parts(schemas: Sequence[Schema], path: str) -> list[Part]:
     return [Part(schema, child(path, n)) for n, schema in enumerate(schemas)]
-
-
-def exact(value: Any) -> Any:
-    """A JSON value with decimals in place of floats, of which 0.3 is a multiple of 0.1."""
-    return json.loads(json.dumps(value), parse_float=Decimal)
 
 
 def same(a: Any, b: Any) -> bool:

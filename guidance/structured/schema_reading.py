@@ -64,7 +64,7 @@ KEYWORDS = {
     ),
 }
 KNOWN = ANNOTATIONS.union(COMBINATORS, *KEYWORDS.values())
-_ONE = [
+ONE = [
     "additionalProperties",
     "propertyNames",
     "items",
@@ -76,8 +76,8 @@ _ONE = [
     "unevaluatedProperties",
     "unevaluatedItems",
 ]
-_LIST = ["allOf", "anyOf", "oneOf", "prefixItems"]
-_NAMED = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"]
+LIST = ["allOf", "anyOf", "oneOf", "prefixItems"]
+NAMED = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"]
 
 Schema = Any
 """A schema: a dictionary of keywords, True or False."""
@@ -156,15 +156,32 @@ def check(schema: Schema) -> None:
     if size > MAX_CHARACTERS:
         raise refuse("", _too_large(size))
     try:
-        from jsonschema import Draft202012Validator
+        from jsonschema import Draft202012Validator, FormatChecker
         from jsonschema.exceptions import SchemaError
     except ImportError as error:
         raise _missing("jsonschema") from error
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         path = child("#", *error.absolute_path)
-        raise refuse(path, f"is not valid (draft 2020-12): {error.message[:200]}.") from None
+        hint = " Since this draft the items of a tuple are prefixItems." if path.endswith("/items") else ""
+        raise refuse(path, f"is not valid (draft 2020-12): {error.message[:200]}.{hint}") from None
+    _check_patterns(schema)
+
+
+def _check_patterns(schema: Schema) -> None:
+    """Refuses patterns that are not valid, wherever they stand."""
+    from diffusionlm.guidance.structured.schema_validity import UnsupportedPattern, check_pattern
+
+    for path, part in walk(schema):
+        named = part.get("patternProperties", {}) if isinstance(part, dict) else {}
+        given = [(child(path, "patternProperties", one), one) for one in named]
+        given += [(child(path, "pattern"), part["pattern"])] if isinstance(part, dict) and "pattern" in part else []
+        for where, pattern in given:
+            try:
+                check_pattern(pattern)
+            except UnsupportedPattern as error:
+                raise refuse(where, f"has a pattern that cannot be kept: {error}") from None
 
 
 def walk(schema: Schema, path: str = "#") -> Iterator[tuple[str, Schema]]:
@@ -187,11 +204,11 @@ def walk(schema: Schema, path: str = "#") -> Iterator[tuple[str, Schema]]:
         yield here, part
         if not isinstance(part, dict):
             continue
-        found = [(child(here, key), part[key]) for key in _ONE if key in part]
-        for key in _LIST:
+        found = [(child(here, key), part[key]) for key in ONE if key in part]
+        for key in LIST:
             if isinstance(part.get(key), list):
                 found += [(child(here, key, n), item) for n, item in enumerate(part[key])]
-        for key in _NAMED:
+        for key in NAMED:
             if isinstance(part.get(key), dict):
                 found += [(child(here, key, name), item) for name, item in part[key].items()]
         stack += [(where, item, level + 1) for where, item in reversed(found)]

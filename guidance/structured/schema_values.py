@@ -18,6 +18,9 @@ from diffusionlm.guidance.structured.schema_negation import EXCLUDED, NOT_PATTER
 from diffusionlm.guidance.structured.schema_objects import object_language
 from diffusionlm.guidance.structured.schema_reading import child, refuse
 
+MAX_STRING = 4_000
+"""Characters of a string that are counted; a larger maxLength is kept as this one."""
+
 
 def plain_value(compiler: SchemaCompiler, goal: Goal, level: int) -> Language:
     """Texts of the values that meet a goal of plain keywords."""
@@ -85,6 +88,10 @@ def string_language(compiler: SchemaCompiler, goal: Goal, excluded: Sequence[Any
     least = max((int(schema.get("minLength", 0)) for schema, _ in goal), default=0)
     lengths = [int(schema["maxLength"]) for schema, _ in goal if "maxLength" in schema]
     most = min(lengths, default=None)
+    if least > MAX_STRING:
+        raise refuse(path, f"asks for a string of at least {least:,} characters; up to {MAX_STRING:,} are supported.")
+    if most is not None and most > MAX_STRING:
+        most = MAX_STRING  # no canvas holds more, and every character counted is a state
     rules: list[Language] = []
     for schema, here in goal:
         for keyword, read in (("pattern", json_strings.matching), (NOT_PATTERN, json_strings.not_matching)):

@@ -245,3 +245,13 @@ def test_a_table_that_is_broken_is_named(tmp_path, content, message):
     (tmp_path / "a.csv").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         list(TextSource(str(tmp_path / "a.csv")).pairs())
+
+
+def test_a_weight_that_is_no_number_and_a_field_twice_are_refused_in_a_sentence(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("text,text\na,b\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has the field 'text' twice"):
+        list(parse_sources(str(file))[0].pairs())
+    for weight in ("2", True, [1]):
+        with pytest.raises(ValueError, match="weight of a source must be a number"):
+            parse_sources({"path": str(file), "weight": weight})

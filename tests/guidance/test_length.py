@@ -38,7 +38,21 @@ def test_known_text_is_the_end_where_it_stands_there(tiny_pipe):
 
 
 def test_whole_is_a_switch():
-    with pytest.raises(ValueError, match="whole must be True or False, got 'yes'"):
+    with pytest.raises(ValueError, match="whole of 'length' must be True or False, got 'yes'"):
         Length(words=3, whole="yes")
     with pytest.raises(ValueError, match="needs words, tokens or characters"):
         Length(whole=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"words": (None, None)}, "asks for nothing"),
+        ({"words": (0, None)}, "asks for nothing"),
+        ({"words": 2.5}, "must be a whole number or a range of two"),
+        ({"words": "5"}, "must be a whole number or a range of two"),
+    ],
+)
+def test_a_length_that_is_none_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        Length(**settings)

@@ -102,3 +102,29 @@ def test_the_command_line_takes_a_result_for_guidance(tiny_pipe, tmp_path, capsy
         assert words in capsys.readouterr().err
     assert main([*common, f"guidance={tmp_path / 'own.json'}", "guidance.words=3"]) == 2
     assert main([*common, "guidance=nowhere.json"]) == 2
+
+
+@pytest.mark.parametrize("given", ["no", "yes", 0, None, []])
+def test_what_is_neither_true_nor_false_is_refused(given):
+    from diffusionlm.guidance import Phrases, Regex
+
+    for make in (
+        lambda: Phrases(include=["pub"], case_sensitive=given),
+        lambda: Phrases(include=["pub"], forms=given),
+        lambda: Regex(require="pub", ignore_case=given),
+        lambda: Phrases(include=["pub"], normalise=given),
+    ):
+        with pytest.raises(ValueError, match="must be True or False"):
+            make()
+
+
+def test_a_class_of_posix_is_refused_and_no_warning_leaks():
+    import warnings
+
+    from diffusionlm.guidance import Regex
+
+    with pytest.raises(ValueError, match=r"\[:alpha:\], a class of POSIX"):
+        Regex(require="[[:alpha:]]+")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Regex(require="[[a]").languages()[0].accepts("[")

@@ -63,6 +63,45 @@ def test_what_a_reader_does_not_see_hides_nothing() -> None:
     assert held("cheap\u200ber", exclude=["cheap"])  # a longer word to the reader
     assert not held("cafe\u0301", exclude=["café"])
     assert not held("café", exclude=["cafe\u0301"])
+    for code in ("\u00ad", "\u034f", "\u061c", "\u180e", "\u2066", "\ufe00", "\U000e0061"):
+        assert not held(f"a che{code}ap pub", exclude=["cheap"])
+        assert not held(f"{code}cheap{code}", exclude=["cheap"])
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("これは日本の鍵です", "日本"),
+        ("東京は良い", "東京"),
+        ("ไปกรุงเทพครับ", "กรุงเทพ"),
+        ("看pub吧", "pub"),
+        ("カフェラテ", "カフェ"),
+    ],
+)
+def test_scripts_without_spaces_have_no_longer_words(text: str, phrase: str) -> None:
+    assert not held(text, exclude=[phrase])
+    assert held(text, include=[phrase])
+    assert held("이것은한국입니다", exclude=["한국"])  # a script with spaces
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "case_sensitive"),
+    [
+        ("an oﬃce", "office", True),
+        ("an oﬀice", "office", True),
+        ("an office", "oﬃce", True),
+        ("a ﬂuﬀy ﬁsh", "fluffy fish", True),
+        ("well…", "well...", True),
+        ("well...", "well…", True),
+        ("STRASSE", "straße", False),
+        ("Straße", "STRASSE", False),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος", False),
+        ("AN OﬃCE", "office", False),
+    ],
+)
+def test_ligatures_and_capitals_are_spellings(text: str, phrase: str, case_sensitive: bool) -> None:
+    assert not held(text, exclude=[phrase], case_sensitive=case_sensitive)
+    assert held("a pub", exclude=[phrase], case_sensitive=case_sensitive)
 
 
 def test_included_phrases_are_written_as_they_are_given() -> None:

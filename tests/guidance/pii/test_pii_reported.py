@@ -7,6 +7,7 @@ import pytest
 
 from diffusionlm.guidance import PII, Guidance, Phrases, Regex, UnsatisfiableConstraint
 from diffusionlm.guidance.pii.patterns import KINDS
+from diffusionlm.guidance.pii.search import find_kind
 
 ZERO_WIDTH = "\u200b\u200c\u2060\ufeff\u00ad"
 
@@ -152,10 +153,26 @@ def test_the_certificate_of_a_kind_does_not_hang_on_what_stands_elsewhere():
         ("555-0199, 7 days a week", "555-0199", True),
         ("https://x:y@www.thepub.com", "www.thepub.com", False),
         ("www.thepub.com", "www.thepub.com", True),
+        ("jo!lee@example.org", "lee@example.org", False),
+        ("jo'lee@example.org", "lee@example.org", False),
+        ("jo{lee@example.org", "lee@example.org", False),
+        ("'lee@example.org'", "lee@example.org", True),
+        ("thepub.com?x=1", "thepub.com", False),
+        ("12 March 1985", "March 1985", False),
+        ("12 March 1985", "1985", False),
+        ("12 March 1985", "12 March 1985", True),
+        ("CA 90210", "CA", False),
+        ("10115 Berlin", "Berlin", False),
+        ("GB29 NWBK 6016 1331 9268 19", "GB", False),
     ],
 )
 def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
     assert (refused(f"It is {text}.", allow=[allow]) == []) is free
+    plugin = PII(allow=[allow])
+    names = [
+        name for name in plugin.structured if find_kind(plugin.structured[name], f"It is {text}.", plugin._allowed)
+    ]
+    assert (names == []) is free
 
 
 @pytest.mark.parametrize(
@@ -171,12 +188,33 @@ def test_an_allowed_text_does_not_let_a_longer_one_out(text, allow, free):
         ("12-34-56", "１２３４５６"),
         ("ﬁne secret", "FINE SECRET"),
         ("İstanbul 12", "istanbul/12"),
+        ("σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("ΥΗΝΖΒΜ", "υηνζβμ"),
+        ("ГОРОД 7", "город-7"),
+        ("日本の鍵", "これは日本の鍵です"),
+        ("key123", "鍵はkey123です"),
+        ("กุญแจ", "นี่คือกุญแจครับ"),
     ],
 )
 def test_secrets_are_seen_in_every_spelling(secret, text):
     said = PII(kinds=[], secrets=[secret]).certify(f"It is: {text}.", [])
     assert said == {"no secrets": False}
     assert PII(kinds=[], secrets=[secret]).certify("It is: nothing of the sort.", []) == {"no secrets": True}
+
+
+def test_secrets_in_their_own_letters_are_automata_too():
+    from diffusionlm.guidance.pii.folding import plain
+    from diffusionlm.guidance.pii.secrets import own_character, secret_absence, secret_character
+
+    for secret, text, character in (
+        ("σίσυφος", "Ο ΣΊΣΥΦΟΣ!", own_character),
+        ("日本の鍵", "これは日本の鍵です", secret_character),
+        ("key123", "鍵はkey123です", secret_character),
+    ):
+        assert not secret_absence(secret, character).accepts(plain(text, character).text)
+        assert secret_absence(secret, character).accepts(plain("nothing of the sort", character).text)
+    assert PII(kinds=[], secrets=["σίσυφος"]).broken("Ο ΣΊΣΥΦΟΣ!", None) == ["secret in its own letters 0"]
 
 
 def test_a_secret_within_a_longer_word_does_not_count():
