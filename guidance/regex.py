@@ -47,8 +47,12 @@ class Regex(Constraint):
                 setattr(self, name, read_texts(given, f"{name} of {self.title!r}", "pattern"))
         if self.match is not None and not isinstance(self.match, str):
             raise TypeError(f"match of {self.title!r} must be one pattern for the whole text, got {self.match!r}.")
-        if not (self.require or self.forbid or self.match):
-            raise ValueError("Regex needs a pattern: require, forbid or match, as in Regex(forbid=r'\\d{3}-\\d{4}').")
+        given = [pattern for own in (self.require, self.forbid, self.match) if own is not None for pattern in _listed(own)]
+        if not given or not all(given):
+            raise ValueError(
+                "Regex needs a pattern: require, forbid or match, as in Regex(forbid=r'\\d{3}-\\d{4}')"
+                f"{', and an empty one says nothing' if given else ''}."
+            )
         self.languages()  # a pattern that cannot be used is refused here, where it is written
 
     @classmethod
@@ -70,5 +74,10 @@ class Regex(Constraint):
         return [
             automata.regex(pattern, mode, flags)  # type: ignore[arg-type]
             for mode, given in modes
-            for pattern in ([given] if isinstance(given, str) else given or [])
+            if given is not None
+            for pattern in _listed(given)
         ]
+
+
+def _listed(given: Pattern | Sequence[Pattern]) -> Sequence[Pattern]:
+    return [given] if isinstance(given, str) else given

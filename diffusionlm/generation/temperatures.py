@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+LOWEST, HIGHEST = 1e-6, 1e6
 
 def check_temperature(value: Any) -> float:
     """A positive, finite number as Python's own.
@@ -18,6 +19,9 @@ def check_temperature(value: Any) -> float:
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not (number and 0 < value < math.inf):
         raise ValueError(f"temperature must be positive and finite, got {value!r}; 1 samples the model as it is.")
+    if not LOWEST <= value <= HIGHEST:  # its reciprocal scales logarithms in single precision
+        shown = f"{value:.3g}" if value < 1e300 else "a larger one"
+        raise ValueError(f"temperature must lie in {LOWEST:g}..{HIGHEST:g}, got {shown}; 1 samples the model as it is.")
     return float(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
@@ -11,6 +12,7 @@ from diffusionlm.errors import suggestion
 from diffusionlm.serving.limits import Refusal
 
 LARGEST_SEED = 2**63 - 1
+MOST_NESTED = 100  # levels of a body
 Number = float | int
 
 
@@ -130,7 +132,7 @@ def read_json(raw: bytes) -> dict[str, Any]:
         Refusal: if it is not UTF-8, not JSON, no object, or holds half of a character.
     """
     try:
-        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_no_field_twice)
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is not UTF-8: {error.reason} at byte {error.start}.", "invalid_utf8") from None
@@ -142,7 +144,31 @@ def read_json(raw: bytes) -> dict[str, Any]:
         raise Refusal(400, f"The body is not JSON: {str(error)[:200]}.", "invalid_json") from None
     if not isinstance(data, dict):
         raise Refusal(400, f"The body must be a JSON object, got {type(data).__name__}.", "invalid_json")
+    if is_deeper(data, MOST_NESTED):
+        raise Refusal(400, f"The body is nested too deeply: more than {MOST_NESTED} levels.", "invalid_json")
     return data
+
+
+def is_deeper(value: Any, most: int) -> bool:
+    """Whether lists and mappings stand more than ``most`` deep inside one another."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, list | dict)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return any(isinstance(item, list | dict) for item in level)
+
+
+def _no_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice[:60]!r} is given twice in one object")
+    return fields
 
 
 def _no_constant(name: str) -> None:
@@ -166,11 +192,12 @@ def read_body(kind: type[Kind], data: dict[str, Any]) -> Kind:
     return body
 
 
+_KIND = re.compile(r"(?:str|bool|int|float)|(?:list|dict|constrained|function)\b.*")  # pydantic's, of a union's member
+
+
 def _refusal(kind: type[Body], error: ValidationError) -> Refusal:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(
-        str(part) for part in first["loc"] if not str(part).startswith(("str", "list[", "constrained", "bool"))
-    )
+    place = ".".join(str(part) for part in first["loc"] if not _KIND.fullmatch(str(part)))
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         known = [field.alias or key for key, field in kind.model_fields.items()]

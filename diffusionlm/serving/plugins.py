@@ -189,6 +189,8 @@ def check_guidance(given: Any, also: Sequence[str] = ()) -> list[dict[str, Any]]
 
 
 def _mapping(name: str, own: Any) -> dict[str, Any]:
+    if isinstance(own, dict) and own.get("name", name) != name:
+        raise ValueError(f"The settings of the plugin {name!r} hold another name, {_short(own['name'])}; leave it out.")
     if own is None or isinstance(own, dict):
         return {key: value for key, value in (own or {}).items() if key != "name"}
     raise ValueError(f"The settings of the plugin {name!r} must be a mapping, got {own!r}.")

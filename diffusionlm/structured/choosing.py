@@ -21,7 +21,7 @@ from diffusionlm.generation.requests import CallSettings
 from diffusionlm.guidance.automata import UnsatisfiableConstraint
 from diffusionlm.guidance.constraints.constraint import Constraint, JointConstraint, bind_rules, by_canvas
 from diffusionlm.guidance.engine.composition import Composition
-from diffusionlm.guidance.structured.choice import Choice
+from diffusionlm.guidance.structured.choice import Choice, read_options
 from diffusionlm.guidance.structured.net import one_of_texts
 from diffusionlm.guidance.structured.spanwise import spanwise
 from diffusionlm.spans import Canvas, Span
@@ -137,7 +137,8 @@ def choose(
         )
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
         raise ValueError(f"draws must be a whole number of at least 2, which a standard error needs; got {draws!r}.")
-    start, end = levels
+    pair = isinstance(levels, Sequence) and len(levels) == 2 and all(isinstance(u, int | float) for u in levels)
+    start, end = levels if pair else (math.nan, math.nan)
     if not 1.0 >= start >= end >= 0.0:
         raise ValueError(f"levels must be (start, end) with 1 >= start >= end >= 0, got {levels!r}.")
     watch = _Watch()
@@ -231,10 +232,11 @@ def _canvas_with_options(text: str | Canvas, options: Sequence[str] | None) -> C
         return canvas
     if written or len(canvas.spans) != 1:
         raise ValueError(
-            f"options are for a text with one [SPAN] and no [CHOICE]; this one has {len(canvas.spans)} spans. Write "
-            "[CHOICE:a|b] where the choice is."
+            f"options are for a text with one [SPAN] and no [CHOICE]; this one has {len(canvas.spans) - len(written)} [SPAN] "
+            f"and {len(written)} [CHOICE]. Write [CHOICE:a|b] where the choice is, and leave out options."
         )
-    if isinstance(options, str) or len(options) < 2:
+    options = read_options(options)
+    if len(options) < 2:
         raise ValueError(f"options must be a list of at least two texts, got {options!r}.")
     return Canvas(tuple(Span(options=tuple(options)) if isinstance(p, Span) else p for p in canvas.pieces))
 

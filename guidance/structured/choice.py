@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.guidance.automata import Language, TokenAutomaton
@@ -38,13 +38,7 @@ class Choice(Constraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.options, str):
-            raise ValueError(
-                f"options must be a list of texts, as in Choice(['pub', 'coffee shop']); got {self.options!r}."
-            )
-        self.options = list(self.options)
-        if len(set(self.options)) < len(self.options) or not all(isinstance(o, str) and o for o in self.options):
-            raise ValueError(f"options must be texts that differ and are not empty, got {self.options!r}.")
+        self.options = read_options(self.options)
         if isinstance(self.span, bool) or not isinstance(self.span, int) or self.span < 0:
             raise ValueError(f"span must be the number of a span, from 0; got {self.span!r}.")
 
@@ -95,6 +89,20 @@ class Choice(Constraint):
             if all(found.values()):
                 break
         return found
+
+
+def read_options(given: Any) -> list[str]:
+    """Options as a list.
+
+    Raises:
+        ValueError: if they are no texts, or one is empty or given twice.
+    """
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise ValueError(f"options must be a list of texts, as in ['pub', 'coffee shop']; got {given!r}.")
+    options = list(given)
+    if not all(isinstance(option, str) and option.strip() for option in options) or len(set(options)) < len(options):
+        raise ValueError(f"options must be texts that differ and are not empty, got {options!r}.")
+    return options
 
 
 def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
+from re import _constants as op
+from re import _parser as _parser_of_patterns
 from typing import Any
 
 from diffusionlm.errors import suggestion
@@ -24,7 +26,21 @@ from diffusionlm.guidance.structured.schema_reading import check
 
 MAX_CHARACTERS = 100_000
 _REGEX_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE, "u": 0}
-_JSON = re.compile(r"%json\s*(?=\{)")
+# a text, a pattern or a comment is passed over, so that what looks like %json in it is left alone
+_JSON = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|#[^\n]*|/(?:\\.|[^/\\\n])+/|(?P<json>%json)\s*(?=\{)')
+_ANCHORS = {op.AT_BEGINNING: 0, op.AT_BEGINNING_STRING: 0, op.AT_END: -1, op.AT_END_STRING: -1}  # where each may stand
+_TEACHING = (  # what is found at the place of an error, and what to write there
+    (r"['\u2018\u2019\u201c\u201d]", 'a text stands between straight double quotes: "text"'),
+    (r"::?=|=", "a rule is written name: ..."),
+    (r"\{", 'counts are written "a" ~ 2..3, what may be left out "a"? or ["a"]'),
+    (r"<", "names stand without < >"),
+    (r"/\*", "comments begin with //"),
+    (r"&|~", "a rule cannot be the intersection or the complement of others; combine two constraints instead"),
+    (r",|;", "parts of a rule follow one another with blanks between them, and a rule ends with its line"),
+    (r"[A-Z]\w*[a-z]|[a-z]\w*[A-Z]", "names of rules are in lower case, of terminals in upper case"),
+    (r"%\w+", "of the directives there are %ignore, %import common.NAME and %json"),
+    (r"\"", "a text ends with a double quote on its own line"),
+)
 _HEADER = re.compile(r"\A\s*%llguidance\s*\{[^{}]*\}")
 _OWN_COMMON = {"ESCAPED_STRING": r'"(?:[^"\\\n]|\\.)*"', "_STRING_INNER": r".*"}
 
@@ -45,7 +61,13 @@ def grammar_language(text: str, start: str = "start", depth: int = 3) -> Languag
         UnsupportedGrammar: naming the line or the rule.
         AutomatonTooLarge: naming the rule.
     """
-    return _Grammar(text, depth).language(start)
+    try:
+        return _Grammar(text, depth).language(start)
+    except RecursionError:
+        raise UnsupportedGrammar(
+            "The grammar is nested too deeply: fewer brackets inside one another, or fewer rules on the way from the first to "
+            "the last."
+        ) from None
 
 
 class _Grammar:
@@ -58,17 +80,23 @@ class _Grammar:
         self._made: dict[Any, Language] = {}
         for item in _parsed(self._without_schemas(text)).children:
             self._take(item)
+        self._check_names()
+        self._used = {name: _names_in(body) for name, body in self.rules.items()}
         self._recursive = {name for name in self.rules if name in self._reach(name)}
 
     def _without_schemas(self, text: str) -> str:
         """The grammar with each ``%json {...}`` of llguidance replaced by the name of a terminal."""
-        text = _HEADER.sub("", text)
-        while match := _JSON.search(text):
+        text, at = _HEADER.sub("", text.removeprefix("\ufeff")), 0
+        while match := _JSON.search(text, at):
+            if not match["json"]:
+                at = match.end()
+                continue
             try:
                 schema, end = json.JSONDecoder().raw_decode(text, match.end())
             except ValueError as error:
                 raise UnsupportedGrammar(f"The grammar has %json with a schema that is no JSON: {error}.") from None
             check(schema)
+            at = match.start()
             name = f"JSON_SCHEMA_{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[len(self.known) % 26]}{len(self.known)}"
             self.known[name] = SchemaCompiler(schema, Form()).compile()
             text = f"{text[: match.start()]}{name}{text[end:]}"
@@ -101,21 +129,33 @@ class _Grammar:
         else:
             raise UnsupportedGrammar(f"The grammar uses %{item.data.partition('_')[0]}, which is not supported.")
 
+    def _check_names(self) -> None:
+        """Refuses names that nothing defines, also where no text would ask for them."""
+        known = {*self.rules, *self.terminals, *self.known}
+        for name, body in (*self.rules.items(), *self.terminals.items(), *(("%ignore", node) for node in self.ignored)):
+            for used in sorted(_names_in(body)):
+                if used not in known:
+                    hint = suggestion(used, known)
+                    raise UnsupportedGrammar(f"The grammar uses {used!r} in {name}, which it does not define; {hint}")
+                if used in self.rules and name not in self.rules:
+                    raise UnsupportedGrammar(
+                        f"The grammar uses the rule {used!r} in {name}; only rules are made of rules, so write {used!r} as a "
+                        "terminal (upper case)."
+                    )
+
     def _reach(self, name: str) -> set[str]:
         seen: set[str] = set()
         waiting = [name]
         while waiting:
-            body = self.rules.get(waiting.pop())
-            if body is not None:
-                inner = {_bare(node.children[0]) for node in _trees(body) if node.data == "name"}
-                waiting += inner - seen
-                seen |= inner
+            inner = self._used.get(waiting.pop(), frozenset())
+            waiting += inner - seen
+            seen |= inner
         return seen
 
     def language(self, start: str) -> Language:
         """The texts of a rule, as a whole."""
-        if start not in self.rules:
-            hint = suggestion(start, self.rules)
+        if not isinstance(start, str) or start not in self.rules:
+            hint = suggestion(str(start), self.rules)
             raise UnsupportedGrammar(f"The grammar has no rule {start!r} to start from; {hint}")
         found = self._rule(start, Counter())
         if self.ignored:
@@ -159,9 +199,6 @@ class _Grammar:
             raise UnsupportedGrammar(
                 f"The terminal {name!r} of the grammar contains itself; make it a rule (lower case)."
             )
-        if name not in self.terminals:
-            hint = suggestion(name, [*self.rules, *self.terminals, *self.known])
-            raise UnsupportedGrammar(f"The grammar uses {name!r}, which it does not define; {hint}")
         net = Net()
         end = self._build(
             net, self.terminals[name], net.start, lambda n: (self._terminal(n, (*inside, name)), True), False
@@ -201,7 +238,11 @@ class _Grammar:
                 net.skip(here, there)
                 return there
             case "literal":
-                return terminal(_literal(str(node.children[0])))
+                written = str(node.children[0])
+                if written.startswith('"') and not written.endswith("i"):
+                    end = net.text(here, ast.literal_eval(written))
+                    return self._ignoring(net, end) if in_rule and self.ignored else end
+                return terminal(_literal(written))
             case "literal_range":
                 first, last = (ast.literal_eval(str(child)) for child in node.children)
                 if len(first) != 1 or len(last) != 1 or first > last:
@@ -252,6 +293,7 @@ class _Grammar:
         return loop
 
 
+@lru_cache(maxsize=256)
 def _literal(written: str) -> Language:
     if written.startswith("/"):
         pattern, _, flags = written[1:].rpartition("/")
@@ -259,10 +301,15 @@ def _literal(written: str) -> Language:
             raise UnsupportedGrammar(
                 f"The grammar has the flag {min(unknown)!r} in {written}; the flags are i, m, s, x, u."
             )
+        pattern, given = pattern.replace("\\/", "/"), sum(_REGEX_FLAGS[flag] for flag in set(flags))
         try:
-            return automata.regex(
-                pattern.replace("\\/", "/"), "matches", sum(_REGEX_FLAGS[flag] for flag in set(flags))
-            )
+            language = automata.regex(pattern, "matches", given)
+            if _looks_around(list(_parser_of_patterns.parse(pattern, given))):
+                raise UnsupportedGrammar(
+                    f"The grammar has {written}, which looks at the text around it; leave out \\b and \\B, and ^ and $ but at "
+                    "the ends of a whole pattern."
+                )
+            return language
         except UnsupportedPattern as error:
             raise UnsupportedGrammar(f"The grammar has a pattern that cannot be kept: {error}") from error
     caseless = written.endswith("i")
@@ -270,12 +317,28 @@ def _literal(written: str) -> Language:
     return automata.regex(re.escape(text), "matches", re.IGNORECASE if caseless else 0)
 
 
+def _looks_around(parts: list[Any]) -> bool:
+    """Whether an assertion stands in a parsed pattern elsewhere than ^ at its beginning and $ at its end, which say nothing of
+    a terminal."""
+    for place, (kind, value) in enumerate(parts):
+        if kind is op.AT and place - (len(parts) if _ANCHORS.get(value) == -1 else 0) != _ANCHORS.get(value):
+            return True
+    return any(kind is not op.AT and _has_assertion(value) for kind, value in parts)
+
+
+def _has_assertion(value: Any) -> bool:
+    if value is op.AT:
+        return True
+    return isinstance(value, list | tuple | _parser_of_patterns.SubPattern) and any(map(_has_assertion, value))
+
+
 def _bare(name: Any) -> str:
     return str(name).lstrip("!?")
 
 
-def _trees(node: Any) -> list[Any]:
-    return list(node.iter_subtrees())
+def _names_in(node: Any) -> frozenset[str]:
+    """Names of the rules and terminals in a part of the parsed grammar."""
+    return frozenset(_bare(tree.children[0]) for tree in node.iter_subtrees() if tree.data == "name")
 
 
 @lru_cache(maxsize=1)
@@ -308,9 +371,19 @@ def _parsed(text: str) -> Any:
             else "its end"
         )
         raise UnsupportedGrammar(
-            f"The grammar is not valid at line {error.line}, column {error.column}, near {shown!r}. Rules are written "
-            "name: ..., as in Lark."
+            f"The grammar is not valid at line {error.line}, column {error.column}, near {shown!r}. "
+            f"{_teaching(text, error.pos_in_stream)}"
         ) from None
+
+
+def _teaching(text: str, place: int | None) -> str:
+    """What to write at the place of an error."""
+    line = text[text.rfind("\n", 0, place or 0) + 1 :].split("\n")[0]
+    for found in (text[place:], line.lstrip()) if place is not None else ():
+        for pattern, advice in _TEACHING:
+            if re.match(pattern, found):
+                return f"In Lark's form {advice}."
+    return "Rules are written name: ..., as in Lark."
 
 
 @lru_cache(maxsize=64)

@@ -42,6 +42,8 @@ class Grammar(SpanConstraint):
         super().__post_init__()
         if not isinstance(self.grammar, str) or not self.grammar.strip():
             raise UnsupportedGrammar('Grammar needs rules, as in Grammar(\'start: "yes" | "no"\').')
+        if not isinstance(self.start, str):
+            raise ValueError(f"start must be the name of a rule, got {self.start!r}.")
         if isinstance(self.depth, bool) or not isinstance(self.depth, int) or not 1 <= self.depth <= 20:
             raise ValueError(f"depth must be a whole number from 1 to 20, got {self.depth!r}.")
         self.languages()

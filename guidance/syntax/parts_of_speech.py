@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules, by_canvas
 from diffusionlm.guidance.registry.plugins import register
+from diffusionlm.guidance.settings import read_texts
 from diffusionlm.guidance.syntax.automaton import TagAutomaton, sequence_automaton, wish_automaton
 from diffusionlm.guidance.syntax.including import including
 from diffusionlm.guidance.syntax.labels import check_label
@@ -50,10 +51,16 @@ class TagRule(Constraint):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.least < 1:
+        if not _is_number(self.least) or not 0 <= self.least < 1:
             raise ValueError(f"least must be a probability in [0, 1), got {self.least!r}.")
+        if not _is_number(self.idiom) or not 0 <= self.idiom <= 100:
+            raise ValueError(f"idiom must be a number from 0 to 100, got {self.idiom!r}.")
         given = [self.including] if isinstance(self.including, str) else self.including
-        self.including = [item if isinstance(item, str) else list(item) for item in given]
+        if not isinstance(given, Sequence) or isinstance(given, bytes):
+            raise TypeError(f"including must be phrases, or lists of phrases one of which is held; got {given!r}.")
+        self.including = [
+            item if isinstance(item, str) else read_texts(item, "Each entry of including") for item in given
+        ]
 
     @property
     def wish(self) -> str:
@@ -181,18 +188,38 @@ def read_tags(tags: Any) -> TagAutomaton:
         return parse_pattern(tags)
     if isinstance(tags, Mapping):
         try:
-            wishes = {int(place): check_label(tag, "part of speech") for place, tag in tags.items()}
+            wishes = {_place(place): check_label(tag, "part of speech") for place, tag in tags.items()}
         except TypeError:
             raise ValueError(f"Wishes are numbers of words and tags, as in {{3: 'NOUN'}}; got {tags!r}.") from None
         if not wishes or min(wishes) < 0 or max(wishes) > 250:
             raise ValueError(f"Wishes are for words 0 to 250, as in {{3: 'NOUN'}}; got {tags!r}.")
+        if len(wishes) < len(tags):
+            raise ValueError(f"Wishes name a word twice, got {tags!r}.")
         return wish_automaton(wishes)
-    if isinstance(tags, Sequence) and tags and not isinstance(tags, str):
+    if isinstance(tags, Sequence) and tags and not isinstance(tags, str | bytes):
+        if not all(tag and isinstance(tag, str | Sequence) and not isinstance(tag, bytes) for tag in tags):
+            raise ValueError(
+                "A sequence of parts of speech is made of tags, or lists of tags one of which it is, as in ['DET', ['NOUN', "
+                f"'PROPN']]; got {tags!r}."
+            )
         return sequence_automaton(tags)
     raise ValueError(
         "Parts of speech are given as a pattern ('DET ADJ* NOUN'), a list (['DET', 'NOUN']) or wishes ({3: 'NOUN'}); got "
         f"{tags!r}."
     )
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _place(given: Any) -> int:
+    """The number of a word, which files write as text."""
+    if isinstance(given, str) and given.strip().isdecimal():
+        return int(given)
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise TypeError
+    return given
 
 
 def find_tables(

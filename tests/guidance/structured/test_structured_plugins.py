@@ -145,7 +145,7 @@ def test_the_plugin_choice_is_about_the_span_it_names(pipe):
     assert all(all(held.values()) for held in result.certificates)
 
 
-@pytest.mark.parametrize("wrong", ["pub", ["a", "a"], ["a", ""]])
+@pytest.mark.parametrize("wrong", ["pub", ["a", "a"], ["a", ""], [" "], None, 3, [["a"]], ["a", None], {"a": 1}, b"ab"])
 def test_options_that_are_none_are_refused(wrong):
     with pytest.raises(ValueError, match="options must be"):
         Choice(wrong)
@@ -190,7 +190,7 @@ def test_grammars_accept_their_texts(grammar, settings, good, bad):
 @pytest.mark.parametrize(
     ("grammar", "message"),
     [
-        ("start: foo", "uses 'foo', which it does not define"),
+        ("start: foo", "uses 'foo' in start, which it does not define"),
         ('start "a"', "not valid at line 1"),
         ("start: /(?=x)/", "look-ahead"),
         ('A: A "x"\nstart: A', "contains itself"),
