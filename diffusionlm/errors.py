@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+SAVE_AS_UTF8 = "save it as UTF-8"  # advice about a file in another encoding
+
+
 class GuidanceError(RuntimeError):
     """A plugin did not do what the contract asks, while text was being written; names plugin, place and step.
 

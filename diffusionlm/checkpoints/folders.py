@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusionlm.checkpoints.files import recover
+from diffusionlm.errors import nearest
 
 BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 INDEX = "model_index.json"
@@ -67,8 +68,13 @@ def find_folder(name: str | Path) -> Path:
                 f"There is no folder {str(name)!r}, and the Hub gave none: {reason}. Bundled checkpoints: {known}."
             ) from error
     raise FileNotFoundError(
-        f"Unknown checkpoint {str(name)!r}. Bundled checkpoints: {known}; or give a folder or owner/name."
+        f"Unknown checkpoint {str(name)!r}{_meant(str(name))}. Bundled checkpoints: {known}; or give a folder or owner/name."
     )
+
+
+def _meant(name: str) -> str:
+    near = nearest(name.strip().rstrip("/").lower(), bundled_names())
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _no_pipeline(path: Path) -> str:

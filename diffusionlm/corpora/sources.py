@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusionlm.corpora.e2e import read_e2e
-from diffusionlm.errors import did_you_mean, nearest
+from diffusionlm.errors import SAVE_AS_UTF8, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -256,6 +256,8 @@ class TextSource:
             yield from datasets.load_dataset(_LOADERS[self.kind], data_files=names, split="train", streaming=True)
         except Exception as error:  # dozens of types, those of Arrow and of network clients among them
             reason = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
+            if self.kind == "jsonl":
+                reason = next(filter(None, map(_broken_line, self.files)), reason)
             what = "loaded from the hub" if self.kind == "hub" else f"read as {self.kind}"
             advice = "; check its name, data.subset, the split and the network" if self.kind == "hub" else ""
             raise ValueError(f"{self.path!r} cannot be {what}: {reason.rstrip('.')}{advice}.") from error
@@ -310,7 +312,28 @@ def _lines(file: Path) -> Iterator[str]:
                 if line.strip():
                     yield line.strip()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{str(file)!r} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+        raise ValueError(
+            f"{str(file)!r} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}."
+        ) from error
+
+
+def _broken_line(file: Path) -> str:
+    """The first line of a JSONL file that is no JSON, with what is wrong with it; "" where none is known."""
+    try:
+        with file.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                    row = json.loads(text) if text else {}
+                except UnicodeDecodeError as error:
+                    return f"line {number} is not UTF-8: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}"
+                except json.JSONDecodeError as error:
+                    return f"line {number} is not JSON: {error.msg} at character {error.pos + 1}"
+                if not isinstance(row, dict):
+                    return f"line {number} must be a JSON object, got {type(row).__name__}"
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return ""
 
 
 def _table(file: Path) -> Iterator[Mapping[str, str]]:
@@ -332,4 +355,8 @@ def _table(file: Path) -> Iterator[Mapping[str, str]]:
                 yield row
     except (UnicodeDecodeError, ValueError, csv.Error) as error:
         place = f"row {number + 1}: " if isinstance(error, csv.Error) else ""
+        if isinstance(error, UnicodeDecodeError):
+            raise ValueError(
+                f"{str(file)!r} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}."
+            ) from error
         raise ValueError(f"{str(file)!r} cannot be read as csv: {place}{error}.") from error

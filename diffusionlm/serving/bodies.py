@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from diffusionlm.errors import suggestion
 from diffusionlm.serving.limits import Refusal
+from diffusionlm.serving.plain_json import MOST_NESTED, is_deeper, no_field_twice
 
 LARGEST_SEED = 2**63 - 1
-MOST_NESTED = 100  # levels of a body
 Number = float | int
 
 
@@ -132,7 +132,7 @@ def read_json(raw: bytes) -> dict[str, Any]:
         Refusal: if it is not UTF-8, not JSON, no object, or holds half of a character.
     """
     try:
-        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_no_field_twice)
+        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=no_field_twice)
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is not UTF-8: {error.reason} at byte {error.start}.", "invalid_utf8") from None
@@ -147,28 +147,6 @@ def read_json(raw: bytes) -> dict[str, Any]:
     if is_deeper(data, MOST_NESTED):
         raise Refusal(400, f"The body is nested too deeply: more than {MOST_NESTED} levels.", "invalid_json")
     return data
-
-
-def is_deeper(value: Any, most: int) -> bool:
-    """Whether lists and mappings stand more than ``most`` deep inside one another."""
-    level = [value]
-    for _ in range(most):
-        level = [
-            inner
-            for item in level
-            if isinstance(item, list | dict)
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    return any(isinstance(item, list | dict) for item in level)
-
-
-def _no_field_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {twice[:60]!r} is given twice in one object")
-    return fields
 
 
 def _no_constant(name: str) -> None:

@@ -62,7 +62,7 @@ def check_sampler(name: Any) -> None:
     """Raises ValueError unless a sampler that a request or a row names is one of ours: others are imported by their name."""
     from diffusionlm.samplers import SAMPLERS
 
-    if name is not None and name not in SAMPLERS:
+    if name is not None and (not isinstance(name, str) or name not in SAMPLERS):
         raise ValueError(f"There is no sampler {str(name)[:100]!r}; {suggestion(str(name)[:100], SAMPLERS)}")
 
 

@@ -65,6 +65,13 @@ def spoken(count: int) -> str:
     return rf"{_ONE}(?:{BETWEEN}+{_ONE}){{{count - 1}}}"
 
 
+def counted(count: int) -> str:
+    """An expression of so many digits in a row that are counted, up or down; a longer row of which all such parts match is
+    counted as a whole."""
+    runs = [_DIGIT_WORDS[first : first + count] for first in range(len(_DIGIT_WORDS) + 1 - count)]
+    return "|".join(rf"{BETWEEN}+".join(way) for run in runs for way in (run, run[::-1]))
+
+
 SPOKEN_THEN_FIGURES = rf"{SPOKEN_DIGIT}(?:{S}{SPOKEN_DIGIT}){{2}}(?:{S}[0-9]){{4}}"
 
 

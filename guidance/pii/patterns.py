@@ -28,6 +28,7 @@ from diffusionlm.guidance.pii.harmless import (
     SPOKEN_THEN_FIGURES,
     S,
     T,
+    counted,
     spoken,
 )
 
@@ -111,12 +112,18 @@ _CARD_IN_A_ROW = Pattern(
 
 
 def _spoken(count: int) -> Pattern:
-    """Digits read out; counting to ten in words is taken for them too."""
-    return Pattern(spoken(count), (r"[^\W_]",), (r"[^\W_]",), flags=_ANY_CASE)
+    """Digits read out, but not those of whoever counts up or down."""
+    unless = (counted(count),) if count <= 10 else ()
+    return Pattern(spoken(count), (r"[^\W_]",), (r"[^\W_]",), unless=unless, flags=_ANY_CASE)
 
 
+_CALL = (
+    r"(?:(?:tele)?phone|mobile|cell|number|call|dial|ring|text|tel)\.?(?: (?:me|us|him|her|them|is|on|at|to|now|my|the)){0,3}"
+    r"[ :,]{1,3}"
+)
 _PHONE_IN_DISGUISE = (
     _spoken(7),
+    replace(_spoken(7), unless=(), led_by=_CALL),
     Pattern(SPOKEN_THEN_FIGURES, _W, flags=_ANY_CASE),
     Pattern(LIKE_DIGITS, _W, _W, unless=FEW_LIKE_DIGITS),
 )

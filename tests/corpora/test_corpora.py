@@ -150,6 +150,27 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path, name, content):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl", '{"text": "\u00e9"}\n'), ("a.txt", "\u00e9\n"), ("a.csv", "text\n\u00e9\n")])
+def test_other_encodings_are_told_what_to_do(tmp_path, name, content, encoding):
+    (tmp_path / name).write_bytes(content.encode(encoding))
+    with pytest.raises(ValueError, match="save it as UTF-8"):
+        list(TextSource(str(tmp_path / name)).pairs())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"text": "a"}\n\n{"text":\n', "line 3 is not JSON: Expecting value at character 9"),
+        ('{"text": "a"}\n[1]\n', "line 2 must be a JSON object"),
+    ],
+)
+def test_broken_json_lines_are_counted_from_one(tmp_path, content, words):
+    (tmp_path / "a.jsonl").write_text(content)
+    with pytest.raises(ValueError, match=words):
+        list(TextSource(str(tmp_path / "a.jsonl")).pairs())
+
+
 def test_text_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes("Café".encode("latin-1"))
     with pytest.raises(ValueError, match="a.txt' is not UTF-8 text"):

@@ -124,6 +124,14 @@ def test_fields_that_cannot_be(service, change, words) -> None:
     assert words in error(answer, 404 if "no model" in words else 400)
 
 
+@pytest.mark.parametrize("name", [3, ["euler"], {"name": "euler"}, "Euler"])
+def test_samplers_that_are_no_name_of_ours(name) -> None:
+    from diffusionlm.serving.rows import check_sampler
+
+    with pytest.raises(ValueError, match="no sampler"):
+        check_sampler(name)
+
+
 def test_routes_that_are_not(service) -> None:
     assert "/v1/completions" in error(post(service, path="/v1/embeddings", json=GOOD), 404)
     error(httpx.get(service + "/v1/completions"), 405)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffusionlm.errors import SAVE_AS_UTF8
+
 
 @dataclass(frozen=True)
 class Found:
@@ -87,6 +89,6 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
                 if text:
                     yield number, text
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {number} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+        raise ValueError(f"{path}, line {number} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}.") from error
     except (lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{path} is damaged after line {number}: {error}.") from error

@@ -9,6 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from diffusionlm.errors import SAVE_AS_UTF8
+from diffusionlm.serving.plain_json import MOST_NESTED, is_deeper, no_field_twice
+
 _STEP = 32  # chunks are multiples of it, as long as the file has some hundreds of them
 _LARGEST_LINE = 10_000_000  # bytes
 
@@ -117,15 +120,20 @@ def _parse(raw: bytes, line: int) -> Any:
     if len(raw) > _LARGEST_LINE:
         return Broken(f"line {line} has {len(raw):,} bytes, at most {_LARGEST_LINE:,} are allowed")
     try:
-        row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
+        row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"), object_pairs_hook=no_field_twice)
     except UnicodeDecodeError as error:
-        return Broken(f"line {line} is not UTF-8: {error.reason} at byte {error.start}")
+        return Broken(f"line {line} is not UTF-8: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}")
     except RecursionError:
         return Broken(f"line {line} is nested too deeply")
+    except json.JSONDecodeError as error:
+        place = min(error.pos + 1, len(error.doc.rstrip("\r\n")) + 1)
+        return Broken(f"line {line} is not JSON: {error.msg} at character {place}; each line is one whole object")
     except ValueError as error:
-        return Broken(f"line {line} is not JSON: {error}")
+        return Broken(f"line {line} is not JSON that can be taken: {str(error)[:200]}")
     if not isinstance(row, dict):
         return Broken(f"line {line} must be a JSON object, got {type(row).__name__}")
+    if is_deeper(row, MOST_NESTED):
+        return Broken(f"line {line} is nested too deeply: more than {MOST_NESTED} levels")
     return row
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.errors import did_you_mean
+from diffusionlm.errors import SAVE_AS_UTF8, did_you_mean
 
 if TYPE_CHECKING:
     from diffusionlm.corpora.sources import TextSource
@@ -118,7 +118,9 @@ def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
                 if not line.strip():
                     continue
                 yield _json_row(line, number)
-    except (UnicodeDecodeError, ValueError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}.") from error
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{file} cannot be read as labelled texts: {error}") from error
 
 

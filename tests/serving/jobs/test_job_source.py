@@ -30,6 +30,26 @@ def test_broken_lines_are_told_by_number_and_empty_ones_are_none(tmp_path) -> No
     assert "must be a JSON object" in reasons[2]
 
 
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b'{"a":\n', "Expecting value at character 6; each line is one whole object"),
+        (b'{"a": 1}{"a": 2}', "Extra data at character 9"),
+        ('{"a": "\u00e9"}'.encode("latin-1"), "save it as UTF-8"),
+        ('{"a": "x"}'.encode("utf-16"), "save it as UTF-8"),
+        (b'{"a": 1, "a": 2}', "'a' is given twice"),
+        (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "JSON that can be taken"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_told_with_its_place_in_the_line(tmp_path, raw, words) -> None:
+    source = open_source(lines(tmp_path / "in.jsonl", b"{}\n" + raw))
+    reason = list(source.read(0))[1][1].reason
+    assert reason.startswith("line 2 ")
+    assert words in reason
+    assert "line 1 column" not in reason
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(
