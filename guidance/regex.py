@@ -47,7 +47,9 @@ class Regex(Constraint):
                 setattr(self, name, read_texts(given, f"{name} of {self.title!r}", "pattern"))
         if self.match is not None and not isinstance(self.match, str):
             raise TypeError(f"match of {self.title!r} must be one pattern for the whole text, got {self.match!r}.")
-        given = [pattern for own in (self.require, self.forbid, self.match) if own is not None for pattern in _listed(own)]
+        given = [
+            pattern for own in (self.require, self.forbid, self.match) if own is not None for pattern in _listed(own)
+        ]
         if not given or not all(given):
             raise ValueError(
                 "Regex needs a pattern: require, forbid or match, as in Regex(forbid=r'\\d{3}-\\d{4}')"

@@ -11,14 +11,26 @@ def pieces(text):
 
 @pytest.mark.parametrize(
     "near",
-    ["[SPAN 3]", "[SPAN=3]", "[SPAN-3]", "[SPAN_3]", "[SPAN3]", "[span 3]", "[CHOICES:a|b]", "[choice a|b]", "[SPAN：3]"],
+    [
+        "[SPAN 3]",
+        "[SPAN=3]",
+        "[SPAN-3]",
+        "[SPAN_3]",
+        "[SPAN3]",
+        "[span 3]",
+        "[CHOICES:a|b]",
+        "[choice a|b]",
+        "[SPAN：3]",
+    ],
 )
 def test_near_markers_are_refused_beside_a_good_one(near):
     with pytest.raises(ValueError, match="is no span"):
         pieces(f"The {near} is [SPAN].")
 
 
-@pytest.mark.parametrize("text", ["[sic]", "[1]", "[SPANISH]", "[Spanish 3]", "[span of control]", "[a choice | or two]"])
+@pytest.mark.parametrize(
+    "text", ["[sic]", "[1]", "[SPANISH]", "[Spanish 3]", "[span of control]", "[a choice | or two]"]
+)
 def test_brackets_that_are_text(text):
     assert "".join(p for p in pieces(f"{text} [SPAN]") if isinstance(p, str)) == f"{text} "
 

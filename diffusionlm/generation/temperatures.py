@@ -10,6 +10,7 @@ import numpy as np
 
 LOWEST, HIGHEST = 1e-6, 1e6
 
+
 def check_temperature(value: Any) -> float:
     """A positive, finite number as Python's own.
 

@@ -151,7 +151,9 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path, name, content):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-@pytest.mark.parametrize(("name", "content"), [("a.jsonl", '{"text": "\u00e9"}\n'), ("a.txt", "\u00e9\n"), ("a.csv", "text\n\u00e9\n")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.jsonl", '{"text": "\u00e9"}\n'), ("a.txt", "\u00e9\n"), ("a.csv", "text\n\u00e9\n")]
+)
 def test_other_encodings_are_told_what_to_do(tmp_path, name, content, encoding):
     (tmp_path / name).write_bytes(content.encode(encoding))
     with pytest.raises(ValueError, match="save it as UTF-8"):

@@ -92,7 +92,7 @@ def test_bodies_that_are_no_json(service, raw, words) -> None:
         ({"stream": "yes"}, "'stream'"),
         ({"stream_options": []}, "'stream_options'"),
         ({"guidance": {"pii": {"name": "phrases"}}}, "another name"),
-        ({"guidance": [{"name": "grammar", "grammar": "start: " + "(" * 900 + "\"a\"" + ")" * 900}]}, "too deeply"),
+        ({"guidance": [{"name": "grammar", "grammar": "start: " + "(" * 900 + '"a"' + ")" * 900}]}, "too deeply"),
         ({"max_tokens": 41}, "1..40"),
         ({"max_tokens": 0}, "1..40"),
         ({"prompt": "[SPAN:1000000000]"}, "at most 40"),

@@ -210,6 +210,9 @@ def test_labelled_files_of_every_form(tmp_path):
             r"line 1 is no JSON object: 'The Mill is a pub\.'\. Labelled texts are JSON lines",
         ),
         ("a.json", '[{"text": "a", "label": 1}]', "line 1 is no JSON object"),
+        ("a.jsonl", '{"text": 3, "label": 1}', "the field 'text' holds int, not text"),
+        ("a.csv", "text,label,label\na,x,y\n", "the field 'label' twice"),
+        ("a.csv", 'text,label\n"a,x\n', "unexpected end of data"),
     ],
 )
 def test_files_that_do_not_serve_are_named(tmp_path, name, content, message):

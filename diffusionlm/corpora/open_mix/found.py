@@ -89,6 +89,8 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
                 if text:
                     yield number, text
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {number} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}.") from error
+        raise ValueError(
+            f"{path}, line {number} is not UTF-8 text: {error.reason} at byte {error.start}; {SAVE_AS_UTF8}."
+        ) from error
     except (lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{path} is damaged after line {number}: {error}.") from error

@@ -105,8 +105,10 @@ def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix.lower() in (".csv", ".tsv"):
-                table = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+                table = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
                 table.fieldnames = [name.strip() for name in table.fieldnames or []]
+                if twice := [name for n, name in enumerate(table.fieldnames) if name and name in table.fieldnames[:n]]:
+                    raise ValueError(f"its header has the field {twice[0]!r} twice; name each field once.")
                 for number, row in enumerate(table, start=2):
                     if None in row:
                         raise ValueError(
@@ -153,6 +155,8 @@ def _listed_names(rows: Sequence[tuple[Path, int, Mapping[str, Any]]], columns: 
 
 def _example(where: str, row: Mapping[str, Any], fields: Fields, columns: Sequence[str], listed: set[str]) -> Example:
     if not isinstance(row.get(fields.text), str):
+        if fields.text in row:
+            raise ValueError(f"{where}: the field {fields.text!r} holds {type(row[fields.text]).__name__}, not text.")
         hint = did_you_mean(fields.text, list(row))
         raise ValueError(f"{where}: there is no text in {fields.text!r}; its fields are {', '.join(row)}.{hint}")
     labels: dict[str, float] = {}
