@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-
 SAVE_AS_UTF8 = "save it as UTF-8"  # advice about a file in another encoding
 
 

@@ -1,8 +1,8 @@
 """Markers of spans in a text, ``[SPAN]``, ``[SPAN:n]`` and ``[CHOICE:a|b]``, told from brackets that are text.
 
 A bracket is a marker's only before the words SPAN, CHOICE and CONCEPT, so ``see [1]`` and ``[sic]`` are text. A backslash
-before it keeps a marker as text; before ``|``, ``[`` or ``]`` in an option it keeps that sign. What begins or ends like a marker
-and is none is refused with its place, never taken as text.
+before it keeps a marker as text; before ``|``, ``[`` or ``]`` in an option it keeps that sign. What begins or ends like a
+marker and is none is refused with its place, never taken as text.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _known(text: str, start: int, end: int) -> str:
     if near := _NEAR.search(part):
         raise ValueError(
             f"{near[0]!r} is no span (character {start + near.start()}): write [SPAN], [SPAN:n] with a number, or "
-            "[CHOICE:a|b] (a bracket or bar in an option behind a backslash); [CONCEPT:name] stands at the beginning of a text. "
+            "[CHOICE:a|b] (bracket or bar in an option behind a backslash); [CONCEPT:name] stands at the beginning of a text. "
             + _AS_TEXT
         )
     if opened := _OPEN.search(part):
