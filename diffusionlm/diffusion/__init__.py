@@ -15,7 +15,7 @@ from diffusionlm.diffusion.draws import Draws
 from diffusionlm.diffusion.information import InformationRegression
 from diffusionlm.diffusion.likelihood import LikelihoodBound, likelihood_bound
 from diffusionlm.diffusion.masked import hide, masked_bound, masked_cross_entropy
-from diffusionlm.diffusion.noisy_text import NoisyEmbeddings, NoisyText, NoisyTokens
+from diffusionlm.diffusion.noisy_text import NoisyEmbeddings, NoisyText, NoisyTokens, tensors_of
 from diffusionlm.diffusion.objective import cross_entropy, diffusion_loss, draw_progress
 from diffusionlm.diffusion.posterior import Posterior
 from diffusionlm.diffusion.process import alpha_sigma, diffuse, noise_estimate, token_log_likelihood
@@ -52,5 +52,6 @@ __all__ = [
     "masked_cross_entropy",
     "noise_estimate",
     "schedule_from_dict",
+    "tensors_of",
     "token_log_likelihood",
 ]

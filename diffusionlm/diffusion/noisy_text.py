@@ -67,3 +67,8 @@ class NoisyTokens:
         """See `NoisyText`."""
         ended = None if self.ended is None else self.ended[rows]
         return NoisyTokens(self.ids[rows], self.undecided[rows], self.used[rows], ended)
+
+
+def tensors_of(noisy: NoisyText) -> dict[str, Tensor]:
+    """The tensors of a noisy text by name; those that are not known yet are left out."""
+    return {name: value for name, value in vars(noisy).items() if value is not None}

@@ -60,7 +60,7 @@ class Control:
             if not isinstance(given, bool):
                 raise Refused(f"{self.title} is on or off.")
             return given
-        if given is None or (isinstance(given, str) and not given.strip()):
+        if self.kind != "choice" and (given is None or (isinstance(given, str) and not given.strip())):
             if self.optional:
                 return None
             if self.kind == "lines" or (self.kind == "text" and not self.default):
@@ -68,6 +68,8 @@ class Control:
             needed = f"for example {self.example or self.default}" if self.kind == "text" else _NEEDED[self.kind]
             raise Refused(f"{self.title} is empty; give {needed}.")
         if self.kind == "choice":
+            if self.optional and given in (None, ""):
+                return None
             if given not in self.choices:
                 raise Refused(f"{self.title} must be one of {', '.join(self.choices)}.")
             return given

@@ -8,6 +8,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from diffusionlm.diffusion import tensors_of
 from diffusionlm.errors import GuidanceError
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def energy_of(plugin: Guidance, state: GuidanceState) -> Tensor:
         GuidanceError: if the plugin raises, changes what it was given, or returns anything but B finite numbers.
     """
     watched = {"probs": state.probs, "span_mask": state.span_mask}
-    noisy = {name: value for name, value in vars(state.noisy).items() if value is not None}
-    watched |= {"latents" if name == "z" else name: value for name, value in noisy.items()}
+    watched |= {"latents" if name == "z" else name: value for name, value in tensors_of(state.noisy).items()}
     if state._embeddings is not None:
         watched["embeddings"] = state._embeddings
     before = {name: tensor._version for name, tensor in watched.items()}

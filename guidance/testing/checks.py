@@ -11,7 +11,7 @@ from functools import wraps
 import torch
 from torch import Tensor
 
-from diffusionlm.diffusion import NoisyText
+from diffusionlm.diffusion import NoisyText, tensors_of
 from diffusionlm.guidance.engine.calls import energy_of, gradient_of
 from diffusionlm.guidance.guidance import COSTS, Guidance
 from diffusionlm.guidance.registry.plugins import validate
@@ -52,7 +52,7 @@ def _same(a: Tensor, b: Tensor, what: str) -> None:
 
 
 def _same_text(a: NoisyText, b: NoisyText) -> None:
-    for (name, value), other in zip(vars(a).items(), vars(b).values(), strict=True):
+    for (name, value), other in zip(tensors_of(a).items(), tensors_of(b).values(), strict=True):
         _same(value, other, f"{name} of the noisy texts differ")
 
 
@@ -196,7 +196,7 @@ def check_no_in_place(plugin: Guidance, process: str) -> None:
     bound = _bound(plugin, model)
     state = model.state()
     kept = {name: getattr(state, name).clone() for name in ("probs", "span_mask", "embeddings")}
-    noisy = {name: value.clone() for name, value in vars(state.noisy).items()}
+    noisy = {name: value.clone() for name, value in tensors_of(state.noisy).items()}
     energy_of(bound, state)
     for name, before in kept.items():
         _same(getattr(state, name), before, f"state.{name} was changed")

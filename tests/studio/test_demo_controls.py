@@ -166,6 +166,8 @@ def test_a_range_is_read_back_as_it_is_shown(value):
         (Control("n", "number", 1.0), "__import__('os')"),
         (Control("n", "choice", "a", ("a", "b")), "c"),
         (Control("n", "choice", "a", ("a", "b")), ["a"]),
+        (Control("n", "choice", "a", ("a", "b")), ""),
+        (Control("n", "choice", "a", ("a", "b")), None),
         (Control("n", "range", None), "1-2-3"),
         (Control("n", "range", None), "9" * 30),
         (Control("n", "lines", ()), "x\n" * 50),
