@@ -125,7 +125,7 @@ def describe_foreign(folder: Path) -> dict[str, Any]:
     if is_adapted(checkpoint):
         return describe_adapted(checkpoint)
     found = next((own for own in FAMILIES.values() if own.recognises(checkpoint, Choices())), None)
-    size = 0
+    own, size = read_defaults(folder), 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "numpy") as weights:
             size += sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
@@ -135,8 +135,8 @@ def describe_foreign(folder: Path) -> dict[str, Any]:
         "model_type": checkpoint.model_type,
         "architectures": list(checkpoint.architectures),
         "family": found.name if found is not None else _what_it_is(checkpoint),
-        "card": read_defaults(folder).get("card")
-        or {"summary": found.summary if found is not None else "not loaded by this library"},
+        **{name: own[name] for name in ("max_length", "steps", "sampler", "temperature") if name in own},
+        "card": own.get("card") or {"summary": found.summary if found is not None else "not loaded by this library"},
     }
 
 

@@ -28,7 +28,7 @@ def continuations(
     Raises:
         ValueError: a prompt leaves no room to write.
     """
-    limit = context.pipe.denoiser.config.max_position_embeddings
+    limit = context.pipe.model.max_length
     rooms = [limit - len(context.pipe.tokenizer.encode(prompt)) for prompt in prompts]
     for prompt, room in zip(prompts, rooms, strict=True):
         if room < 1:

@@ -109,7 +109,7 @@ def text_bounds(
         TypeError: one string in the place of a list.
     """
     limit = pipe.max_length if max_length is None else max_length
-    allowed = pipe.denoiser.config.max_position_embeddings
+    allowed = pipe.model.max_length
     if not 1 <= limit <= allowed:
         raise ValueError(f"max_length must lie in 1..{allowed}, got {limit}.")
     if isinstance(texts, str):

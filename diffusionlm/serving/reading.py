@@ -64,7 +64,7 @@ def read_completion(body: CompletionBody, pipe: DiffusionLMPipeline, limits: Lim
         )
     _check_samples(body, count, limits)
     _check_length(body.max_tokens, limits)
-    settings, seed = _settings(body, limits, also), _seed(body)
+    settings, seed = _settings(body, limits, also, beside=any(prompts) or bool(body.suffix)), _seed(body)
     rows, before, after = [], [], []
     for number in range(count):
         prompt, condition = prompts[number % len(prompts)] or "", conditions[number % len(conditions)] or ""
@@ -95,7 +95,8 @@ def read_chat(body: ChatBody, pipe: DiffusionLMPipeline, limits: Limits, also: S
             400, f"The last message must be of the user, got {body.messages[-1].role!r}.", parameter="messages"
         )
     _check_samples(body, 1, limits)
-    settings, seed = _settings(body, limits, also), _seed(body)
+    beside = not pipe.card.get("replies")  # a chat template puts the turns before what is written
+    settings, seed = _settings(body, limits, also, beside), _seed(body)
     for name, value in (("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)):
         _check_length(value, limits, name)
     length = body.max_completion_tokens or body.max_tokens
@@ -178,7 +179,8 @@ def _with_seed(row: WorkRow, seed: int) -> WorkRow:
     return WorkRow(row.canvas, row.prompt, seed, row.settings, row.positions, row.known)
 
 
-def _settings(body: Common, limits: Limits, also: Sequence[str]) -> RowSettings:
+def _settings(body: Common, limits: Limits, also: Sequence[str], beside: bool) -> RowSettings:
+    """Settings of the rows; with known text ``beside`` what is written, a ``response_format`` is about the first span alone."""
     if body.steps is not None and not 1 <= body.steps <= limits.steps:
         raise Refusal(400, f"steps must lie in 1..{limits.steps}, got {body.steps}.", parameter="steps")
     check_sampler(body.sampler)
@@ -192,7 +194,8 @@ def _settings(body: Common, limits: Limits, also: Sequence[str]) -> RowSettings:
                 "unsupported",
                 "response_format",
             )
-        guidance = check_guidance([{"name": STRUCTURE, "schema": shape.json_schema.schema_}, *guidance], also)
+        structure = {"name": STRUCTURE, "schema": shape.json_schema.schema_, **({"span": 0} if beside else {})}
+        guidance = check_guidance([structure, *guidance], also)
     names = [item["name"] for item in guidance]
     if STRUCTURE in names and not _has_structure():
         raise Refusal(

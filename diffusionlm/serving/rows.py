@@ -126,7 +126,7 @@ def make_row(
     Raises:
         ValueError: if it does not fit.
     """
-    longest = pipe.denoiser.config.max_position_embeddings
+    longest = pipe.model.max_length
     layout = lay_out(canvas, pipe.tokenizer, max_span_length or pipe.max_span_length, longest)
     own = layout.span_index.bincount(minlength=len(canvas.spans)).tolist()
     lengths = iter(own)

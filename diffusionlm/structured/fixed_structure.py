@@ -53,7 +53,7 @@ def json_canvas(pipe: DiffusionLMPipeline, plugin: JSONSchema, max_span_length: 
     pieces = _Structure(plugin).pieces()
     if pieces is None:
         return None
-    longest = pipe.denoiser.config.max_position_embeddings
+    longest = pipe.model.max_length
     most = pipe.max_span_length if max_span_length is None else max_span_length
     known = [piece for piece in pieces if isinstance(piece, str)]
     room = longest - len(pipe.tokenizer.encode(known[0]))

@@ -66,7 +66,7 @@ def generate_json(
         if text is None and template:
             raise ValueError(
                 "template=True needs an object that requires all of its properties, and values that fit the model's "
-                f"{pipe.denoiser.config.max_position_embeddings} positions; leave template out to have all of it written."
+                f"{pipe.model.max_length} positions; leave template out to have all of it written."
             )
     if text is None:
         shortest_fits(plugin, pipe.tokenizer.vocabulary, settings.get("max_length") or pipe.max_length)

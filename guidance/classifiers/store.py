@@ -72,7 +72,8 @@ def find_reader(name: str, vocabulary: Vocabulary) -> Path:
         {folder.parent.parent.name for folder in others if folder.name == name and _BUNDLED in folder.parents}
     )
     unlabelled = "; or without labelled texts: diffusionlm guides --for CHECKPOINT" if bundled else ""
-    ready = f" It comes with the checkpoint {' and '.join(map(repr, bundled))}." if bundled else ""
+    with_it = f"checkpoint{'s' * (len(bundled) > 1)} {' and '.join(map(repr, bundled))}"
+    ready = f" It comes with the {with_it}." if bundled else ""
     raise FileNotFoundError(
         f"There is no reader {name!r} for this model's vocabulary of {len(vocabulary)} tokens{hint}; those that fit: "
         f"{known}.{ready} Train one with: diffusionlm train-classifier name={name} checkpoint=CHECKPOINT data.train=FILE "

@@ -39,7 +39,7 @@ class Infilling(Task):
 
     def run(self, context: Context) -> TaskResult:
         """Hides, fills, compares."""
-        limit = context.pipe.denoiser.config.max_position_embeddings
+        limit = context.pipe.model.max_length
         encode = context.pipe.tokenizer.encode
         texts = [text for _, text in context.data.held_out if "[SPAN" not in text and len(encode(text)) <= limit - 8]
         result = TaskResult()

@@ -66,7 +66,7 @@ class Speed(Task):
 
     def run(self, context: Context) -> TaskResult:
         """Times every axis."""
-        longest = context.pipe.denoiser.config.max_position_embeddings
+        longest = context.pipe.model.max_length
         lengths = [length for length in self.lengths if length <= longest]
         base = {"batch": self.batch, "length": min(self.length, longest), "steps": self.steps[len(self.steps) // 2]}
         axes: dict[str, dict[Any, dict[str, Any]]] = {

@@ -132,7 +132,7 @@ def test_readers_are_found_by_name_and_vocabulary(tokenizer, tmp_path):
     with pytest.raises(FileNotFoundError, match="diffusionlm train-classifier name=rude"):
         find_reader("rude", tokenizer.vocabulary)
     with pytest.raises(
-        FileNotFoundError, match=r"1 of that name reads .* comes with the checkpoint 'guestbook'\. Train"
+        FileNotFoundError, match=r"2 of that name read .* comes with the checkpoints 'everyday' and 'guestbook'\. Train"
     ):
         find_reader("toxicity", tokenizer.vocabulary)
     for home, vocabulary in (("one", tokenizer.vocabulary), ("two", other)):
