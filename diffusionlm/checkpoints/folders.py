@@ -46,7 +46,7 @@ def find_folder(name: str | Path) -> Path:
     with suppress(OSError):
         recover(path)
     if path.is_dir():
-        if not (path / INDEX).is_file() and not (path / "config.json").is_file():
+        if not (path / INDEX).is_file() and not (path / CONFIG).is_file():
             raise FileNotFoundError(_no_pipeline(path))
         return path
     if str(name) in bundled_names():
@@ -113,7 +113,7 @@ def read_defaults(folder: Path) -> dict[str, Any]:
     return own if isinstance(own, dict) else {}
 
 
-def write_defaults(folder: Path, defaults: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+def defaults_file(folder: Path, defaults: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """The file that holds what `read_defaults` reads, and what has to stand there for ``defaults`` to be read."""
     if (folder / INDEX).is_file() or not (folder / CONFIG).is_file():
         return folder / INDEX, defaults

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusionlm.checkpoints.folders import find_folder, read_defaults, write_defaults
+from diffusionlm.checkpoints.folders import defaults_file, find_folder, read_defaults
 from diffusionlm.evaluation.record import write_json, write_text
 
 SHOWN = 40  # texts of a card
@@ -111,7 +111,7 @@ def write_card(record: Mapping[str, Any], checkpoint: str | Path) -> Path:
     if begins and not ends:
         raise ValueError(f"{readme} has the line {BEGIN} without {END}: put the end back, or take the line out.")
     write_text(readme, before.rstrip("\n") + "\n\n" + section + (after if begins else "\n"))
-    path, content = write_defaults(folder, index)
+    path, content = defaults_file(folder, index)
     write_json(path, content)
     return readme
 

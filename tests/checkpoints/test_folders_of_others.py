@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from diffusionlm.checkpoints.folders import OWN, bundled_names, read_defaults, weight_files, write_defaults
+from diffusionlm.checkpoints.folders import OWN, bundled_names, defaults_file, read_defaults, weight_files
 from diffusionlm.evaluation.record import checkpoint_facts
 from diffusionlm.families import masked_lm
 from diffusionlm.families.tiny import tiny_module
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 def test_what_training_left_in_the_configuration_is_read_and_written(folder):
     assert OWN == masked_lm.OWN
     assert read_defaults(folder) == {}
-    path, content = write_defaults(folder, {"temperature": 0.8, "card": {"summary": "short texts"}})
+    path, content = defaults_file(folder, {"temperature": 0.8, "card": {"summary": "short texts"}})
     assert path == folder / "config.json"
     assert content["model_type"] == "bert"
     path.write_text(json.dumps(content))
