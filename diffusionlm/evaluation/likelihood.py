@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from diffusionlm.denoiser import SpanDenoiser
-from diffusionlm.diffusion import likelihood_bound
+from diffusionlm.denoiser import PROMPT, ContextMemory, SpanDenoiser
+from diffusionlm.diffusion import likelihood_bound, masked_bound
 from diffusionlm.pipeline import DiffusionLMPipeline
 
 
@@ -71,6 +72,19 @@ class TextNats:
         }
 
 
+def bits_a_character(bounds: TextNats, texts: Sequence[str]) -> tuple[float, float]:
+    """All bits ÷ all characters, and its standard error: comparable between vocabularies.
+
+    Raises:
+        ValueError: another number of texts than figures.
+    """
+    if len(texts) != len(bounds.nats):
+        raise ValueError(f"There are {len(bounds.nats)} figures for {len(texts)} texts: give the texts that were bounded.")
+    bits, characters = np.array(bounds.nats) / math.log(2), np.array([len(text) for text in texts])
+    ratio = bits.sum() / characters.sum()
+    return float(ratio), _standard_error(bits - ratio * characters) / float(characters.mean())
+
+
 @torch.no_grad()
 def text_bounds(
     pipe: DiffusionLMPipeline,
@@ -82,8 +96,9 @@ def text_bounds(
     batch_size: int = 32,
     seed: int = 0,
     progress: bool = False,
+    prompts: Sequence[str] | None = None,
 ) -> TextNats:
-    """Upper bound on -log p of each whole text, written from nothing.
+    """Upper bound on -log p of each whole text, written from nothing or from a prompt; under a masked process its own bound.
 
     The canvas is the one on which the pipeline writes whole texts: one open span of ``max_length`` positions, whose
     tail is pad. The pads are part of what is bounded. One text has several spellings in tokens; the tokenizer's own is
@@ -99,13 +114,14 @@ def text_bounds(
         batch_size: texts at once.
         seed: of the noise.
         progress: show a progress bar.
+        prompts: one for each text, "" for none; None: all are written from nothing.
 
     Returns:
         One figure for each text, in order. Its Monte Carlo noise is independent between texts: standard errors over
         texts contain it.
 
     Raises:
-        ValueError: no texts, an empty one, or one that does not fit the canvas with its end.
+        ValueError: no texts, an empty one, one that does not fit the canvas with its end, or another number of prompts.
         TypeError: one string in the place of a list.
     """
     limit = pipe.max_length if max_length is None else max_length
@@ -123,6 +139,8 @@ def text_bounds(
             )
     if not ids:
         raise ValueError("There is no text to bound: give at least one.")
+    if prompts is not None and len(prompts) != len(ids):
+        raise ValueError(f"Give one prompt for each text, '' for none: there are {len(ids)} texts, {len(prompts)} prompts.")
     device = pipe.denoiser.device
     nats: list[float] = []
     with Progress(disable=not progress) as bar:
@@ -134,8 +152,14 @@ def text_bounds(
                 row[: len(tokens)] = torch.tensor(tokens)
             rows = rows.to(device)
             everywhere = torch.ones_like(rows, dtype=torch.bool)
-            denoise = partial(_denoise_twice if self_conditioning else _denoise_once, pipe.denoiser, everywhere)
-            generator = torch.Generator().manual_seed(int(np.random.SeedSequence((seed, start)).generate_state(1)[0]))
+            memory = None if prompts is None else _prompt_memory(pipe, prompts[start : start + batch_size])
+            own_seed = int(np.random.SeedSequence((seed, start)).generate_state(1)[0])
+            if pipe.denoiser.config.process == "masked":
+                nats += _masked_nats(pipe.denoiser, rows, memory, num_levels, self_conditioning, own_seed).tolist()
+                bar.advance(task, len(part))
+                continue
+            denoise = partial(_denoise_twice if self_conditioning else _denoise_once, pipe.denoiser, everywhere, memory)
+            generator = torch.Generator().manual_seed(own_seed)
             clean = pipe.denoiser.embed(rows)
             bound = likelihood_bound(denoise, clean, rows, everywhere, pipe.schedule, num_levels, generator)
             nats += bound.total.tolist()
@@ -143,18 +167,58 @@ def text_bounds(
     return TextNats(tuple(nats), tuple(len(tokens) + 1 for tokens in ids))
 
 
+def _prompt_memory(pipe: DiffusionLMPipeline, prompts: Sequence[str]) -> ContextMemory | None:
+    """Memory of the prompts of a batch, before position 0; None where all are empty."""
+    ids = pipe.tokenizer.encode_batch([prompt or "-" for prompt in prompts])
+    ids = [tokens if prompt else [] for tokens, prompt in zip(ids, prompts, strict=True)]
+    longest = max(map(len, ids))
+    if not longest:
+        return None
+    given = [torch.tensor(tokens, dtype=torch.long) for tokens in ids]
+    rows = pad_sequence(given, batch_first=True, padding_value=pipe.tokenizer.pad_id)
+    count = torch.tensor([len(tokens) for tokens in ids])[:, None]
+    columns = torch.arange(longest)[None]
+    device = pipe.denoiser.device
+    mask, places = (columns < count).to(device), (columns - count).masked_fill(columns >= count, 0).to(device)
+    return pipe.denoiser.encode_context(rows.to(device), None, mask, places, PROMPT)
+
+
+def _masked_nats(
+    denoiser: SpanDenoiser, rows: Tensor, memory: ContextMemory | None, levels: int, twice: bool, seed: int
+) -> Tensor:
+    """Nats (B,) of rows (B, L) under the masked process."""
+    everywhere, clean = torch.ones_like(rows, dtype=torch.bool), denoiser.embed(rows)
+
+    def logits_of(hidden: Tensor, gamma: Tensor) -> Tensor:
+        seen, estimate = clean.masked_fill(hidden[..., None], 0.0), None
+        for _ in range(1 + twice):
+            logits = denoiser(seen, gamma, memory, estimate, everywhere, None, everywhere, likelihood_weight=0.0).logits
+            estimate = denoiser.clean_estimate(logits.softmax(-1))
+        return logits
+
+    generators = [torch.Generator().manual_seed(seed + row) for row in range(len(rows))]
+    return masked_bound(logits_of, rows, everywhere, levels, generators)
+
+
 def _denoise_once(
-    denoiser: SpanDenoiser, mask: Tensor, latents: Tensor, gamma: Tensor, estimate: Tensor | None = None
+    denoiser: SpanDenoiser,
+    mask: Tensor,
+    memory: ContextMemory | None,
+    latents: Tensor,
+    gamma: Tensor,
+    estimate: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Logits and clean estimate of one open span over all positions."""
-    logits = denoiser(latents, gamma, None, estimate, mask, None, mask).logits
+    logits = denoiser(latents, gamma, memory, estimate, mask, None, mask).logits
     return logits, denoiser.clean_estimate(logits.softmax(-1))
 
 
-def _denoise_twice(denoiser: SpanDenoiser, mask: Tensor, latents: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+def _denoise_twice(
+    denoiser: SpanDenoiser, mask: Tensor, memory: ContextMemory | None, latents: Tensor, gamma: Tensor
+) -> tuple[Tensor, Tensor]:
     """As `_denoise_once`, the second time with the clean estimate of the first."""
-    _, estimate = _denoise_once(denoiser, mask, latents, gamma)
-    return _denoise_once(denoiser, mask, latents, gamma, estimate)
+    _, estimate = _denoise_once(denoiser, mask, memory, latents, gamma)
+    return _denoise_once(denoiser, mask, memory, latents, gamma, estimate)
 
 
 def _standard_error(values: np.ndarray) -> float:

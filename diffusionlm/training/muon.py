@@ -27,14 +27,14 @@ class Muon(torch.optim.Optimizer):
     The state is that of ``torch.optim.Muon`` (``momentum_buffer``): checkpoints of one can be continued with the other.
 
     Args:
-        params: of two dimensions.
+        params: matrices, or stacks of them (such as those of experts, each a matrix of its own).
         lr: step, scaled so that its root mean square is that of AdamW.
         weight_decay: decoupled.
         momentum: share of the old momentum that is kept.
         dtype: of the iteration; None takes the faster of float32 and bfloat16 on the device of the parameters.
 
     Raises:
-        ValueError: if a parameter has not two dimensions.
+        ValueError: if a parameter has fewer than two dimensions.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
         self.dtype = dtype
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.dim() != 2:
+                if parameter.dim() < 2:
                     raise ValueError(f"Muon steps matrices, got a parameter of the shape {tuple(parameter.shape)}.")
 
     @torch.no_grad()
@@ -77,9 +77,11 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
         dtype = self.dtype or faster_dtype(parameters[0].device)
-        steps = orthogonalised(torch.stack(ahead), dtype).to(parameters[0].dtype).unbind()
+        stacked = torch.stack(ahead)
+        flat = orthogonalised(stacked.flatten(0, -3), dtype).to(parameters[0].dtype)
+        steps = flat.view_as(stacked).unbind()
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(steps), alpha=-0.2 * max(parameters[0].shape) ** 0.5 * group["lr"])
+        torch._foreach_add_(parameters, list(steps), alpha=-0.2 * max(parameters[0].shape[-2:]) ** 0.5 * group["lr"])
 
 
 def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -103,6 +105,6 @@ def operations_of_step(parameters: Iterable[Tensor]) -> int:
     """Floating-point operations that the iteration costs for matrices of these shapes."""
     total = 0
     for parameter in parameters:
-        short, long = sorted(parameter.shape)
-        total += _ITERATIONS * (4 * short * short * long + 2 * short**3)
+        short, long = sorted(parameter.shape[-2:])
+        total += parameter.shape[:-2].numel() * _ITERATIONS * (4 * short * short * long + 2 * short**3)
     return total

@@ -40,7 +40,7 @@ def build_optimizers(
     """Optimisers over the trainable parameters of ``model``; each group remembers its ``base_lr``.
 
     Args:
-        model: parameters of its submodules named ``blocks`` with two dimensions count as matrices.
+        model: parameters of its submodules named ``blocks`` count as matrices, with three dimensions as stacks of them.
         name: "muon" or "adamw".
         learning_rate: of AdamW.
         matrix_learning_rate: of Muon.
@@ -57,7 +57,7 @@ def build_optimizers(
         if not parameter.requires_grad:
             continue
         inside = ".blocks." in f".{key}" and not any(part in key for part in _NO_MATRICES)
-        if name == "muon" and parameter.dim() == 2 and inside:
+        if name == "muon" and parameter.dim() >= 2 and inside:  # experts are stacks of matrices
             matrices.append(parameter)
         elif parameter.dim() >= 2 and "embeddings" not in key:
             tensors.append(parameter)

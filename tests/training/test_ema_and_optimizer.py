@@ -110,10 +110,10 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(experts):
     assert len(decayed) + len(plain) + len(matrices) == len(list(model.named_parameters()))
     assert "blocks.0.attention.q_proj.weight" in matrices
     assert all(name.startswith("blocks.") and "modulation" not in name for name in matrices)
+    assert ("blocks.0.feed_forward.experts.down_proj" in matrices) == bool(experts)
     assert {"span_in.weight", "head.weight", "blocks.0.modulation.weight"} <= decayed
     assert {"embeddings", "head.bias", "out_norm.weight", "open_span"} <= plain
     assert [group["weight_decay"] for group in adamw.param_groups] == [0.01, 0.0]
-    assert ("blocks.0.feed_forward.experts.down_proj" in decayed) == bool(experts)
 
 
 def test_a_step_of_muon_is_that_of_torch():
@@ -149,6 +149,20 @@ def test_orthogonalised_matrices_keep_their_directions_and_lose_their_sizes(shap
     assert float(values.min()) > 0.3
     assert float(values.max()) < 1.5
     torch.testing.assert_close(found, torch.diag_embed(values), atol=1e-4, rtol=0)
+
+
+def test_a_stack_is_stepped_as_its_matrices_one_by_one():
+    torch.manual_seed(0)
+    stack = nn.Parameter(torch.randn(3, 12, 20))
+    alone = [nn.Parameter(matrix.clone()) for matrix in stack.detach()]
+    optimizers = Muon([stack], lr=0.02, dtype=torch.float32), Muon(alone, lr=0.02, dtype=torch.float32)
+    for _ in range(2):
+        stack.grad = torch.randn_like(stack)
+        for matrix, gradient in zip(alone, stack.grad, strict=True):
+            matrix.grad = gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(stack.detach(), torch.stack([matrix.detach() for matrix in alone]))
 
 
 def test_muon_steps_matrices_only():
