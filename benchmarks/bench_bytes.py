@@ -60,13 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for turn in range(options.turns):
         for name, pipe in pipes.items():
             began = time.process_time()
-            pipe(f"[SPAN:{pipe.model.max_length}]", num_samples=options.samples, steps=options.steps, seed=turn, bigrams=0)
+            pipe(
+                f"[SPAN:{pipe.model.max_length}]",
+                num_samples=options.samples,
+                steps=options.steps,
+                seed=turn,
+                bigrams=0,
+            )
             times[name].append((time.process_time() - began) / options.samples)
     for name, found in times.items():
         if found:
             figures[name]["seconds_a_text"] = statistics.median(found)
-    columns = ["parameters", "steps", "bits", "bits_with_prompt", *MEASURES, "entropy", "mega_flops_a_pass", "seconds_a_text"]
-    print(table(["model", *columns], [[name, *(_cell(own.get(key)) for key in columns)] for name, own in figures.items()]))
+    columns = [
+        "parameters",
+        "steps",
+        "bits",
+        "bits_with_prompt",
+        *MEASURES,
+        "entropy",
+        "mega_flops_a_pass",
+        "seconds_a_text",
+    ]
+    print(
+        table(["model", *columns], [[name, *(_cell(own.get(key)) for key in columns)] for name, own in figures.items()])
+    )
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     if options.out is not None:
         write_json(options.out, {"settings": settings, "figures": figures, "seconds": watch.seconds})

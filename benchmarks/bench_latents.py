@@ -8,8 +8,9 @@ processor (all threads together). Latents are what the encoding is compressed to
 
     python -m benchmarks.bench_latents --dialogues open/sgd.dialogues.txt.xz --runs RUNS --latents 0 16 64 256 --out report.json
 
-With --dialogues (one a line, "User: ... System: ...") such networks are trained to write a turn beside all that was said before
-it, each for as many steps on the same batches, and bounded on held-out dialogues, nats a token: with what was said, and without.
+With --dialogues (one a line, "User: ... System: ...") such networks are trained to write a turn beside all that was said
+before it, each for as many steps on the same batches, and bounded on held-out dialogues, nats a token: with what was said, and
+without.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def likelihoods(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     ][: options.texts]
     texts, prompts = [text for _, text in fitting], [prompt for prompt, _ in fitting]
     lengths = [len(ids) for ids in tokenizer.encode_batch(prompts)]
-    print(f"{len(corpus)} turns, {len(texts)} held out behind {sum(lengths) / len(lengths):.0f} tokens on average", flush=True)
+    print(
+        f"{len(corpus)} turns, {len(texts)} held out behind {sum(lengths) / len(lengths):.0f} tokens on average",
+        flush=True,
+    )
     found: dict[str, dict[str, float]] = {}
     print("| latents | with what was said, nats a token | without | Tflop |")
     print("|---|---|---|---|")

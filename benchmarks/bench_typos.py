@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures[f"{kind.name}, {name}"] = own = measure(pipe, prompts, cases, known, options)
             print(kind.name, name, own, flush=True)
     columns = ["stated", "stated_known", "bits"]
-    print(table(["model, prompt", *columns], [[name, *(f"{own[key]:.3f}" for key in columns)] for name, own in figures.items()]))
+    print(
+        table(
+            ["model, prompt", *columns],
+            [[name, *(f"{own[key]:.3f}" for key in columns)] for name, own in figures.items()],
+        )
+    )
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     if options.out is not None:
         write_json(options.out, {"settings": settings, "figures": figures, "seconds": watch.seconds})
@@ -59,7 +64,9 @@ def cases_of(pairs: Sequence[tuple[str, str]], count: int, seed: int) -> list[tu
         if len(said) > 1:
             found.setdefault(prompt, (prompt, text, said))
     if not found:
-        raise ValueError("No held-out text has a prompt such as name[The Mill], food[Italian] and says two of its values.")
+        raise ValueError(
+            "No held-out text has a prompt such as name[The Mill], food[Italian] and says two of its values."
+        )
     return list(found.values())[:count]
 
 
@@ -113,7 +120,11 @@ def measure(
     bounded = [(p, t) for p, t in bounded if len(pipe.tokenizer.encode(t)) < pipe.model.max_length]
     texts = [text for _, text in bounded]
     nats = text_bounds(
-        pipe, texts, num_levels=options.levels, max_length=pipe.model.max_length, prompts=[prompt for prompt, _ in bounded]
+        pipe,
+        texts,
+        num_levels=options.levels,
+        max_length=pipe.model.max_length,
+        prompts=[prompt for prompt, _ in bounded],
     )
     bits, error = bits_a_character(nats, texts)
     of_known = [stated for stated, seen in said if seen]

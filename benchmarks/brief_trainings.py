@@ -1,4 +1,4 @@
-"""Brief trainings whose networks a benchmark compares: arithmetic of a step, one course for all, and a folder that keeps each."""
+"""Brief trainings whose networks a benchmark compares: arithmetic of a step, one course for all, a folder that keeps each."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def network(
 
 
 def arithmetic(trainer: Trainer) -> float:
-    """Floating-point operations of a step: the pass, its gradient, and the pass for self-conditioning as often as there is one."""
+    """Floating-point operations of a step: the pass, its gradient, and the first of two passes as often as there is one."""
     total = 0
     settings, schedule = trainer.settings, schedule_from_dict(trainer.schedule.to_dict())
     for number in range(COUNTED):

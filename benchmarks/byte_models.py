@@ -1,4 +1,4 @@
-"""Models of bytes, flat and in patches, and of BPE, trained on the same texts for the same arithmetic; each is kept in a folder.
+"""Models of bytes, flat and in patches, and of BPE, trained on the same texts for the same arithmetic; a folder keeps each.
 
 Names: ``patches of 4``, ``flat bytes``, ``BPE``, each with ``, masked`` behind it for the masked process.
 """

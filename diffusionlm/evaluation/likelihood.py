@@ -79,7 +79,9 @@ def bits_a_character(bounds: TextNats, texts: Sequence[str]) -> tuple[float, flo
         ValueError: another number of texts than figures.
     """
     if len(texts) != len(bounds.nats):
-        raise ValueError(f"There are {len(bounds.nats)} figures for {len(texts)} texts: give the texts that were bounded.")
+        raise ValueError(
+            f"There are {len(bounds.nats)} figures for {len(texts)} texts: give the texts that were bounded."
+        )
     bits, characters = np.array(bounds.nats) / math.log(2), np.array([len(text) for text in texts])
     ratio = bits.sum() / characters.sum()
     return float(ratio), _standard_error(bits - ratio * characters) / float(characters.mean())
@@ -140,7 +142,9 @@ def text_bounds(
     if not ids:
         raise ValueError("There is no text to bound: give at least one.")
     if prompts is not None and len(prompts) != len(ids):
-        raise ValueError(f"Give one prompt for each text, '' for none: there are {len(ids)} texts, {len(prompts)} prompts.")
+        raise ValueError(
+            f"Give one prompt for each text, '' for none: there are {len(ids)} texts, {len(prompts)} prompts."
+        )
     device = pipe.denoiser.device
     nats: list[float] = []
     with Progress(disable=not progress) as bar:
