@@ -24,7 +24,7 @@ from diffusionlm.denoiser.experts import Experts, Router, RouterStatistics
 from diffusionlm.denoiser.media import MediaEncoder, make_encoders
 from diffusionlm.denoiser.memory import ContextMemory
 from diffusionlm.denoiser.norms import RMSNorm
-from diffusionlm.denoiser.patches import Grouping, LocalBlock, PatchIn, PatchOut, byte_width
+from diffusionlm.denoiser.patches import Grouping, PatchIn, PatchOut, byte_width
 from diffusionlm.denoiser.perceiver import PerceiverResampler
 from diffusionlm.denoiser.positions import AlibiBias, RotaryEmbedding, Rotation
 from diffusionlm.denoiser.temperature import sharpen
@@ -151,7 +151,7 @@ class SpanDenoiser(PreTrainedModel):
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(
-            module, LocalBlock
+            module, PatchOut
         ):  # after its parts: the same bias for all pairs of slots, a condition of no effect
             init.zeros_(module.distance.weight)
             init.zeros_(module.condition.weight)
@@ -255,8 +255,7 @@ class SpanDenoiser(PreTrainedModel):
         hidden = self.context_in(embeds.to(self.context_in.weight.dtype))
         if self.patch_in is not None:
             grouping = Grouping.of(position_ids, mask, self.config.patch_size)
-            hidden, _ = self.patch_in(hidden, self.context_condition, grouping)
-            mask, position_ids = grouping.mask, grouping.places
+            (hidden, _), mask, position_ids = self.patch_in(hidden, grouping), grouping.mask, grouping.places
         hidden = hidden + self.segments[segment]
         if self.resampler is not None:
             hidden, mask, position_ids = self.resampler(hidden, mask, position_ids, self.rotary, self.alibi)
@@ -321,7 +320,7 @@ class SpanDenoiser(PreTrainedModel):
             if open_mask is not None:
                 hidden = hidden + open_mask[..., None].to(dtype) * self.open_span
             group = Grouping.of(position_ids, span_mask, self.config.patch_size)
-            trunk, slots = self.patch_in(hidden, condition, group)
+            trunk, slots = self.patch_in(hidden, group)
             trunk = trunk + self.segments[CANVAS]
             trunk, _, routers = self._run(trunk, condition, group.mask, group.places, memory, group.mask)
             hidden = self.patch_out(trunk, slots, condition, group)

@@ -83,33 +83,35 @@ class Grouping:
 
 
 class PatchIn(nn.Module):
-    """The bytes of a patch side by side, and which of its slots are filled, as one position of the trunk.
-
-    A local block reads the bytes first: what noise leaves of a byte is no sum of what its numbers say, and a linear map of
-    several noisy bytes into one position would lose most of it.
-    """
+    """The bytes of a patch side by side, and which of its slots are filled, as one position of the trunk."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.slot = nn.Linear(config.patch_size, byte_width(config), bias=False)  # one vector a slot
-        self.local = LocalBlock(config)
         self.join = nn.Linear(config.patch_size * byte_width(config), config.hidden_size, bias=False)
 
-    def forward(self, values: Tensor, condition: Tensor, grouping: Grouping) -> tuple[Tensor, Tensor]:
-        """Bytes (B, L, N), condition (B or 1, C) -> patches (B, G, W), and the bytes in their slots (B, G, P, N)."""
+    def forward(self, values: Tensor, grouping: Grouping) -> tuple[Tensor, Tensor]:
+        """Bytes (B, L, N) -> patches (B, G, W), and the bytes in their slots (B, G, P, N)."""
         slots = grouping.gather(values) + self.slot.weight.t() * grouping.slots[..., None]
-        slots = self.local(slots, condition, grouping) * grouping.slots[..., None]
         return self.join(slots.flatten(2)), slots
 
 
 class PatchOut(nn.Module):
-    """Patches back to bytes: what the trunk says of a patch is added to its bytes, which a local block then reads."""
+    """Patches back to bytes: each byte attends to those of its own patch and of the two beside it (one block, modulated)."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
-        self.split = nn.Linear(config.hidden_size, config.patch_size * byte_width(config), bias=False)
+        width, size = byte_width(config), config.patch_size
+        self.heads, self.head_dim = width // config.head_dim, config.head_dim
+        self.split = nn.Linear(config.hidden_size, size * width, bias=False)
         self.trunk_norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.local = LocalBlock(config)
+        self.norm = RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.o_proj = nn.Linear(width, width, bias=False)
+        self.distance = nn.Linear(3 * size, self.heads * size, bias=False)  # weight: bias of each pair of slots
+        self.gate_up_proj = nn.Linear(width, 4 * width, bias=False)
+        self.down_proj = nn.Linear(2 * width, width, bias=False)
+        self.condition = nn.Linear(config.condition_size, 4 * width)
 
     def forward(self, trunk: Tensor, slots: Tensor, condition: Tensor, grouping: Grouping) -> Tensor:
         """Computes.
@@ -123,32 +125,13 @@ class PatchOut(nn.Module):
         Returns:
             (B, L, N).
         """
-        hidden = slots + self.split(self.trunk_norm(trunk)).unflatten(-1, (slots.shape[2], -1))
-        return grouping.spread(self.local(hidden, condition, grouping))
-
-
-class LocalBlock(nn.Module):
-    """A block in which each byte attends to those of its own patch and of the two beside it, modulated by the noise level."""
-
-    def __init__(self, config: DenoiserConfig) -> None:
-        super().__init__()
-        width, size = byte_width(config), config.patch_size
-        self.heads, self.head_dim = width // config.head_dim, config.head_dim
-        self.norm = RMSNorm(width, eps=config.rms_norm_eps, elementwise_affine=False)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.o_proj = nn.Linear(width, width, bias=False)
-        self.distance = nn.Linear(3 * size, self.heads * size, bias=False)  # weight: bias of each pair of slots
-        self.gate_up_proj = nn.Linear(width, 4 * width, bias=False)
-        self.down_proj = nn.Linear(2 * width, width, bias=False)
-        self.condition = nn.Linear(config.condition_size, 4 * width)
-
-    def forward(self, hidden: Tensor, condition: Tensor, grouping: Grouping) -> Tensor:
-        """Slots (B, G, P, N), condition (B or 1, C) -> (B, G, P, N)."""
+        size = slots.shape[2]
+        hidden = slots + self.split(self.trunk_norm(trunk)).unflatten(-1, (size, -1))
         modulation = self.condition(F.silu(condition))[:, None, None]
         shift_a, scale_a, shift_f, scale_f = modulation.chunk(4, dim=-1)
         hidden = hidden + self._attend(self.norm(hidden) * (1 + scale_a) + shift_a, grouping)
         gate, up = self.gate_up_proj(self.norm(hidden) * (1 + scale_f) + shift_f).chunk(2, dim=-1)
-        return hidden + self.down_proj(F.silu(gate) * up)
+        return grouping.spread(hidden + self.down_proj(F.silu(gate) * up))
 
     def _attend(self, hidden: Tensor, grouping: Grouping) -> Tensor:
         batch, count, size, width = hidden.shape
