@@ -4,7 +4,8 @@
 
 Each text is one closed span, written in blocks behind a sliding window. Time is that of the processor (all threads together),
 so that a busy machine does not count; the exponent is the slope of log(time) over log(tokens). Memory is the largest number of
-positions that a pass of the network sees, and what the resident set of the process grew by since the shortest text. The rules
+positions that a pass of the network sees, and what the resident set of the process grew by since the shortest text: what is held
+when a text is finished, and the most that was ever held. The rules
 (a phrase exactly once, a forbidden pattern, no personal data, a number of words) are read from the characters of each text.
 """
 
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "wall_s": time.perf_counter() - wall,
                 "longest_pass": max(passes),
                 "positions": sum(passes),
-                "resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "resident_mb": resident(),
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
             if guidance is not None:
                 row["rules_hold"] = holds(result.texts[0], length) and all(result.certificates[0].values())
@@ -63,14 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         times = np.array([row["processor_s"] for row in rows])
         tokens = np.array([row["tokens"] for row in rows])
         exponent = float(np.polyfit(np.log(tokens), np.log(times), 1)[0]) if len(rows) > 1 else math.nan
-        grown = rows[-1]["resident_mb"] - rows[0]["resident_mb"]
+        grown, peak = (rows[-1][name] - rows[0][name] for name in ("resident_mb", "peak_mb"))
         print(
-            f"{way}: time grows as tokens^{exponent:.2f}, resident memory by {grown:.0f} MB from the shortest to the longest"
+            f"{way}: time grows as tokens^{exponent:.2f}, resident memory by {grown:.0f} MB from the shortest to the longest, "
+            f"its peak by {peak:.0f} MB"
         )
-        report[way] = {"rows": rows, "exponent": exponent, "resident_grown_mb": grown}
+        report[way] = {"rows": rows, "exponent": exponent, "resident_grown_mb": grown, "peak_grown_mb": peak}
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     if options.out is not None:
         write_json(options.out, {"settings": settings, "figures": report, "seconds": watch.seconds})
+
+
+def resident() -> float:
+    """Resident set of the process, MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def rules(length: int) -> list[Any]:

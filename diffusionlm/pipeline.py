@@ -295,11 +295,12 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             ValueError: if the length is below that of training, or the method does not suit the model.
             TypeError: if the network is not a `SpanDenoiser`.
         """
-        from diffusionlm.denoiser.position_scaling import chosen_method, scale_positions
+        from diffusionlm.denoiser.position_scaling import check_longer, chosen_method, scale_positions
 
         if self._model is not None:
             raise TypeError(f"Positions are scaled of a SpanDenoiser, not of {type(self._model).__name__}.")
         length = check_count("length", length)
+        check_longer(self.denoiser, length)  # before anything is said of what was measured
         if method is None:
             method = chosen_method(self.card.get("positions"), length, self.denoiser.config.position_kind)
         scale_positions(self.denoiser, method, length)

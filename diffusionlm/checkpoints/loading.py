@@ -17,6 +17,7 @@ from diffusionlm.checkpoints.base_weights import base_state, note_checksum
 from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.checkpoints.folders import INDEX, READERS, WEIGHTS, read_index
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
+from diffusionlm.denoiser.configuration import MAX_PATCH
 from diffusionlm.text import TextTokenizer
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
             if config.patch_size != trained:
                 raise ValueError(
                     f"patch_size={config.patch_size} contradicts the weights in {folder}, which were trained with "
-                    f"{trained}: leave it out, or train with model.patch_size={config.patch_size}."
+                    f"{trained}: leave it out; another patch size (1 to {MAX_PATCH}) is a training of its own, model.patch_size=..."
                 )
         state = load_file(weights)
     except SafetensorError as error:

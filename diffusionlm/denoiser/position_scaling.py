@@ -47,7 +47,8 @@ def scaled_parameters(config: DenoiserConfig, method: str, factor: float) -> dic
         return {**own, "rope_theta": base * factor ** (config.head_dim / (config.head_dim - 2))}
     scaled = {**own, "rope_theta": base, "rope_type": method, "factor": float(factor)}
     if method == "yarn":
-        scaled["original_max_position_embeddings"] = config.max_position_embeddings
+        patches = -(-config.max_position_embeddings // config.patch_size)  # the positions that RoPE counts
+        scaled["original_max_position_embeddings"] = patches
     return scaled
 
 
@@ -63,11 +64,8 @@ def scale_positions(denoiser: SpanDenoiser, method: str, length: int) -> None:
         ValueError: as `scaled_parameters`, or for a length below that of training.
     """
     config: Any = denoiser.config
+    check_longer(denoiser, length)
     trained, parameters = trained_positions(denoiser)
-    if length < trained:
-        raise ValueError(
-            f"The model was trained on texts of {trained} positions; length must be at least that, got {length}."
-        )
     now = config.rope_parameters, config.max_position_embeddings
     config.rope_parameters, config.max_position_embeddings = parameters, trained
     try:
@@ -82,6 +80,19 @@ def scale_positions(denoiser: SpanDenoiser, method: str, length: int) -> None:
         denoiser.rotary.reset()
     config.max_position_embeddings = length
     denoiser.trained_positions = (trained, parameters)
+
+
+def check_longer(denoiser: SpanDenoiser, length: int) -> None:
+    """Refuses a length below that of training.
+
+    Raises:
+        ValueError: naming both.
+    """
+    trained, _ = trained_positions(denoiser)
+    if length < trained:
+        raise ValueError(
+            f"The model was trained on texts of {trained} positions; length must be at least that, got {length}."
+        )
 
 
 def trained_positions(denoiser: SpanDenoiser) -> tuple[int, dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from diffusionlm.generation.blocks import WholeLayout
+from diffusionlm.generation.free_memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +87,8 @@ class LongTexts:
                 block = whole.block(self._ids[number], self.vocabulary)
                 following.append((number, replace(row, seed=self._seed(number)), block))
         self._next = following
+        if any(whole is not None for whole in self.wholes):
+            give_back()  # automata of finished blocks, whose pieces would fill the heap
 
     def _skip(self, number: int) -> None:
         """Fills the rest of a span that ended."""

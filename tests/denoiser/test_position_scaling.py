@@ -26,6 +26,15 @@ def test_frequencies_are_divided_as_each_method_says(tiny):
     assert torch.equal(model.rotary.inverse_frequency, plain)
 
 
+def test_yarn_counts_positions_of_the_trunk_where_tokens_are_in_patches(tiny):
+    scaled = {}
+    for size, trained in ((1, 32), (4, 128)):  # the same positions of the trunk
+        model = tiny(max_position_embeddings=trained, patch_size=size)
+        scale_positions(model, "yarn", 4 * trained)
+        scaled[size] = model.rotary.inverse_frequency
+    assert torch.equal(scaled[1], scaled[4])
+
+
 @pytest.mark.parametrize(
     ("settings", "method", "length", "words"),
     [
@@ -60,6 +69,12 @@ def test_a_measurement_decides_and_what_lies_beyond_it_is_warned_of(recwarn):
         assert chosen_method(None, 128) == "base"
     with pytest.warns(UserWarning, match="by the method 'none'"):
         assert chosen_method({}, 128, "alibi") == "none"
+
+
+def test_a_length_below_that_of_training_is_refused_before_anything_is_said(tiny_pipe, recwarn):
+    with pytest.raises(ValueError, match="trained on texts of 64 positions"):
+        tiny_pipe.scale_positions(32)
+    assert not recwarn.list
 
 
 def test_the_pipeline_writes_more_at_once(tiny_pipe):
