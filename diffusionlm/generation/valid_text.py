@@ -9,9 +9,11 @@ Shape letters: L span positions, V vocabulary, S states.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,29 +109,57 @@ def _valid(span: list[int], vocabulary: Vocabulary) -> bool:
     return True
 
 
-def _best(score: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """The best accepted sequence (N,) by scores (N, V)."""
+class _Edges(NamedTuple):
+    """Transitions of the automaton with tokens that it treats alike as one class.
+
+    Attributes:
+        members: for each of C classes its tokens.
+        sources, classes: (S, E) of each state the edges that lead into it; rows are filled with edges of `missing`.
+        missing: (S, E) bool, where there is no edge.
+    """
+
+    members: tuple[Tensor, ...]
+    sources: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=4)
+def _edges(vocabulary: Vocabulary) -> _Edges:
     following = _tokens(vocabulary)
-    states, size = following.shape
-    value = torch.full((states,), -torch.inf, dtype=torch.float64)
+    columns, class_of = torch.unique(following, dim=1, return_inverse=True)
+    into: list[list[tuple[int, int]]] = [[] for _ in range(len(following))]
+    for state, row in enumerate(columns.tolist()):
+        for number, target in enumerate(row):
+            if target != _DEAD:
+                into[target].append((state, number))
+    shape = len(into), max(map(len, into))
+    sources, classes, missing = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.ones(shape, bool)
+    for target, edges in enumerate(into):
+        for place, (state, number) in enumerate(edges):
+            sources[target, place], classes[target, place], missing[target, place] = state, number, False
+    members = tuple((class_of == number).nonzero().flatten() for number in range(columns.shape[1]))
+    return _Edges(members, sources, classes, missing)
+
+
+def _best(score: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """The best accepted sequence (N,) by scores (N, V): by Viterbi's algorithm over classes of tokens."""
+    edges = _edges(vocabulary)
+    best = [score[:, tokens].double().max(1) for tokens in edges.members]
+    values = torch.stack([own.values for own in best], 1).numpy()  # (N, C)
+    tokens = torch.stack([own[found.indices] for own, found in zip(edges.members, best, strict=True)], 1)
+    value = np.full(len(edges.sources), -np.inf)
     value[_WHOLE] = 0.0
-    steps = []
-    pairs = following.flatten()
-    for row in score.double():
-        reached = (value[:, None] + row).flatten()  # (S V,)
-        reached = reached.masked_fill(pairs == _DEAD, -torch.inf)
-        best = torch.full((states,), -torch.inf, dtype=torch.float64).scatter_reduce(0, pairs, reached, "amax")
-        came = torch.full((states,), -1)
-        for state in range(states):
-            if best[state] > -torch.inf:
-                came[state] = int(((pairs == state) & (reached == best[state])).nonzero()[0])
-        steps.append(came)
-        value = best
+    came, states = [], np.arange(len(value))
+    for row in values:
+        reached = np.where(edges.missing, -np.inf, value[edges.sources] + row[edges.classes])
+        came.append(reached.argmax(1))
+        value = reached[states, came[-1]]
     state = max((_WHOLE, _END), key=lambda end: float(value[end]))
-    assert value[state] > -torch.inf  # spaces fill every span
+    assert value[state] > -np.inf  # spaces fill every span
     out = []
-    for came in reversed(steps):
-        pair = int(came[state])
-        state = pair // size
-        out.append(pair % size)
+    for number in reversed(range(len(values))):
+        edge = came[number][state]
+        out.append(int(tokens[number, edges.classes[state, edge]]))
+        state = int(edges.sources[state, edge])
     return torch.tensor(out[::-1])
