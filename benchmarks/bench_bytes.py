@@ -109,7 +109,7 @@ def written(pipe: DiffusionLMPipeline, options: argparse.Namespace, seen: SeenTe
         count = min(options.samples, options.count - begin)
         texts += pipe(num_samples=count, steps=options.steps, seed=options.seed + begin, bigrams=0).texts
     shares = text_quality(texts, seen).shares()
-    filled = [text for text in texts if text.strip()]
+    filled = [text for text in texts if len(text.split()) > 4]
     found: dict[str, Any] = {name: shares[name] for name in MEASURES}
     found["entropy"] = ngram_entropy(filled) / ngram_entropy(real) if filled else 0.0
     found["distinct_4grams"] = distinct_n(filled, 4) / distinct_n(real, 4) if filled else 0.0

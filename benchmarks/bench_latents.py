@@ -65,6 +65,10 @@ def likelihoods(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         for pair, ids, length in zip(held, tokenizer.encode_batch([text for _, text in held]), said, strict=True)
         if len(ids) < REPLY and SAID // 2 <= length <= SAID
     ][: options.texts]
+    if not fitting:
+        raise ValueError(
+            f"No held-out turn of less than {REPLY} tokens stands behind {SAID // 2} to {SAID}: give longer dialogues."
+        )
     texts, prompts = [text for _, text in fitting], [prompt for prompt, _ in fitting]
     lengths = [len(ids) for ids in tokenizer.encode_batch(prompts)]
     print(

@@ -136,6 +136,8 @@ class PatchOut(nn.Module):
     def _attend(self, hidden: Tensor, grouping: Grouping) -> Tensor:
         batch, count, size, width = hidden.shape
         query, key, value = self.qkv(hidden).chunk(3, dim=-1)
+        # normalised before each is laid beside its neighbours, three times
+        key = F.rms_norm(key.unflatten(-1, (self.heads, self.head_dim)), (self.head_dim,)).flatten(-2)
 
         def heads(x: Tensor) -> Tensor:
             return x.flatten(0, 1).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
@@ -150,7 +152,7 @@ class PatchOut(nn.Module):
         mask = bias + hidden_from.flatten(0, 1)[:, None, None]
         mixed = F.scaled_dot_product_attention(
             F.rms_norm(heads(query), (self.head_dim,)),
-            F.rms_norm(heads(_beside(key)), (self.head_dim,)),
+            heads(_beside(key)),
             heads(_beside(value)),
             attn_mask=mask,
         )
