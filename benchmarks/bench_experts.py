@@ -4,8 +4,8 @@
 
 Both see the same batches of E2E in the same order under one schedule of the learning rate. The bound is that of the averaged
 weights on held-out texts, the loss the mean of the last tenth of the steps; the time of a step is that of the processor. Of
-the routers: the largest share of tokens that an expert of any block gets (0.125 is even among 8), and the entropy of their choice, in
-nats (2.08 is even). What was trained is kept in --runs, where an interrupted call goes on.
+the routers: the largest share of tokens that an expert of any block gets (0.125 is even among 8), and the entropy of their
+choice, in nats (2.08 is even). What was trained is kept in --runs, where an interrupted call goes on.
 """
 
 from __future__ import annotations

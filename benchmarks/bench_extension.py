@@ -8,9 +8,9 @@ the same noise for each method, so that differences are surer than the figures. 
 time behind a window of the other half, as the pipeline writes what is longer than the model takes. What is printed last belongs
 on the card of the weights (``card["positions"]``), where ``pipe.scale_positions(length)`` looks for it.
 
-With --train, three networks are trained from nothing on as many tokens, cut from the texts in a row: with RoPE and with ALiBi
-on stretches as long as the shortest of --lengths, and with RoPE on stretches as long as the longest, which is what the others are
-measured against.
+With --train, three networks are trained from nothing on as many tokens, cut from the texts in a row: with RoPE and with
+ALiBi on stretches as long as the shortest of --lengths, and with RoPE on stretches as long as the longest, which is what the
+others are measured against.
 """
 
 from __future__ import annotations

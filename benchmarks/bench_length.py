@@ -4,9 +4,9 @@
 
 Each text is one closed span, written in blocks behind a sliding window. Time is that of the processor (all threads together),
 so that a busy machine does not count; the exponent is the slope of log(time) over log(tokens). Memory is the largest number of
-positions that a pass of the network sees, and what the resident set of the process grew by since the shortest text: what is held
-when a text is finished, and the most that was ever held. The rules
-(a phrase exactly once, a forbidden pattern, no personal data, a number of words) are read from the characters of each text.
+positions that a pass of the network sees, and what the resident set of the process grew by since the shortest text: what is
+held when a text is finished, and the most that was ever held. The rules (a phrase exactly once, a forbidden pattern, no
+personal data, a number of words) are read from the characters of each text.
 """
 
 from __future__ import annotations

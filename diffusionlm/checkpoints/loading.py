@@ -160,7 +160,7 @@ def load_denoiser(folder: Path, checksum: str | None, **config_changes: Any) -> 
             if config.patch_size != trained:
                 raise ValueError(
                     f"patch_size={config.patch_size} contradicts the weights in {folder}, which were trained with "
-                    f"{trained}: leave it out; another patch size (1 to {MAX_PATCH}) is a training of its own, model.patch_size=..."
+                    f"{trained}: leave it out; another (1 to {MAX_PATCH}) needs a training of its own, model.patch_size=..."
                 )
         state = load_file(weights)
     except SafetensorError as error:

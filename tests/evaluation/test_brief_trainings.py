@@ -1,4 +1,4 @@
-"""Benchmarks that train what they compare: tables of all rows, what was trained is kept, and what they measure is what they say."""
+"""Benchmarks that train what they compare: rows for all, what was trained is kept, what is measured is what they say."""
 
 import json
 import random
@@ -125,7 +125,9 @@ def test_networks_trained_short_and_long_are_measured_at_all_lengths(e2e, monkey
 
 def test_latents_are_bounded_with_and_without_what_was_said(tmp_path, monkeypatch):
     monkeypatch.setattr(brief_trainings, "SHAPE", TINY)
-    talk = [f"User: I want {n} tables. System: {' '.join(map(str, range(n, n + 70)))} User: Yes, {n}." for n in range(30)]
+    talk = [
+        f"User: I want {n} tables. System: {' '.join(map(str, range(n, n + 70)))} User: Yes, {n}." for n in range(30)
+    ]
     (tmp_path / "talk.txt").write_text("\n".join(talk), encoding="utf-8")
     assert bench_latents.turns(["User: Hi. System: Yes? User: No."]) == [("User: Hi. System: Yes?", "User: No.")]
     sizes = [
