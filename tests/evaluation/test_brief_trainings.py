@@ -5,7 +5,15 @@ import random
 
 import pytest
 
-from benchmarks import bench_bytes, bench_experts, bench_extension, bench_latents, bench_typos, brief_trainings
+from benchmarks import (
+    bench_bytes,
+    bench_experts,
+    bench_extension,
+    bench_latents,
+    bench_patch_room,
+    bench_typos,
+    brief_trainings,
+)
 from diffusionlm.evaluation.likelihood import TextNats, bits_a_character
 
 TINY = {
@@ -150,6 +158,14 @@ def test_latents_are_bounded_with_and_without_what_was_said(tmp_path, monkeypatc
     rows = report(tmp_path)
     assert list(rows) == ["0 latents", "4 latents"]
     assert all(row["with"] != row["without"] for row in rows.values())
+
+
+def test_a_made_up_language_has_the_entropy_that_is_said(tmp_path):
+    texts = bench_patch_room.sentences(2000, 0)
+    assert bench_patch_room.ENTROPY == pytest.approx(9.616, abs=1e-3)
+    assert len(set(texts)) > 1800  # of 15,000
+    bench_patch_room.main(["--numbers", "8", "--steps", "3", "--texts", "100", "--out", f"{tmp_path}/report.json"])
+    assert list(report(tmp_path)["8 numbers"]) == [f"bound after {n}" for n in (1, 2, 3)] + ["processor_s"]
 
 
 def test_bits_a_character_are_all_bits_over_all_characters():
