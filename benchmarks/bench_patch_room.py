@@ -29,14 +29,32 @@ from diffusionlm.training.corpus import TokenCorpus
 from diffusionlm.training.settings import TrainerSettings
 from diffusionlm.training.trainer import Trainer
 
-NAMES = (
-    "Alimentum,Aromi,Bibimbap,Blue Spice,Browns,Clowns,Cocum,Cotto,Eagle,Fitzbillies,Giraffe,Golden Palace,Loch Fyne,Mill,"
-    "Phoenix,Punter,Strada,Vaults,Wrestlers,Zizzi"
-).split(",")
-HOW = "cheap fine quiet busy new".split()
-FOODS = "Chinese English French Italian Indian Japanese Thai Greek Cuban Irish".split()
-KINDS = "pub cafe bar".split()
-PLACES = "river city park station church".split()
+NAMES = [
+    "Alimentum",
+    "Aromi",
+    "Bibimbap",
+    "Blue Spice",
+    "Browns",
+    "Clowns",
+    "Cocum",
+    "Cotto",
+    "Eagle",
+    "Fitzbillies",
+    "Giraffe",
+    "Golden Palace",
+    "Loch Fyne",
+    "Mill",
+    "Phoenix",
+    "Punter",
+    "Strada",
+    "Vaults",
+    "Wrestlers",
+    "Zizzi",
+]
+HOW = ["cheap", "fine", "quiet", "busy", "new"]
+FOODS = ["Chinese", "English", "French", "Italian", "Indian", "Japanese", "Thai", "Greek", "Cuban", "Irish"]
+KINDS = ["pub", "cafe", "bar"]
+PLACES = ["river", "city", "park", "station", "church"]
 ENTROPY = math.log(len(NAMES) * len(HOW) * len(FOODS) * len(KINDS) * len(PLACES))
 LENGTH, ROWS = 64, 24
 
