@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--facts", type=int, default=200)
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--segment", choices=("prompt", "retrieved"), default="prompt")
-    parser.add_argument("--encoder", choices=("model", "minilm"), default="minilm")
+    parser.add_argument("--encoder", choices=("model", "minilm", "words"), default="minilm")
     parser.add_argument("--split", choices=("valid", "test"), default="valid")
     parser.add_argument("--weight", type=float, default=0.0, help="of classifier-free guidance (default: none)")
     parser.add_argument("--state", action="store_true", help="texts must state food, area and price of their passage")
