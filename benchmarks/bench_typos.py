@@ -18,10 +18,11 @@ from typing import Any
 
 from benchmarks.byte_models import Texts, add_options, kinds_of, load, train
 from diffusionlm import DiffusionLMPipeline
-from diffusionlm.evaluation.control import fields_of, mentions
+from diffusionlm.evaluation.control import mentions
 from diffusionlm.evaluation.likelihood import bits_a_character, text_bounds
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.evaluation.sample_sets import table
+from diffusionlm.text.conditions import fields_of
 
 KEYBOARD = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 
