@@ -38,7 +38,8 @@ def room_warning(config: DenoiserConfig) -> str | None:
         return None
     return (
         f"A patch of {config.patch_size} brings {2 * config.patch_size} x {config.embedding_size} numbers into a position of "
-        f"{config.hidden_size}, which loses much of them: better give model.embedding_size={max(8, fits)} or less."
+        f"{config.hidden_size}, which cannot hold them all: fewer were learned faster, model.embedding_size={max(8, fits)} "
+        "or less."
     )
 
 
