@@ -111,7 +111,7 @@ def arithmetic(trainer: Trainer) -> float:
         batch = trainer.train_source.batch(number)
         shape = (*batch.span_ids.shape, trainer.denoiser.config.embedding_size)
         gamma, noise, _ = draw(shape, settings.seed, number, 0).under(schedule, settings)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter:
             trainer.objective.step(
                 **batch.tensors(),
                 gamma=gamma,

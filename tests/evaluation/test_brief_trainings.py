@@ -164,8 +164,8 @@ def test_a_made_up_language_has_the_entropy_that_is_said(tmp_path):
     texts = bench_patch_room.sentences(2000, 0)
     assert pytest.approx(9.616, abs=1e-3) == bench_patch_room.ENTROPY
     assert len(set(texts)) > 1800  # of 15,000
-    bench_patch_room.main(["--numbers", "8", "--steps", "3", "--texts", "100", "--out", f"{tmp_path}/report.json"])
-    assert list(report(tmp_path)["8 numbers"]) == [f"bound after {n}" for n in (1, 2, 3)] + ["processor_s"]
+    bench_patch_room.main(["--numbers", "4", "--steps", "1", "--texts", "60", "--out", f"{tmp_path}/report.json"])
+    assert list(report(tmp_path)["4 numbers"]) == ["bound after 1", "processor_s"]
 
 
 def test_bits_a_character_are_all_bits_over_all_characters():
