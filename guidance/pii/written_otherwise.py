@@ -54,7 +54,8 @@ NO_NAME_AT_PROVIDER = rf"(?:{_NO_NAME})[^\w].*"
 LICENCE_LEAD = (
     r"(?:(?:driv(?:er'?s?|ing) )?licen[cs]e (?:(?:number|num|no\.?|nr\.?|id|#)(?: is| was)?|is|was)"
     r"|driv(?:er'?s?|ing) licen[cs]e|dl (?:number|no\.?|#)(?: is)?|permis(?: de conduire)?(?: no?\.?)?"
-    r"|fuhrerschein(?:nummer|nr\.?)?|rijbewijs(?:nummer)?|carn[eo]t? de conducir|patente(?: di guida)?)[ :#=(]{1,3}[A-Z]{0,5}[ \-]?"
+    r"|fuhrerschein(?:nummer|nr\.?)?|rijbewijs(?:nummer)?|carn[eo]t? de conducir|patente(?: di guida)?)"
+    r"[ :#=(]{1,3}[A-Z]{0,5}[ \-]?"
 )
 """What comes before the number of a driving licence, its letters too."""
 LICENCE = r"[0-9](?:[ \-]?[0-9]|-?[A-Z]){4,}"
