@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from diffusionlm.cli import main
-from diffusionlm.serving.access import read_keys
 from diffusionlm.serving import limits
+from diffusionlm.serving.access import read_keys
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.server import check_address
 
@@ -52,7 +52,9 @@ def test_an_address_in_use_is_told_before_models_are_loaded(capsys) -> None:
 
 def test_clients_see_no_path_of_the_server() -> None:
     here = Path(limits.__file__)
-    said = Refusal(400, f"It stands in {here}:12. See '/v1/models', a/b and \"{Path.home()}/x y\", {here.parent}.").message
+    said = Refusal(
+        400, f"It stands in {here}:12. See '/v1/models', a/b and \"{Path.home()}/x y\", {here.parent}."
+    ).message
     assert said == "It stands in limits.py:12. See '/v1/models', a/b and \"x y\", serving."
 
 

@@ -129,7 +129,9 @@ def test_stop_ends_the_text_and_is_not_part_of_it(serve, tiny_pipe) -> None:
         cut = ask(model="tiny", prompt="The", seed=5, stop=mark, extra_body={"steps": 4})
         assert cut.choices[0].spans == [cut.choices[0].text]
         assert cut.usage.completion_tokens < whole.usage.completion_tokens
-        begin = ask(model="tiny", prompt="The", seed=5, stop=whole.choices[0].text[:2], echo=True, extra_body={"steps": 4})
+        begin = ask(
+            model="tiny", prompt="The", seed=5, stop=whole.choices[0].text[:2], echo=True, extra_body={"steps": 4}
+        )
         assert (begin.choices[0].text, begin.choices[0].spans, begin.usage.completion_tokens) == ("The", [""], 0)
         with pytest.raises(openai.BadRequestError, match="one span"):
             ask(model="tiny", prompt="[SPAN] a [SPAN]", stop="x")

@@ -13,6 +13,7 @@ from diffusionlm.corpora.detokenize import detokenize
 from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.control import ControlTarget, ControlTask, fields_of, mentions
 from diffusionlm.evaluation.registry import Unavailable, register
+from diffusionlm.text.lines import read_lines
 
 SAYABLE = 0.1
 
@@ -72,7 +73,7 @@ def read_values(path: Path) -> list[tuple[str, str]]:
         ValueError: a line of another form.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         tokens = json.loads(line)
         if not isinstance(tokens, list) or ":" not in tokens[1:-1]:
             raise ValueError(f'{path}, line {number}: expected ["field", ":", "word", ...], got {line[:80]}')

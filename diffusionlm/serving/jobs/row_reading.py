@@ -99,7 +99,9 @@ def read_row(pipe: DiffusionLMPipeline, row: Mapping[str, Any], number: int, job
         own = row.get(name)
         if isinstance(own, int) and own > most:
             bound = "most_samples" if name == "num_samples" else "most_steps"
-            raise ValueError(f"{name} of a row must be at most {most:,}, got {own:,}; whoever runs the job may set {bound}=...")
+            raise ValueError(
+                f"{name} of a row must be at most {most:,}, got {own:,}; whoever runs the job may set {bound}=..."
+            )
     for name in ("text", "prompt"):
         if given.get(name) is not None and not isinstance(given[name], str):
             raise ValueError(f"{name} must be a text, got {type(given[name]).__name__}.")

@@ -110,7 +110,15 @@ def test_failed_rows_have_a_file_of_their_own_and_the_others_go_on(checkpoint, t
         "must be a text",
         "steps",
     ]
-    words += ["seed", "results are written", "no sampler", "half of a character", "num_samples", "most_steps=", "Write [{"]
+    words += [
+        "seed",
+        "results are written",
+        "no sampler",
+        "half of a character",
+        "num_samples",
+        "most_steps=",
+        "Write [{",
+    ]
     assert [row["row"] for row in failed] == list(range(1, 16))
     for row, word in zip(failed, words, strict=True):
         assert word in row["error"], row
