@@ -181,9 +181,10 @@ class Store:
         vectors = np.ascontiguousarray(self.encoder.encode(texts), dtype=np.float32)
         sizes = {part.index.d for part in self._state[0]} or {vectors.shape[-1]}
         if vectors.ndim != 2 or len(vectors) != len(texts) or {vectors.shape[1]} != sizes:
+            wanted = f"of length {', '.join(map(str, sizes))}" if self._state[0] else "of one length"
             raise ValueError(
-                f"The encoder {self.encoder.name!r} made vectors of shape {vectors.shape} of {len(texts)} texts; there must be one of "
-                f"{'the length ' + '/'.join(map(str, sizes)) if self._state[0] else 'one length'} for each."
+                f"The encoder {self.encoder.name!r} made vectors of shape {vectors.shape} of {len(texts)} texts; there must be one "
+                f"{wanted} for each."
             )
         if not np.isfinite(vectors).all():
             raise ValueError(
@@ -316,8 +317,8 @@ def _check_metadata(metadata: list[dict[str, Any]]) -> None:
             json.dumps(row, ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"What stands beside passage {number} cannot be written as JSON ({error}); give texts, numbers and lists, or leave "
-                "it out."
+                f"What stands beside passage {number} cannot be written as JSON ({error}); give texts, numbers and lists, or "
+                "leave it out."
             ) from None
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from diffusionlm.context import Concept
 from diffusionlm.context.concept import LearnedConcept
