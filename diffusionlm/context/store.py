@@ -183,8 +183,8 @@ class Store:
         if vectors.ndim != 2 or len(vectors) != len(texts) or {vectors.shape[1]} != sizes:
             wanted = f"of length {', '.join(map(str, sizes))}" if self._state[0] else "of one length"
             raise ValueError(
-                f"The encoder {self.encoder.name!r} made vectors of shape {vectors.shape} of {len(texts)} texts; there must be one "
-                f"{wanted} for each."
+                f"The encoder {self.encoder.name!r} made vectors of shape {vectors.shape} of {len(texts)} texts; there must "
+                f"be one {wanted} for each."
             )
         if not np.isfinite(vectors).all():
             raise ValueError(
