@@ -31,12 +31,13 @@ from benchmarks.commandline import add_data, load_pipeline, make_parser
 from benchmarks.sample_sets import CELLS, Comparison, SampleSet, Shelf, compare, ratio, table, verdict, write
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.corpora.e2e import read_e2e
-from diffusionlm.evaluation.control import fields_of, mentions
+from diffusionlm.evaluation.control import mentions
 from diffusionlm.evaluation.diversity import Interval, bootstrap_interval
 from diffusionlm.evaluation.judge import SMOLLM2
 from diffusionlm.evaluation.record import Stopwatch, checkpoint_facts, write_json, write_text
 from diffusionlm.evaluation.tasks.control_semantic import SAYABLE, read_values, said_shares
 from diffusionlm.guidance import Length, Phrases
+from diffusionlm.text.conditions import fields_of
 
 CONTENT, LENGTH, BOTH = "content", "length", "phrases-and-length"
 TITLES = {CONTENT: "one value", LENGTH: "10 to 40 words, exact", BOTH: "two phrases and a length"}

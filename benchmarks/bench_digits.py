@@ -3,9 +3,10 @@
     python -m benchmarks.bench_digits --steps 1200
 
 The 1,797 digits of scikit-learn (8 x 8 pixels; Alpaydin and Kaynak 1998) stand in the order of their writers. The last 360 are
-held out; the others are shown as they are and moved by a pixel to each side, each with one of four sentences. A small model is
-trained on them from nothing by 'diffusionlm train', and then writes about the held-out pictures. A text is right if it names
-the digit and no other. Needs scikit-learn.
+held out; the others are shown as they are, and turned, stretched and moved a little in --variants ways, each with one of four
+sentences. A small model is trained on them from nothing by 'diffusionlm train', and then writes about the held-out pictures. A
+text is right if it names the digit and no other. ``--split valid`` holds out the 360 before them instead, and leaves the last
+ones alone: settings are chosen there. Needs scikit-learn.
 """
 
 from __future__ import annotations
@@ -44,16 +45,18 @@ SIZES = (
     "model.condition_size=32",
 )
 ENCODER = "model.image_encoder={height: 8, width: 8, channels: 1, patch: 4, layers: 2, size: 96, heads: 4}"
-MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
-def moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
-    """A picture (H, W) moved by some pixels, with empty ones where it was."""
-    out, (height, width) = np.zeros_like(pixels), pixels.shape
-    rows, columns = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
-    from_rows, from_columns = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
-    out[rows, columns] = pixels[from_rows, from_columns]
-    return out
+def varied(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+    """A picture (H, W) turned by up to 12 degrees, stretched by up to a tenth and moved by up to a pixel."""
+    from scipy.ndimage import affine_transform
+
+    turn = np.deg2rad(rng.uniform(-12, 12))
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix *= [[rng.uniform(0.9, 1.1)], [rng.uniform(0.9, 1.1)]]
+    middle = (np.array(pixels.shape) - 1) / 2
+    offset = middle - matrix @ np.add(middle, [rng.uniform(-1, 1), rng.uniform(-1, 1)])
+    return np.clip(affine_transform(pixels.astype(float), matrix, offset, order=1), 0, 255).round().astype(np.uint8)
 
 
 def named(text: str, names: Sequence[str]) -> list[str]:
@@ -66,14 +69,14 @@ def share_right(texts: Sequence[str], expected: Sequence[str], names: Sequence[s
     return sum(named(text, names) == [word] for text, word in zip(texts, expected, strict=True)) / len(texts)
 
 
-def write_texts(path: Path, pictures: np.ndarray, digits: np.ndarray, seed: int) -> None:
-    """A file of training texts with pictures (N, 8, 8) of 0..255 as pixels."""
+def write_texts(path: Path, pictures: np.ndarray, digits: np.ndarray, variants: int, seed: int) -> None:
+    """A file of training texts with pictures (N, 8, 8) of 0..255 as pixels, each as it is and in other ways."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for pixels, digit in zip(pictures, digits.tolist(), strict=True):
-            for down, right in MOVES:
+            for shown in [pixels, *(varied(pixels, rng) for _ in range(variants))]:
                 text = rng.choice(SENTENCES).format(NAMES[digit])
-                file.write(json.dumps({"text": text, "image": moved(pixels, down, right).tolist()}) + "\n")
+                file.write(json.dumps({"text": text, "image": shown.tolist()}) + "\n")
 
 
 def train(overrides: Sequence[str], folder: Path) -> float:
@@ -111,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--write-steps", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variants", type=int, default=12, help="of each picture, beside itself")
+    parser.add_argument("--split", choices=("test", "valid"), default="test")
     parser.add_argument("--init", help="checkpoint to start from; its sizes are taken, as --model says")
     parser.add_argument(
         "--model", nargs="+", default=list(SIZES), help="settings of 'diffusionlm train' for the network"
@@ -121,9 +126,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     watch, found = Stopwatch(), load_digits()
     pictures, digits = (found.images / 16 * 255).round().astype(np.uint8), found.target
+    if options.split == "valid":
+        pictures, digits = pictures[:-HELD_OUT], digits[:-HELD_OUT]
     folder = options.out / f"digits_{options.seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    write_texts(folder / "train.jsonl", pictures[:-HELD_OUT], digits[:-HELD_OUT], options.seed)
+    write_texts(folder / "train.jsonl", pictures[:-HELD_OUT], digits[:-HELD_OUT], options.variants, options.seed)
     start = [] if options.init is None else [f"init={options.init}"]
     kind = "word, min_count: 1" if options.init is None else "init"
     seconds = train(
@@ -150,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for word, text in wrong[:8]:
         print(f"  {word}: {text}")
     settings = {"steps": options.steps, "write_steps": options.write_steps, "temperature": options.temperature}
-    settings |= {"seed": options.seed, "init": options.init}
+    settings |= {"seed": options.seed, "init": options.init, "variants": options.variants, "split": options.split}
     figures = {"right": right, "training_seconds": seconds, "seconds": watch.seconds}
     write_json(options.out / f"digits_{settings_key(settings)}.json", {"benchmark": "digits", **settings, **figures})
 

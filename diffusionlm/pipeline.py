@@ -504,6 +504,10 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
             from diffusionlm.guidance.structured.choice import with_choices
 
             guided = with_choices(guided, canvases)
+        if any(canvas.states for canvas in canvases):
+            from diffusionlm.guidance.stated import with_stated
+
+            guided = with_stated(guided, canvases)
         if guided is not None:
             from diffusionlm.guidance.engine.composition import compose
 

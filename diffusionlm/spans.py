@@ -58,9 +58,11 @@ class Canvas:
 
     Attributes:
         pieces: strings and `Span` objects; at least one span.
+        states: phrases that the whole text must mention, whatever its guidance: facts of the passages it was given.
     """
 
     pieces: tuple[str | Span, ...]
+    states: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.spans:

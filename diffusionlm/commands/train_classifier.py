@@ -115,7 +115,7 @@ def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:
     """
     from diffusionlm.checkpoints.folders import find_folder
     from diffusionlm.guidance.classifiers.store import FOLDER, load_reader
-    from diffusionlm.text import TextTokenizer
+    from diffusionlm.pipeline import DiffusionLMPipeline
 
     home = find_folder(checkpoint)
     known = sorted(path.parent.name for path in (home / FOLDER).glob("*/config.json"))
@@ -124,7 +124,7 @@ def reader_of(checkpoint: str, name: str) -> tuple[Reader, TextTokenizer]:
             f"init={checkpoint}: this checkpoint has no reader {name!r}; it has: {', '.join(known) or 'none'}. "
             "Give a checkpoint that has one, or init=null."
         )
-    tokenizer = TextTokenizer.from_pretrained(home / "tokenizer")
+    tokenizer = DiffusionLMPipeline.from_pretrained(home).tokenizer
     return load_reader(home / FOLDER / name, tokenizer.vocabulary), tokenizer
 
 

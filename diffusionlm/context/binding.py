@@ -73,7 +73,17 @@ def bind(rows: Sequence[Any], context: Sequence[Source], pipe: Any) -> list[Any]
         from diffusionlm.context.concept import Concept
 
         concepts = {name: _prepared(Concept(name), pipe) for name in names}
-    return [replace(row, context=(*ready, *(concepts[name] for name in row.concepts))) for row in rows]
+    bound = [replace(row, context=(*ready, *(concepts[name] for name in row.concepts))) for row in rows]
+    for source in ready:
+        bound = [_stating(row, phrases) for row, phrases in zip(bound, source.states(bound), strict=True)]
+    return bound
+
+
+def _stating(row: Any, phrases: tuple[str, ...]) -> Any:
+    if not phrases:
+        return row
+    states = tuple(dict.fromkeys((*row.canvas.states, *phrases)))
+    return replace(row, canvas=replace(row.canvas, states=states))
 
 
 def _prepared(source: Source, pipe: Any) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.context.source import SOURCES, Rows, Source
+from diffusionlm.context.source import SOURCES, Row, Rows, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,17 @@ class Each(Source):
             if row.source not in made:
                 made[row.source] = source.pieces(rows)
             out.append(made[row.source][number])
+        return out
+
+    def states(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """See `Source`: what each row's own source asks for."""
+        made: dict[int, list[tuple[str, ...]]] = {}
+        out: list[tuple[str, ...]] = []
+        for number, row in enumerate(rows):
+            source = self.sources[row.source]
+            if source is not None and row.source not in made:
+                made[row.source] = source.states(rows)
+            out.append(() if source is None else made[row.source][number])
         return out
 
     def to_dict(self) -> dict[str, Any]:

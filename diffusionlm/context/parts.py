@@ -91,7 +91,8 @@ class Part:
         gone: np.ndarray = np.flatnonzero(np.isin(self.numbers, removed, assume_unique=True)).astype(np.int64)
         selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(gone)) if len(gone) else None
         if isinstance(self.index, faiss.IndexIVF):
-            how = faiss.SearchParametersIVF(nprobe=_PROBES, sel=selector)
+            probes = max(_PROBES, self.index.nlist // 8)
+            how = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
         else:
             how = faiss.SearchParameters(sel=selector)
         scores, rows = self.index.search(queries, min(k, len(self)), params=how)

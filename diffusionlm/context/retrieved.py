@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from diffusionlm.context.source import SOURCES, Row, Rows, Source, segment_index, text_piece
 from diffusionlm.denoiser import RETRIEVED
 from diffusionlm.denoiser.contract import SEGMENTS
+from diffusionlm.text.conditions import fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from diffusionlm.context.store import Store
     from diffusionlm.denoiser import Piece
@@ -32,6 +33,10 @@ class Retrieved(Source):
         segment: the kind of memory they enter as: "retrieved", which weights must have been fitted to; or "prompt", where
             passages have the form of the prompts that the weights know.
         min_score: cosine below which a passage is left out.
+        state: what every text must mention of its passages, as a rule that always holds: names of fields, for passages such as
+            ``food[Italian], area[riverside]``; or a function of a passage that returns phrases. A field that the passages of a
+            text lack, or whose value is yes or no, asks for nothing; of several passages the nearest that has a field
+            counts. None asks for nothing.
 
     Example:
         >>> pipe("[SPAN]", prompt="name[The Mill]", context=[Retrieved(store, k=2)]).context  # doctest: +SKIP
@@ -46,6 +51,7 @@ class Retrieved(Source):
         query: str | Callable[[Row], str] | None = None,
         segment: str | int = RETRIEVED,
         min_score: float = -1.0,
+        state: Sequence[str] | Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         if not hasattr(store, "search"):
             raise TypeError(f"Retrieved takes a Store, got {store!r}; load one with Store.load(folder).")
@@ -58,6 +64,7 @@ class Retrieved(Source):
             raise ValueError(f"query must be None, 'prompt' or a function of a row, got {query!r}.")
         self.store, self.k, self.query, self.min_score = store, k, query, min_score
         self.segment = segment_index(segment)
+        self.state = state if state is None or callable(state) else _field_names(state)
 
     def prepare(self, pipe: Any) -> Retrieved:
         """Refuses an empty store; warns where the weights were never fitted to retrieved passages.
@@ -75,10 +82,10 @@ class Retrieved(Source):
             )
         return self
 
-    def queries(self, rows: Rows) -> list[str]:
+    def queries(self, rows: Sequence[Row]) -> list[str]:
         """Query of each row."""
         out = []
-        for row in rows.rows:
+        for row in rows:
             if callable(self.query):
                 text = self.query(row)
                 if not isinstance(text, str):
@@ -95,7 +102,7 @@ class Retrieved(Source):
         Raises:
             ValueError: if a passage is longer than the model's memory of one piece.
         """
-        queries = self.queries(rows)
+        queries = self.queries(rows.rows)
         distinct = list(dict.fromkeys(filter(None, queries)))
         made: dict[str, list[Piece]] = {"": []}
         for query, passages in zip(distinct, self.store.search(distinct, self.k), strict=True):
@@ -112,6 +119,27 @@ class Retrieved(Source):
             ]
         return [made[query] for query in queries]
 
+    def states(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """Phrases of the passages of each row that its text must mention.
+
+        Raises:
+            ValueError: if no passage that was found has a field that was asked for.
+            TypeError: if the function returns anything but texts.
+        """
+        if self.state is None:
+            return [()] * len(rows)
+        queries = self.queries(rows)
+        distinct = list(dict.fromkeys(filter(None, queries)))
+        found = dict(zip(distinct, self.store.search(distinct, self.k), strict=True)) if distinct else {}
+        passages = {
+            query: [passage.text for passage in own if passage.score >= self.min_score] for query, own in found.items()
+        }
+        if callable(self.state):
+            phrases = {query: _phrases_of(self.state, texts) for query, texts in passages.items()}
+        else:
+            phrases = _values_of(self.state, passages)
+        return [phrases.get(query, ()) for query in queries]
+
     def to_dict(self) -> dict[str, Any]:
         """See `Source`."""
         query = getattr(self.query, "__name__", str(self.query)) if callable(self.query) else self.query
@@ -121,4 +149,50 @@ class Retrieved(Source):
             "query": query,
             "segment": SEGMENTS[self.segment],
             "passages": len(self.store),
+            **({} if self.state is None else {"state": getattr(self.state, "__name__", self.state)}),
         }
+
+
+def _field_names(given: Any) -> list[str]:
+    names = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError(
+            f"state must be names of fields, as in ['food', 'area'], or a function of a passage that returns phrases; got "
+            f"{given!r}."
+        )
+    return [name.strip() for name in names]
+
+
+def _values_of(names: Sequence[str], passages: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    read = {query: [dict(fields_of(text)) for text in texts] for query, texts in passages.items()}
+    known = dict.fromkeys(field for texts in read.values() for fields in texts for field in fields)
+    for name in names:
+        if read and name not in known:
+            raise ValueError(
+                f"None of the passages that were found has the field {name!r}; they have: {', '.join(known) or 'no fields'}. "
+                "For plain sentences give state=function, which takes a passage and returns the phrases to mention."
+            )
+    return {
+        query: tuple(
+            dict.fromkeys(
+                value
+                for name in names
+                for value in [next((fields[name] for fields in texts if name in fields), "")]
+                if value and value.lower() not in ("yes", "no")
+            )
+        )
+        for query, texts in read.items()
+    }
+
+
+def _phrases_of(function: Callable[[str], Sequence[str]], texts: Sequence[str]) -> tuple[str, ...]:
+    phrases: list[str] = []
+    for text in texts:
+        given = function(text)
+        listed = isinstance(given, list | tuple | set | frozenset)
+        if not listed or not all(isinstance(phrase, str) and phrase.strip() for phrase in given):
+            raise TypeError(
+                f"The function state of Retrieved must return a list of phrases for a passage, got {given!r}."
+            )
+        phrases += [phrase.strip() for phrase in given]
+    return tuple(dict.fromkeys(phrases))

@@ -90,6 +90,10 @@ class Source:
         """The pieces of each row; asked for once for each batch of rows."""
         raise TypeError(f"{type(self).__name__} has no method pieces(rows): a source returns the pieces of each row.")
 
+    def states(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """Phrases that each row's text must mention, as its pieces have them; none unless overridden."""
+        return [()] * len(rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data that says what the source is, for the settings of a result."""
         return {"name": self.name or type(self).__name__}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusionlm.context.encoders import MINILM, Encoder, make_encoder
+from diffusionlm.context.encoders import MINILM, WORDS, Encoder, make_encoder
 from diffusionlm.context.parts import Part, build_index, read_part
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Store:
         Args:
             texts: strings; or rows of a dataset, whose other fields become metadata.
             folder: where to save it; not saved if None.
-            encoder: "minilm"; a pipeline, for its model's own context encoder; or an object with ``name``, ``checksum`` and
-                ``encode(texts)``.
+            encoder: "minilm", by meaning; "words", by the words that texts share; a pipeline, for its model's own context
+                encoder; or an object with ``name``, ``checksum`` and ``encode(texts)``.
             text_field: field of a row that has the passage.
 
         Raises:
@@ -254,7 +254,7 @@ class Store:
 
         Args:
             folder: of the store.
-            encoder: as in `build`; needed where it was built with anything but "minilm".
+            encoder: as in `build`; needed where it was built with anything but "minilm" and "words".
 
         Raises:
             FileNotFoundError: if there is no store.
@@ -263,12 +263,12 @@ class Store:
         path = Path(folder)
         data = _manifest(path)
         own = data["encoder"]
-        if encoder is None and own["name"] != MINILM:
+        if encoder is None and own["name"] not in (MINILM, WORDS):
             raise ValueError(
                 f"The store {path} was built with the encoder {own['name']!r}; give it: Store.load(folder, encoder=pipe) for "
                 "the pipeline whose model that is."
             )
-        made = make_encoder(MINILM if encoder is None else encoder)
+        made = make_encoder(own["name"] if encoder is None else encoder)
         if (made.name, made.checksum) != (own["name"], own["checksum"]):
             raise ValueError(
                 f"The store {path} was built with the encoder {own['name']!r} ({own['checksum']}), this one is {made.name!r} "

@@ -13,8 +13,6 @@ from diffusionlm.evaluation.figures import Curve, Figure, Table, TaskResult, mea
 from diffusionlm.evaluation.registry import Task
 from diffusionlm.evaluation.sample_sets import SampleSet, compare
 
-_FIELD = re.compile(r"([a-z ]+)\[([^\]]*)\]")
-
 
 @dataclass(frozen=True)
 class ControlTarget:
@@ -184,8 +182,3 @@ def price(made: SampleSet, plain: SampleSet) -> list[Figure]:
 def mentions(text: str, phrase: str) -> bool:
     """True if a text contains a phrase as whole words, capitals as they are."""
     return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text) is not None
-
-
-def fields_of(condition: str) -> list[tuple[str, str]]:
-    """Names and values of a condition such as `name[The Mill], food[Italian]`."""
-    return [(name.strip(), value) for name, value in _FIELD.findall(condition)]

@@ -133,6 +133,19 @@ class Constraint(Guidance):
         """
         return self.certify(text, span_ids)
 
+    def certify_on(
+        self, layout: CanvasLayout, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
+    ) -> dict[str, bool]:
+        """`certify_written` for rules that differ from canvas to canvas; the same unless overridden.
+
+        Args:
+            layout: the canvas.
+            text: the whole text.
+            span_ids: token ids of each span.
+            written: (start, end) of each span in the characters of the text.
+        """
+        return self.certify_written(text, span_ids, written)
+
 
 def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLayout]]:
     """Rows that share a canvas, with its layout."""
@@ -143,16 +156,22 @@ def by_canvas(layouts: Sequence[CanvasLayout]) -> list[tuple[list[int], CanvasLa
 
 
 def canvas_key(layout: CanvasLayout) -> Any:
-    """What two canvases share that are one to a rule: known text, positions and options."""
+    """What two canvases share that are one to a rule: known text, positions, options and what they must state."""
     options = tuple(span.options for span in getattr(layout.canvas, "spans", ()))
+    stated = getattr(whole_layout(layout).canvas, "states", ())
     before = getattr(layout, "before", ())  # tokens of earlier blocks of the same text
-    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options, before
+    return layout.internal_literals, layout.length, tuple(layout.span_index.tolist()), options, stated, before
 
 
 def rules_on(plugin: Constraint, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
     """The rules of a bound plugin on a canvas; of a block those on the whole canvas that it is a part of."""
+    return plugin.automata_on(whole_layout(layout), vocabulary)
+
+
+def whole_layout(layout: CanvasLayout) -> CanvasLayout:
+    """The layout; of a block that of the whole canvas that it is a part of."""
     whole = getattr(layout, "whole", None)
-    return plugin.automata_on(layout if whole is None else whole.layout, vocabulary)
+    return layout if whole is None else whole.layout
 
 
 def bind_to(

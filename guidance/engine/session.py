@@ -290,5 +290,5 @@ def verified(
     spans, written = layout.span_ids(tokens, vocabulary.pad_id), written_ranges(layout, texts)
     held: dict[str, bool] = {}
     for plugin in constraints:
-        held |= plugin.certify_written(text, spans, written)
+        held |= plugin.certify_on(layout, text, spans, written)
     return held

@@ -16,20 +16,29 @@ def test_a_text_is_right_if_it_names_what_is_expected_and_nothing_else(text, rig
     assert share_right([text], ["seven"], NAMES) == right
 
 
-def test_a_picture_that_moves_leaves_nothing_behind():
-    from benchmarks.bench_digits import moved
+def test_a_varied_picture_keeps_its_middle_and_its_brightness():
+    import random
 
-    pixels = np.arange(1, 10).reshape(3, 3)
-    assert moved(pixels, 0, 0).tolist() == pixels.tolist()
-    assert moved(pixels, 1, 0).tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
-    assert moved(pixels, 0, -1).tolist() == [[2, 3, 0], [5, 6, 0], [8, 9, 0]]
+    from benchmarks.bench_digits import varied
+
+    pixels = np.zeros((9, 9), np.uint8)
+    pixels[3:6, 3:6] = 200
+    for number in range(20):
+        shown = varied(pixels, random.Random(number))
+        assert shown.shape == pixels.shape
+        assert shown[4, 4] > 100
+        assert 0.7 < shown.sum() / pixels.sum() < 1.4
+        assert shown[0].sum() == 0
+    assert len({varied(pixels, random.Random(number)).tobytes() for number in range(20)}) > 15
 
 
 def test_digits_go_from_pictures_to_a_figure(tmp_path):
     from benchmarks import bench_digits
 
     sizes = ("model=tiny", "model.hidden_size=16", "model.num_hidden_layers=1")
-    bench_digits.main(["--steps", "2", "--write-steps", "1", "--out", str(tmp_path), "--model", *sizes])
+    bench_digits.main(
+        ["--steps", "2", "--write-steps", "1", "--variants", "1", "--out", str(tmp_path), "--model", *sizes]
+    )
     record = json.loads(next(tmp_path.glob("digits_*.json")).read_text())
     assert 0 <= record["right"] < 0.5
     assert (tmp_path / "digits_0" / "pipeline" / "denoiser" / "model.safetensors").is_file()

@@ -251,3 +251,17 @@ def test_the_models_own_encoder_finds_a_passage_by_itself(tiny_pipe, tmp_path):
     assert len(Store.load(tmp_path / "own", encoder=tiny_pipe)) == 4
     with pytest.raises(ValueError, match="encoder reads 128: cut it"):
         store.add(["many words " * 200])
+
+
+def test_words_find_names_whatever_their_case_and_are_known_again_on_disk(tmp_path):
+    texts = [
+        "name[The Mill], food[Italian]",
+        "name[Browns Cambridge], food[French]",
+        "name[Café Rouge], near[The Mill]",
+    ]
+    store = Store.build(texts, tmp_path / "store", encoder="words")
+    found = Store.load(tmp_path / "store").search(["the MILL", "browns", "cafe\u0301 rouge", "ｂｒｏｗｎｓ"], 1)
+    assert [own[0].text for own in found] == [texts[0], texts[1], texts[2], texts[1]]
+    vectors = store.encoder.encode(["The Mill", "mill the", "?!"])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(vectors[0], vectors[1], rtol=1e-6)

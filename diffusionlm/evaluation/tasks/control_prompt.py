@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from diffusionlm.evaluation.context import Context
-from diffusionlm.evaluation.control import ControlTarget, ControlTask, fields_of, mentions
+from diffusionlm.evaluation.control import ControlTarget, ControlTask, mentions
 from diffusionlm.evaluation.registry import Unavailable, register
+from diffusionlm.text.conditions import fields_of
 
 
 @register("control/prompt")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from diffusionlm.corpora.detokenize import detokenize
 from diffusionlm.evaluation.context import Context
-from diffusionlm.evaluation.control import ControlTarget, ControlTask, fields_of, mentions
+from diffusionlm.evaluation.control import ControlTarget, ControlTask, mentions
 from diffusionlm.evaluation.registry import Unavailable, register
+from diffusionlm.text.conditions import fields_of
 from diffusionlm.text.lines import read_lines
 
 SAYABLE = 0.1

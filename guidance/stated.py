@@ -1,0 +1,71 @@
+"""`Stated`: what the passages of a text say stands in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from diffusionlm.guidance.automata import Language, TokenAutomaton
+from diffusionlm.guidance.constraints.constraint import Constraint, whole_layout
+from diffusionlm.guidance.engine.composition import Composition, as_composition
+from diffusionlm.guidance.phrases import Phrases
+
+if TYPE_CHECKING:
+    from diffusionlm.spans import Canvas, CanvasLayout
+    from diffusionlm.text import Vocabulary
+
+
+class Stated(Constraint):
+    """Every text mentions the phrases of its own canvas, which differ from text to text; their case is free.
+
+    ``context=[Retrieved(store, state=["food"])]`` brings it along: the rule of a text is read off the passages that were found
+    for it, so a passage that is changed changes the rule.
+    """
+
+    def __init__(self, phrases: Sequence[str]) -> None:
+        """The rule for canvases whose phrases are among ``phrases``."""
+        super().__init__()
+        self.phrases = tuple(phrases)
+
+    def languages(self) -> Sequence[Language]:
+        """None that hold on every canvas."""
+        return []
+
+    def required_characters(self) -> str:
+        """Those of all phrases."""
+        return "".join(self.phrases)
+
+    def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
+        """One for each phrase of the canvas."""
+        rule = _mentions(layout)
+        return [] if rule is None else rule.automata(vocabulary)
+
+    def certify_on(
+        self, layout: CanvasLayout, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
+    ) -> dict[str, bool]:
+        """Whether each phrase of the canvas stands in the text."""
+        rule = _mentions(layout)
+        return {} if rule is None else rule.certify(text, span_ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its name only: the phrases are those of the passages, which the result lists."""
+        return {"name": "stated"}
+
+
+def with_stated(guidance: Any, canvases: Iterable[Canvas]) -> Any:
+    """Guidance with a `Stated` where canvases have phrases to state.
+
+    Args:
+        guidance: as the pipeline takes it.
+        canvases: the texts.
+    """
+    phrases = dict.fromkeys(phrase for canvas in canvases for phrase in canvas.states)
+    if not phrases:
+        return guidance
+    given = as_composition(guidance)
+    return Composition([*given.plugins, Stated(tuple(phrases))], given.budget, given.total)
+
+
+def _mentions(layout: CanvasLayout) -> Phrases | None:
+    states = getattr(whole_layout(layout).canvas, "states", ())
+    return Phrases(include=list(states), case_sensitive=False) if states else None
