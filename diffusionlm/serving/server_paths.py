@@ -9,21 +9,29 @@ from functools import lru_cache
 from pathlib import Path
 
 
-def without_paths(sentence: str, *more: str | Path) -> str:
+_SERVED: set[str] = set()
+
+
+def keep_back(folder: str | Path) -> None:
+    """Counts a folder, such as that of a model, among those whose files `without_paths` names by their last name."""
+    if len((whole := Path(folder).resolve()).parts) > 1:
+        _SERVED.add(str(whole))
+
+
+def without_paths(sentence: str) -> str:
     """A sentence in which files of this machine stand by their last name.
 
-    Only what begins like the folders that this process runs in or from is taken for a path, so that texts of clients stay
-    as they are.
+    Only what begins like the folders that this process runs in or from, or that `keep_back` was told, is taken for a path, so
+    that texts of clients stay as they are.
 
     Args:
         sentence: what a client is to read.
-        more: folders beside those of this process.
 
     Example:
-        >>> without_paths(f"It is defined in {Path(__file__).resolve()}:12.", "/srv/models")
+        >>> without_paths(f"It is defined in {Path(__file__).resolve()}:12.")
         'It is defined in server_paths.py:12.'
     """
-    roots = sorted({*_roots(), *(str(Path(one).resolve()) for one in more)}, key=len, reverse=True)
+    roots = sorted({*_roots(), *_SERVED}, key=len, reverse=True)
     pattern = rf"(?<![\w/.])(?:{'|'.join(map(re.escape, roots))})(?:[/\\][^\s'\"`,;()\[\]<>]*)?"
     return re.sub(pattern, lambda match: _last(match.group()), sentence)
 

@@ -10,6 +10,7 @@ from diffusionlm.serving import limits
 from diffusionlm.serving.access import read_keys
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.server import check_address
+from diffusionlm.serving.server_paths import keep_back
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,14 @@ def test_an_address_in_use_is_told_before_models_are_loaded(capsys) -> None:
         check_address("192.0.2.1", 0)
 
 
-def test_clients_see_no_path_of_the_server() -> None:
+def test_clients_see_no_path_of_the_server(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("diffusionlm.serving.server_paths._SERVED", set())
     here = Path(limits.__file__)
     said = Refusal(
         400, f"It stands in {here}:12. See '/v1/models', a/b and \"{Path.home()}/x y\", {here.parent}."
     ).message
+    keep_back(tmp_path / "a model")
+    assert Refusal(400, f"No reader in {tmp_path}/a model/readers.").message == "No reader in readers."
     assert said == "It stands in limits.py:12. See '/v1/models', a/b and \"x y\", serving."
 
 
