@@ -8,7 +8,6 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-
 _SERVED: set[str] = set()
 
 
