@@ -8,7 +8,6 @@ among it.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _INFILL_SHARE = 0.25
 MOST_VECTORS = 1000
+_FASTEST = 1e30  # what Adam multiplies by it still is a number of 32 bits
 
 
 def learn_concept(
@@ -70,8 +70,8 @@ def learn_concept(
     if vectors > MOST_VECTORS:
         raise ValueError(f"vectors must be at most {MOST_VECTORS:,}, got {vectors:,}; 40 are usual.")
     number = isinstance(learning_rate, int | float) and not isinstance(learning_rate, bool)
-    if not (number and 0 < learning_rate < math.inf):
-        raise ValueError(f"learning_rate must be a positive number, got {learning_rate!r}.")
+    if not (number and 0 < learning_rate <= _FASTEST):
+        raise ValueError(f"learning_rate must be a positive number of at most {_FASTEST:g}, got {learning_rate!r}.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer that is not negative, got {seed!r}.")
     ids = _encoded(pipe, texts)
