@@ -142,7 +142,7 @@ def test_another_checkpoint_refuses_it(tiny_pipe, learned):
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, vectors=10**9), ValueError, "at most 1,000"),
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, seed=-1), ValueError, "seed must be"),
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, learning_rate="fast"), ValueError, "positive number"),
-        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, learning_rate=1e30, steps=3), ValueError, "went astray"),
+        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, learning_rate=1e31), ValueError, "at most 1e"),
         (lambda pipe, tmp: LearnedConcept.load(tmp / "list.safetensors"), ValueError, "damaged"),
         (lambda pipe, tmp: LearnedConcept.load(tmp / "pairs.safetensors"), ValueError, "do not fit together"),
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, step=3), TypeError, "did you mean 'steps'"),
