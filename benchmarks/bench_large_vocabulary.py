@@ -23,7 +23,8 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.automata.occurrences import Absence
 from diffusionlm.guidance.pii.automaton import guard_absence
-from diffusionlm.guidance.pii.patterns import KINDS, Kind
+from diffusionlm.guidance.pii.kind import Kind
+from diffusionlm.guidance.pii.patterns import KINDS
 from diffusionlm.text import Vocabulary
 
 WORDS = [

@@ -475,7 +475,7 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         most = LONGEST_TEXT if self._model is None else longest  # other models write no text in blocks
         rows, batched = read_rows(text, call.prompt, call.num_samples, call.seed, whole, most)
         rows = bind(rows, call.context, self)
-        check_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"))
+        check_fields(dict.fromkeys(row.prompt for row in rows), self.card.get("fields"), self.card.get("values"))
         canvases = dict.fromkeys(row.canvas for row in rows)
         vocabulary = self.tokenizer.vocabulary
         if call.block_length is not None and self._model is not None:
@@ -496,7 +496,12 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
         sampler.set_schedule(self.schedule)
         steering = None
         guided = call.guidance
-        if any(span.options for canvas in canvases for span in canvas.spans):
+        if guided is not None:
+            from diffusionlm.guidance.engine.composition import as_composition
+
+            guided = as_composition(guided)
+        named = () if guided is None else (plugin.name for plugin in guided.plugins)
+        if "choice" in named or any(span.options for canvas in canvases for span in canvas.spans):
             from diffusionlm.guidance.structured.choice import with_choices
 
             guided = with_choices(guided, canvases)
@@ -505,9 +510,8 @@ class DiffusionLMPipeline(AdapterMixin, DiffusionPipeline):
 
             guided = with_stated(guided, canvases)
         if guided is not None:
-            from diffusionlm.guidance.engine.composition import as_composition, compose
+            from diffusionlm.guidance.engine.composition import compose
 
-            guided = as_composition(guided)
             steering = compose(guided, self.tokenizer.vocabulary, model.offers, self.resources)
             firsts = list({id(layout): layout for layout in texts.waiting()[2]}.values())
             steering.check(firsts, [layout.allowed(vocabulary) for layout in firsts])

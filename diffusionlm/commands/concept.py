@@ -42,7 +42,13 @@ def main(argv: list[str]) -> int:
         )
     settings = _settings([argument for argument in argv if "=" in argument])
     checkpoint, out = settings.pop("checkpoint", "restaurant"), settings.pop("out", "concepts")
-    texts = [line.strip() for line in Path(plain[2]).read_text(encoding="utf-8").splitlines() if line.strip()]
+    from diffusionlm.context.concept import check_name
+    from diffusionlm.text.lines import read_lines
+
+    check_name(plain[1])
+    if not Path(plain[2]).is_file():
+        raise FileNotFoundError(f"There is no file {plain[2]!r}; give a text file with one example a line.")
+    texts = [line.strip() for line in read_lines(plain[2]) if line.strip()]
     if not texts:
         raise ValueError(f"{plain[2]} has no example; write one a line.")
 

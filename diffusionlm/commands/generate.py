@@ -23,7 +23,7 @@ SETTINGS = (
     "bigrams",
 )
 NUMBERS = SETTINGS[1:]
-JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads")
+JOB = ("input", "output", "workers", "engine", "parts", "rows_of_a_part", "threads", "most_steps", "most_samples")
 OTHERS = ("sampler", "guidance", "context", "checkpoint", "adapter", "device", "dtype", "format", *JOB)
 CONFIGS = Path(__file__).parent.parent / "configs"
 SPAN = re.compile(r"\[SPAN(:\d+)?\]")

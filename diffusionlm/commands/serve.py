@@ -55,8 +55,9 @@ def main(argv: list[str]) -> int:
 
     from diffusionlm.pipeline import DiffusionLMPipeline
     from diffusionlm.serving.app import Service
-    from diffusionlm.serving.server import make_server
+    from diffusionlm.serving.server import check_address, make_server
 
+    check_address(arguments.host, arguments.port)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -68,13 +69,17 @@ def main(argv: list[str]) -> int:
     warnings.filterwarnings("ignore", message="No training text of these weights", category=UserWarning)
     service = Service(pipes, limits, keys, arguments.allow_plugin)
     service.trial.warm_up()
-    server = make_server(service, arguments.host, arguments.port, arguments.grace)
-    print(
-        f"Serving {', '.join(pipes)} on http://{arguments.host}:{arguments.port}/v1 "
-        f"({'with API keys' if keys else 'without API keys'}); Ctrl-C stops.",
-        file=sys.stderr,
-        flush=True,
-    )
+
+    def tell() -> None:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        keyed = "with API keys" if keys else "without API keys"
+        print(
+            f"Serving {', '.join(pipes)} on http://{arguments.host}:{port}/v1 ({keyed}); Ctrl-C stops.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    server = make_server(service, arguments.host, arguments.port, arguments.grace, tell=tell)
     server.run()
     return 0 if server.started else 1
 

@@ -101,13 +101,18 @@ class LearnedConcept:
                 held = {"tokens", "table"} <= set(file.keys())
                 copies = CopyBias(file.get_tensor("tokens"), file.get_tensor("table")) if held else None
                 name, base = card.pop("name"), card.pop("base")
-        except (SafetensorError, KeyError, ValueError, AttributeError) as error:
+        except (SafetensorError, KeyError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"{path} is damaged or holds no concept ({error}); learn it again.") from error
         if vectors.dim() != 2 or not vectors.numel() or not bool(torch.isfinite(vectors).all()):
             raise ValueError(
                 f"{path} holds no usable vectors, their shape is {tuple(vectors.shape)}; learn the concept again."
             )
-        return cls(name, vectors.float(), base, card, copies)
+        if copies is not None and not copies.fits:
+            raise ValueError(
+                f"{path} holds pairs of tokens that do not fit together: tokens {tuple(copies.tokens.shape)}, table "
+                f"{tuple(copies.table.shape)}; learn the concept again."
+            )
+        return cls(check_name(name), vectors.float(), str(base), card, copies)
 
 
 @SOURCES.register("concept")

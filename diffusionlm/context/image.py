@@ -116,5 +116,10 @@ def _opened(given: Any) -> np.ndarray:
 
 
 def _of_pillow(image: Any) -> np.ndarray:
-    grey = image.mode in ("1", "L", "I", "I;16", "F")
+    if image.mode == "F" or image.mode.startswith("I"):  # of which Pillow's "L" keeps the lowest eight bits
+        pixels = np.asarray(image)
+        if image.mode != "F" and pixels.size and pixels.min() >= 0 and pixels.max() < 2**16:
+            return read_image(pixels.astype(np.float64) / (2**16 - 1))
+        return read_image(pixels)
+    grey = image.mode in ("1", "L")
     return read_image(np.asarray(image.convert("L" if grey else "RGB")))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _INFILL_SHARE = 0.25
+MOST_VECTORS = 1000
+_FASTEST = 1e30  # what Adam multiplies by it still is a number of 32 bits
 
 
 def learn_concept(
@@ -65,8 +67,13 @@ def learn_concept(
     for label, value in {"vectors": vectors, "steps": steps, "batch_size": batch_size}.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{label} must be an integer of at least 1, got {value!r}.")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")
+    if vectors > MOST_VECTORS:
+        raise ValueError(f"vectors must be at most {MOST_VECTORS:,}, got {vectors:,}; 40 are usual.")
+    number = isinstance(learning_rate, int | float) and not isinstance(learning_rate, bool)
+    if not (number and 0 < learning_rate <= _FASTEST):
+        raise ValueError(f"learning_rate must be a positive number of at most {_FASTEST:g}, got {learning_rate!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer that is not negative, got {seed!r}.")
     ids = _encoded(pipe, texts)
     rng = np.random.default_rng(seed)
     learned, copies = _first(pipe, ids, vectors).requires_grad_(), CopyBias.of_examples(ids)
@@ -91,6 +98,10 @@ def learn_concept(
     finally:
         for weight, required in frozen:
             weight.requires_grad_(required)
+    if not bool(torch.isfinite(learned).all()):
+        raise ValueError(
+            f"Learning went astray: the vectors are no finite numbers. Give a smaller learning_rate than {learning_rate:g}."
+        )
     few = max(1, steps // 10)
     card = {
         "examples": len(ids),

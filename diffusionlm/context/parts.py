@@ -147,10 +147,21 @@ class _Mapped:
 
 class _MappedPart(Part):
     def text(self, row: int) -> str:
-        return self._texts[row].decode()  # type: ignore[attr-defined]
+        try:
+            return self._texts[row].decode()  # type: ignore[attr-defined]
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"Passage {int(self.numbers[row])} of the store is damaged ({error.reason}); {_AGAIN}."
+            ) from error
 
     def metadata(self, row: int) -> dict[str, Any]:
-        return json.loads(self._metadata[row])  # type: ignore[arg-type]
+        try:
+            found: dict[str, Any] = json.loads(self._metadata[row])  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(
+                f"What stands beside passage {int(self.numbers[row])} of the store is damaged ({reason_of(error)}); {_AGAIN}."
+            ) from error
+        return found
 
 
 def read_part(folder: Path) -> Part:
@@ -177,4 +188,6 @@ def _array(path: Path) -> np.ndarray:
         found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"The store's {path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
+    if found.ndim != 1 or found.dtype.kind != "i" or bool((found[1:] < found[:-1]).any()):
+        raise ValueError(f"The store's {path} holds no whole numbers in rising order: it is damaged; {_AGAIN}.")
     return found

@@ -57,6 +57,9 @@ class Retrieved(Source):
             raise TypeError(f"Retrieved takes a Store, got {store!r}; load one with Store.load(folder).")
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
+        number = isinstance(min_score, int | float) and not isinstance(min_score, bool)
+        if not (number and -1 <= min_score <= 1):
+            raise ValueError(f"min_score is a cosine, a number from -1 to 1; got {min_score!r}.")
         if not (query is None or query == "prompt" or callable(query)):
             raise ValueError(f"query must be None, 'prompt' or a function of a row, got {query!r}.")
         self.store, self.k, self.query, self.min_score = store, k, query, min_score
@@ -186,7 +189,8 @@ def _phrases_of(function: Callable[[str], Sequence[str]], texts: Sequence[str]) 
     phrases: list[str] = []
     for text in texts:
         given = function(text)
-        if isinstance(given, str) or not all(isinstance(phrase, str) and phrase.strip() for phrase in given):
+        listed = isinstance(given, list | tuple | set | frozenset)
+        if not listed or not all(isinstance(phrase, str) and phrase.strip() for phrase in given):
             raise TypeError(
                 f"The function state of Retrieved must return a list of phrases for a passage, got {given!r}."
             )

@@ -131,6 +131,8 @@ def _opened(given: Any) -> tuple[np.ndarray, int]:
         raise ValueError(
             f"{what} is no WAV file of plain samples, or is damaged ({error or 'it ends early'}); convert it to WAV."
         ) from error
+    if rate < 1:
+        raise ValueError(f"{what} says that it has {rate} samples a second; save it again.")
     if size not in (1, 2, 3, 4) or not frames or len(raw) < frames * channels * size:
         raise ValueError(
             f"{what} is cut off or empty: {len(raw)} of {frames * channels * size} bytes of samples; save it again."

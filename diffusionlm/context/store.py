@@ -7,6 +7,7 @@ reads keeps the parts that it has, whatever is added or removed meanwhile.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import uuid
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MANIFEST = "store.json"
 _VERSION = 1
 _MOST_PARTS = 16
+_PART = re.compile(r"part-[0-9a-f]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class Store:
             ValueError: as in `build`; nothing is added then.
         """
         passages, metadata = _read(texts, text_field)
-        vectors = np.ascontiguousarray(self.encoder.encode(passages), dtype=np.float32)
+        _check_metadata(metadata)
+        vectors = self._vectors(passages)
         index = build_index(vectors)
         with self._writing:
             numbers: np.ndarray = np.arange(self._next, self._next + len(passages), dtype=np.int64)
@@ -121,7 +124,7 @@ class Store:
         Raises:
             ValueError: if there is none of that number; nothing is removed then.
         """
-        wanted = [numbers] if isinstance(numbers, int) else list(numbers)
+        wanted = [int(numbers)] if isinstance(numbers, int | np.integer) else [int(number) for number in numbers]
         with self._writing:
             parts, removed = self._state
             for number in wanted:
@@ -147,14 +150,16 @@ class Store:
         Raises:
             ValueError: if the store is empty, or ``k`` is less than 1.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}.")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise ValueError(f"k must be at least 1, got {k!r}.")
+        if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
+            raise ValueError(f"search takes a list of texts, as in store.search(['a pub']); got {queries!r}.")
         parts, removed = self._state
         if sum(map(len, parts)) == len(removed):
             raise ValueError("The store is empty; add passages with store.add([...]).")
         if not queries:
             return []
-        vectors = np.ascontiguousarray(self.encoder.encode(list(queries)), dtype=np.float32)
+        vectors = self._vectors(list(queries))
         found: list[list[tuple[float, int, Part]]] = [[] for _ in queries]
         for part in parts:
             for own, nearest in zip(found, part.search(vectors, k, removed), strict=True):
@@ -166,6 +171,26 @@ class Store:
             ]
             for own in found
         ]
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        """(N, D) float32 of the encoder, which may be anybody's.
+
+        Raises:
+            ValueError: if they are of another shape than those that are there, or no finite numbers.
+        """
+        vectors = np.ascontiguousarray(self.encoder.encode(texts), dtype=np.float32)
+        sizes = {part.index.d for part in self._state[0]} or {vectors.shape[-1]}
+        if vectors.ndim != 2 or len(vectors) != len(texts) or {vectors.shape[1]} != sizes:
+            wanted = f"of length {', '.join(map(str, sizes))}" if self._state[0] else "of one length"
+            raise ValueError(
+                f"The encoder {self.encoder.name!r} made vectors of shape {vectors.shape} of {len(texts)} texts; there must "
+                f"be one {wanted} for each."
+            )
+        if not np.isfinite(vectors).all():
+            raise ValueError(
+                f"The encoder {self.encoder.name!r} made vectors that are no finite numbers; look at its texts."
+            )
+        return vectors
 
     # ---- files ------------------------------------------------------------------------------------------------------
 
@@ -285,6 +310,18 @@ def _read(texts: Iterable[str | Mapping[str, Any]], text_field: str) -> tuple[li
     return passages, metadata
 
 
+def _check_metadata(metadata: list[dict[str, Any]]) -> None:
+    """Raises ValueError where what is stored beside a passage could not be written to its file."""
+    for number, row in enumerate(metadata):
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"What stands beside passage {number} cannot be written as JSON ({error}); give texts, numbers and lists, or "
+                "leave it out."
+            ) from None
+
+
 def encoder_of(folder: str | Path) -> str:
     """Name of the encoder that a store was built with.
 
@@ -307,6 +344,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
             raise ValueError(f"it has version {data['version']}, this library reads {_VERSION}")
         if missing := {"encoder", "parts", "removed", "next", "revision"} - set(data):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if not all(isinstance(data["encoder"][name], str) for name in ("name", "checksum")):
+            raise ValueError("its encoder has no name and checksum")
+        if not all(_PART.fullmatch(name) for name in data["parts"]):
+            raise ValueError(f"its parts are {data['parts']!r}, which are none of its own")
+        if not all(type(number) is int for number in (*data["removed"], data["next"])):
+            raise ValueError("its numbers of passages are no whole numbers")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"{path} cannot be read ({error}); build the store again.") from error
     return data

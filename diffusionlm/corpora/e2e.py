@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffusionlm.corpora.detokenize import detokenize
+from diffusionlm.text.lines import read_lines
 
 _EXAMPLE = "name : The Mill | Type : pub||The Mill is a pub ."
 
@@ -26,7 +27,7 @@ def read_e2e(path: str | Path) -> list[tuple[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"no E2E file at '{path}': give a text file with lines such as '{_EXAMPLE}'")
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             pairs.append(_parse(line, f"{path}, line {number}"))
     return pairs

@@ -34,6 +34,13 @@ class CopyBias:
     tokens: Tensor
     table: Tensor
 
+    @property
+    def fits(self) -> bool:
+        """Whether tokens and table belong together and hold finite numbers."""
+        count = self.tokens.numel()
+        shaped = self.tokens.shape == (count,) and self.table.shape == (count, count)
+        return shaped and not self.tokens.is_floating_point() and bool(torch.isfinite(self.table).all())
+
     @classmethod
     def of_examples(cls, rows: Sequence[Sequence[int]], share: float = 0.6, nats: float = 2.5) -> CopyBias | None:
         """The pairs that at least a share of some texts have; None where there is none.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusionlm.corpora.sources import TextSource
+from diffusionlm.text.lines import read_lines
 
 HINT = "set data.root=FOLDER to the folder with train.txt and valid.txt, or data.valid=FILE and data.train=FILE"
 
@@ -107,7 +108,7 @@ def read_prompts(path: str | Path, field_name: str = "prompt") -> list[str]:
         raise FileNotFoundError(f"There is no file of prompts {path}.")
     prompts: list[str] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path, "the file of prompts"), start=1):
         if not line.strip():
             continue
         prompt = _json_prompt(line, f"{path}, line {number}", field_name) if path.suffix == ".jsonl" else line.strip()

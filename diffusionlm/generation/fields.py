@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from diffusionlm.errors import did_you_mean
 
 _FIELD = re.compile(
     r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
 )  # the names in "name[The Mill], food[Italian]"
 
 
-def check_fields(prompts: Iterable[str], known: Iterable[str] | None) -> None:
-    """Refuses conditions whose brackets do not pair, and warns of fields that the training data never had.
+def check_fields(
+    prompts: Iterable[str], known: Iterable[str] | None, values: Mapping[str, Iterable[str]] | None = None
+) -> None:
+    """Refuses conditions whose brackets do not pair, and warns of fields and values that the training data never had.
 
     Args:
         prompts: conditions.
         known: names of the fields in the training data, as the checkpoint's card lists them under "fields"; where it lists
             none, a condition is a text like any other and nothing is said.
+        values: of each field that has a few values only, all of them, as the card lists them under "values".
 
     Raises:
         ValueError: if a bracket is not closed, or closed without being open; the message shows where.
@@ -34,6 +39,16 @@ def check_fields(prompts: Iterable[str], known: Iterable[str] | None) -> None:
             f"it; its fields are: {', '.join(known)}.",
             stacklevel=3,
         )
+    for field, few in (values or {}).items():
+        few = list(few)
+        given = re.compile(rf"(?:^|[\s,;\]]){re.escape(field)}\s*\[([^\[\]]*)\]")
+        odd = dict.fromkeys(value for prompt in prompts for value in given.findall(prompt) if value.strip() not in few)
+        if odd:
+            warnings.warn(
+                f"No training text of these weights had {field}[{next(iter(odd))}], so the model makes little of it; the "
+                f"values of {field!r} are: {', '.join(few)}.{did_you_mean(next(iter(odd)), few)}",
+                stacklevel=3,
+            )
 
 
 def _check_brackets(prompt: str) -> None:

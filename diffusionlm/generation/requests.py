@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 100_000  # positions of a text that is written in blocks
 
 
+class TooLong(ValueError):
+    """A text has more tokens than the model takes.
+
+    Attributes:
+        total: tokens of the text, or of a span of it that is too long by itself.
+        written: those of them that are to be written.
+        takes: tokens that the model takes.
+
+    Example:
+        >>> raise TooLong("It is too long.", 70, 60, 64)
+        Traceback (most recent call last):
+        diffusionlm.generation.requests.TooLong: It is too long.
+    """
+
+    def __init__(self, message: str, total: int, written: int, takes: int) -> None:
+        super().__init__(message)
+        self.total, self.written, self.takes = total, written, takes
+
+
 @dataclass(frozen=True)
 class Row:
     """One sample to be written.
@@ -179,16 +198,22 @@ def lay_out(canvas: Canvas, tokenizer: TextTokenizer, max_span_length: int, long
     check_count("max_span_length", max_span_length)
     takes = f"the model takes {longest}" if longest < LONGEST_TEXT else f"a text may have {longest}"
     for span in canvas.spans:  # before positions are listed one by one
-        if (span.length or max_span_length) > longest:
-            raise ValueError(
-                f"The canvas has {span.length or max_span_length} tokens to write in a span, {takes}. Ask "
-                "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling."
+        if (length := span.length or max_span_length) > longest:
+            raise TooLong(
+                f"The canvas has {length} tokens to write in a span, {takes}. Ask "
+                "for fewer, or load the model with a larger max_position_embeddings and RoPE scaling.",
+                length,
+                length,
+                longest,
             )
     layout = canvas.lay_out(tokenizer, max_span_length)
     if layout.total > longest:
-        raise ValueError(
+        raise TooLong(
             f"The canvas has {layout.total} tokens ({layout.length} to write), {takes}. Shorten "
-            "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling."
+            "the text or its spans, or load the model with a larger max_position_embeddings and RoPE scaling.",
+            layout.total,
+            layout.length,
+            longest,
         )
     return layout
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect, Request
 
 from diffusionlm.serving.limits import Limits, Refusal
+from diffusionlm.text.lines import read_lines
 
 SHORTEST_KEY = 16
 
@@ -27,7 +28,7 @@ def read_keys(file: str | Path | None, environment: str | None) -> list[str]:
         path = Path(file)
         if not path.is_file():
             raise FileNotFoundError(f"There is no file of API keys {str(path)!r}; it has one key a line.")
-        keys += [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        keys += [line.strip() for line in read_lines(path, "the file of API keys")]
         if not any(keys):
             raise ValueError(f"The file of API keys {str(path)!r} is empty; it has one key a line.")
     keys = [key for key in dict.fromkeys(keys) if key and not key.startswith("#")]

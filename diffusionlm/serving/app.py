@@ -25,6 +25,7 @@ from diffusionlm.serving.metrics import Metrics
 from diffusionlm.serving.reading import read_chat, read_completion
 from diffusionlm.serving.responses import Answer
 from diffusionlm.serving.rows import WorkRow
+from diffusionlm.serving.server_paths import keep_back
 from diffusionlm.serving.trial import GuidanceTrial
 from diffusionlm.serving.worker import ModelWorker, Ticket
 
@@ -57,6 +58,8 @@ class Service:
         self.limits, self.also, self.access, self.metrics = limits, tuple(also), Access(keys), Metrics()
         self.workers = {name: ModelWorker(name, pipe, limits, self.metrics) for name, pipe in models.items()}
         self.trial = GuidanceTrial(models, limits.compile)
+        for folder in {resource.parent for pipe in models.values() for resource in pipe.resources}:
+            keep_back(folder)
         self.draining = False
         self.began = int(time.time())
 

@@ -60,7 +60,7 @@ class Common(Body):
     # ours
     steps: StrictInt | None = None
     sampler: StrictStr | None = None
-    guidance: list[dict[str, Any]] | dict[str, Any] | None = None
+    guidance: Any = None  # `serving.plugins` says what it may be
     drafts: StrictBool = True
     # OpenAI's, that only their neutral values are taken of
     top_p: Number | None = None

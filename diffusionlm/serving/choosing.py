@@ -28,7 +28,7 @@ class ChooseBody(Body):
     draws: StrictInt = 16
     steps: StrictInt = 16
     seed: StrictInt = 0
-    guidance: list[dict[str, Any]] | dict[str, Any] | None = None
+    guidance: Any = None
     max_span_length: StrictInt | None = None
 
 
@@ -94,7 +94,7 @@ def read_question(body: ChooseBody, pipe: DiffusionLMPipeline, limits: Limits, a
     }
     if body.max_span_length is not None:
         settings["max_span_length"] = body.max_span_length
-    return Question(body.text, settings, to_key(check_guidance(body.guidance or [], also)))
+    return Question(body.text, settings, to_key(check_guidance([] if body.guidance is None else body.guidance, also)))
 
 
 def choice_answer(choices: Any, model: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from diffusionlm.serving.server_paths import without_paths
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -52,7 +54,7 @@ class Refusal(Exception):
 
     Args:
         status: HTTP status.
-        message: one sentence.
+        message: one sentence; paths of the server are taken out of it.
         code: a short name of the fault, or None.
         parameter: the field at fault, or None.
         retry: seconds after which the client may try again, or None.
@@ -66,6 +68,7 @@ class Refusal(Exception):
         parameter: str | None = None,
         retry: int | None = None,
     ) -> None:
+        message = without_paths(message)
         super().__init__(message)
         self.status, self.message, self.code, self.parameter, self.retry = status, message, code, parameter, retry
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from diffusionlm.errors import suggestion
+from diffusionlm.errors import nearest, suggestion
 
 Check = Callable[[Any], str | None]  # what the value must be, where it is not
 MOST_PLUGINS = 8
@@ -178,7 +178,10 @@ def check_guidance(given: Any, also: Sequence[str] = ()) -> list[dict[str, Any]]
     if isinstance(given, dict):
         given = [given] if "name" in given else [{"name": name, **_mapping(name, own)} for name, own in given.items()]
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise ValueError('guidance must be a list such as [{"name": "phrases", "include": ["Mill"]}].')
+        raise ValueError(
+            'guidance must be a list such as [{"name": "phrases", "include": ["Mill"]}], or a mapping such as '
+            f'{{"phrases": {{"include": ["Mill"]}}}}; got {_short(given)}.{_as_a_list(given)}'
+        )
     if len(given) > MOST_PLUGINS:
         raise ValueError(f"guidance has {len(given)} plugins, at most {MOST_PLUGINS} are allowed.")
     if (size := len(json.dumps(given, ensure_ascii=False))) > MOST_CHARACTERS:
@@ -188,12 +191,22 @@ def check_guidance(given: Any, also: Sequence[str] = ()) -> list[dict[str, Any]]
     return given
 
 
+def _as_a_list(given: Any) -> str:
+    """ " Write ..." for names of plugins that stand bare."""
+    names = given if isinstance(given, list) else [given]
+    if not all(isinstance(name, str) and name in ALLOWED for name in names) or not names:
+        return ""
+    return f" Write {json.dumps([{'name': name} for name in names])}."
+
+
 def _mapping(name: str, own: Any) -> dict[str, Any]:
     if isinstance(own, dict) and own.get("name", name) != name:
         raise ValueError(f"The settings of the plugin {name!r} hold another name, {_short(own['name'])}; leave it out.")
     if own is None or isinstance(own, dict):
         return {key: value for key, value in (own or {}).items() if key != "name"}
-    raise ValueError(f"The settings of the plugin {name!r} must be a mapping, got {own!r}.")
+    if nearest(name, ["name"]):
+        raise ValueError(f'A plugin is named by "name", not by {name!r}: write {{"name": {json.dumps(own)}}}.')
+    raise ValueError(f"The settings of the plugin {name!r} must be a mapping, got {_short(own)}.")
 
 
 def _check_plugin(item: Mapping[str, Any], also: Sequence[str]) -> None:

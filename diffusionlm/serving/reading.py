@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from diffusionlm.generation.requests import TooLong
 from diffusionlm.serving.bodies import LARGEST_SEED, ChatBody, Common, CompletionBody
 from diffusionlm.serving.limits import Limits, Refusal
 from diffusionlm.serving.plugins import check_guidance, to_key
@@ -16,6 +17,7 @@ from diffusionlm.spans import Canvas, Span
 
 if TYPE_CHECKING:
     from diffusionlm.pipeline import DiffusionLMPipeline
+    from diffusionlm.text import Vocabulary
 
 _LIKE_A_SPAN = re.compile(r"\[\s*(?i:span|choice)\s*[:\]]|\[(?:SPAN|CHOICE)\b(?![^\[\]]*\])")
 STRUCTURE = "json-schema"  # the plugin behind response_format
@@ -30,6 +32,7 @@ class Order:
         before, after: characters of known text that are left out of the answer, of each row.
         stop: the answer ends before the first of these.
         samples: texts of each prompt.
+        vocabulary: of the model, which says how many tokens an answer has that `stop` cut.
     """
 
     rows: list[WorkRow]
@@ -37,6 +40,7 @@ class Order:
     after: list[int]
     stop: tuple[str, ...]
     samples: int
+    vocabulary: Vocabulary
 
     def shown(self, place: int, text: str) -> str:
         """The part of a row's text, finished or draft, that is answered."""
@@ -75,7 +79,7 @@ def read_completion(body: CompletionBody, pipe: DiffusionLMPipeline, limits: Lim
             rows.append(_with_seed(row, seed + sample))
             before.append(hidden[0])
             after.append(hidden[1])
-    return Order(rows, before, after, _stop(body, rows), body.n)
+    return Order(rows, before, after, _stop(body, rows), body.n, pipe.tokenizer.vocabulary)
 
 
 def read_chat(body: ChatBody, pipe: DiffusionLMPipeline, limits: Limits, also: Sequence[str] = ()) -> Order:
@@ -126,7 +130,7 @@ def read_chat(body: ChatBody, pipe: DiffusionLMPipeline, limits: Limits, also: S
     _check_characters(limits, messages="".join(message.text for message in body.messages))
     row = _row(pipe, limits, canvas, condition, seed, settings, None)
     rows = [_with_seed(row, seed + sample) for sample in range(body.n)]
-    return Order(rows, [hidden] * body.n, [0] * body.n, _stop(body, rows), body.n)
+    return Order(rows, [hidden] * body.n, [0] * body.n, _stop(body, rows), body.n, pipe.tokenizer.vocabulary)
 
 
 def _canvas(body: CompletionBody, prompt: str, pipe: DiffusionLMPipeline) -> tuple[Canvas, tuple[int, int]]:
@@ -170,7 +174,16 @@ def _row(
     asked = sum(span.length or 1 for span in canvas.spans)  # before positions are listed one by one
     if asked > limits.length:
         raise Refusal(400, f"The text has {asked} tokens to write, at most {limits.length} are allowed.", "too_long")
-    row = make_row(pipe, canvas, condition, seed, settings, max_span_length)
+    try:
+        row = make_row(pipe, canvas, condition, seed, settings, max_span_length)
+    except TooLong as error:
+        given = f"{error.total - error.written} given, " if error.total > error.written else ""
+        raise Refusal(
+            400,
+            f"The text has {error.total} tokens ({given}{error.written} to write), the model takes {error.takes}: ask for "
+            "fewer (max_tokens, max_span_length, [SPAN:n]), or shorten the prompt.",
+            "too_long",
+        ) from None
     _check_length(row.positions, limits)
     return row
 
@@ -184,7 +197,7 @@ def _settings(body: Common, limits: Limits, also: Sequence[str], beside: bool) -
     if body.steps is not None and not 1 <= body.steps <= limits.steps:
         raise Refusal(400, f"steps must lie in 1..{limits.steps}, got {body.steps}.", parameter="steps")
     check_sampler(body.sampler)
-    guidance = check_guidance(body.guidance or [], also)
+    guidance = check_guidance([] if body.guidance is None else body.guidance, also)
     shape = body.response_format
     if shape is not None and shape.type != "text":
         if shape.json_schema is None:

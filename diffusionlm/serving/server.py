@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -57,9 +60,15 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
 class Server(uvicorn.Server):
     """uvicorn's server, which tells the service that it is stopping as soon as the signal comes."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, tell: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._tell = service, tell
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Listens, and tells so once it does."""
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Takes no more requests; those that are open may finish. A second signal ends at once."""
@@ -67,7 +76,33 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def make_server(service: Service, host: str, port: int, grace: float = 30.0, log_level: str = "warning") -> Server:
+def check_address(host: str, port: int) -> None:
+    """Returns if this process may listen there; before models are loaded.
+
+    Raises:
+        ValueError: if another one does, or there is no such address here.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ValueError(
+                f"Something listens on {host}:{port} already: stop it, or give another --port (0 takes a free one)."
+            ) from None
+        raise ValueError(f"This machine cannot listen on {host}:{port}: {error.strerror or error}.") from None
+
+
+def make_server(
+    service: Service,
+    host: str,
+    port: int,
+    grace: float = 30.0,
+    log_level: str = "warning",
+    tell: Callable[[], None] = lambda: None,
+) -> Server:
     """A server that is ready to ``run()``.
 
     Args:
@@ -76,6 +111,7 @@ def make_server(service: Service, host: str, port: int, grace: float = 30.0, log
         port: 0 takes a free one.
         grace: seconds that open requests may take to finish after a stop.
         log_level: of uvicorn.
+        tell: called once it listens.
     """
     config = uvicorn.Config(
         make_app(service),
@@ -89,4 +125,4 @@ def make_server(service: Service, host: str, port: int, grace: float = 30.0, log
         limit_concurrency=service.limits.open_requests,
         server_header=False,
     )
-    return Server(config, service)
+    return Server(config, service, tell)

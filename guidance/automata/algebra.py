@@ -40,7 +40,7 @@ class Budget:
     Args:
         what: what is being built, in the user's words; the error begins with it.
         states: largest number of states.
-        seconds: largest wall-clock time, from the creation of the budget.
+        seconds: largest time of this thread's processor, from the creation of the budget: a busy machine refuses no more.
         advice: what to do, the beginning of a sentence that the error ends with.
     """
 
@@ -48,7 +48,12 @@ class Budget:
     states: int = 20_000
     seconds: float = 20.0
     advice: str = "Ask for fewer or simpler rules at once, for shorter ones, or for narrower ranges"
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.thread_time)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the processor so far."""
+        return time.thread_time() - self.started
 
     def check(self, states: int) -> None:
         """Raise AutomatonTooLarge if `states` or the elapsed time are beyond the cap."""
@@ -57,10 +62,18 @@ class Budget:
                 f"{self.what} needs more than {self.states:,} automaton states (reached {states:,}). {self.advice}, or raise "
                 "max_states where you make the automaton yourself."
             )
-        if time.monotonic() - self.started > self.seconds:
+        if self.spent > self.seconds:
             raise AutomatonTooLarge(
                 f"{self.what} took longer than {self.seconds:g} s to turn into an automaton ({states:,} states so "
                 f"far). {self.advice}, or raise max_seconds where you make the automaton yourself."
+            )
+
+    def foresee(self, longer: float) -> None:
+        """Raise AutomatonTooLarge if the whole, which takes `longer` times the time so far, would be beyond the cap."""
+        if self.spent * longer > self.seconds:
+            raise AutomatonTooLarge(
+                f"{self.what} would take some {self.spent * longer:.0f} s to turn into an automaton, at most "
+                f"{self.seconds:g} s are allowed. {self.advice}, or raise max_seconds where you make the automaton yourself."
             )
 
 

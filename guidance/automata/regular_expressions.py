@@ -40,6 +40,7 @@ _PLACES = re.compile(
     re.DOTALL,
 )
 _POSIX = re.compile(r"(?<!\\)\[[^\]]*(\[:\^?[a-z]+:\])")
+_SAMPLE = 256  # states after which a construction whose states grow is estimated
 _CATEGORIES = {
     op.CATEGORY_DIGIT: r"\d",
     op.CATEGORY_NOT_DIGIT: r"\D",
@@ -64,6 +65,7 @@ class _Nfa:
     sets: dict[CharSet, int] = field(default_factory=dict)
     reads: list[list[tuple[int, int]]] = field(default_factory=list)
     free: list[list[tuple[tuple[Any, int] | None, int]]] = field(default_factory=list)
+    settled: int = 0  # mask of a state that accepts whatever follows
 
     def state(self) -> int:
         if len(self.reads) >= MAX_PATTERN_SIZE:
@@ -221,7 +223,7 @@ def regex(
     flags = tree.state.flags
     nfa = _Nfa(pattern)
     start = nfa.state()
-    final = nfa.add(tree, start, flags)
+    final = nfa.add(tree if mode == "matches" else _least_at_edges(list(tree)), start, flags)
     if mode != "matches":
         anything = matching_characters(".", re.DOTALL)
         first, last = nfa.state(), nfa.state()
@@ -230,10 +232,20 @@ def regex(
         nfa.skip(final, last)
         nfa.read(last, anything, last)
         start, final = first, last
+        nfa.settled = 1 << last
     budget = Budget(f"The regular expression {pattern!r}", max_states, max_seconds, _ADVICE)
     language = _determinise(nfa, start, final, budget)
     verb = {"matches": "matches", "contains": "contains", "excludes": "contains nowhere"}[mode]
     return (~language if mode == "excludes" else language).renamed(f"{verb} {quoted(pattern)}")
+
+
+def _least_at_edges(nodes: list[Any]) -> list[Any]:
+    """Nodes that are found in the same texts: repeats at the beginning and the end need no more than their least count."""
+    for place in {0, len(nodes) - 1} if nodes else ():
+        kind, value = nodes[place]
+        if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+            nodes[place] = (kind, (value[0], value[0], value[2]))
+    return nodes
 
 
 def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:
@@ -265,8 +277,14 @@ def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:
             closures[state, left, right] = (masks[0], masks[1])
         return closures[state, left, right]
 
+    read, work = 0, 0  # states of the result, and states of ours that they hold
+
     def step(state: tuple[_Side, int, int]) -> list[tuple[_Side, int, int]]:
+        nonlocal read, work
         left, active, _ = state  # states that demanded the end of the text do not survive another character
+        read, work = read + 1, work + active.bit_count()
+        if read == _SAMPLE and work > read * read // 4:  # they hold one more each time: so it goes on
+            budget.foresee(len(nfa.reads) ** 2 / 2 / work)
         going, ending = [0] * width, [0] * width
         for right in set(sides):
             sure = last = 0
@@ -278,6 +296,9 @@ def _determinise(nfa: _Nfa, start: int, final: int, budget: Budget) -> Language:
                     for c, target in moves[s]:
                         if sides[c] == right:
                             targets[c] |= target
+        if nfa.settled:
+            ending = [0 if mask & nfa.settled else end for mask, end in zip(going, ending, strict=True)]
+            going = [nfa.settled if mask & nfa.settled else mask for mask in going]
         return [(sides[c] if going[c] or ending[c] else None, going[c], ending[c]) for c in range(width)]
 
     def accepts(state: tuple[_Side, int, int]) -> bool:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from diffusionlm.guidance.automata import Language, intersection, regex
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence, all_absent
 from diffusionlm.guidance.pii.harmless import BETWEEN, S, T
+from diffusionlm.guidance.pii.kind import Kind, Pattern
 from diffusionlm.guidance.pii.luhn import card_numbers
-from diffusionlm.guidance.pii.patterns import Kind, Pattern
 
 _ANY = r"(?:.|\n)*"
 SECONDS = 600.0  # none of these grows without bound; a busy machine is no reason to give up
@@ -16,7 +16,9 @@ SECONDS = 600.0  # none of these grows without bound; a busy machine is no reaso
 
 @lru_cache(maxsize=256)
 def pattern_absence(name: str, pattern: Pattern) -> Absence:
-    """Texts in which the pattern does not occur with a generated character in it."""
+    """Texts in which the pattern, or what it forbids in its place, does not occur with a generated character in it."""
+    if pattern.forbids:
+        return pattern_absence(name, Pattern(pattern.forbids, flags=pattern.flags))
     core = card_numbers(BETWEEN) if pattern.luhn else _regex(pattern.core, pattern.flags)
     if pattern.unless:
         core = core - _any_of(pattern.unless, pattern.flags)

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from diffusionlm.errors import suggestion
 from diffusionlm.guidance.automata import AutomatonTooLarge, regex
-from diffusionlm.guidance.pii.patterns import KINDS, Kind, Pattern
+from diffusionlm.guidance.pii.kind import Kind, Pattern
+from diffusionlm.guidance.pii.patterns import KINDS
 
 Own: TypeAlias = Mapping[str, "str | Sequence[str] | None"]
 """Expressions by the name of their kind; None for a kind of `KINDS`."""

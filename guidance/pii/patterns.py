@@ -9,7 +9,7 @@ its job is that nothing slips through.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from diffusionlm.guidance.pii.dates import ANY_IN_WORDS, ANY_NUMERIC, BORN, GUARDS, IN_WORDS, NUMERIC, OTHER_WORDS
 from diffusionlm.guidance.pii.harmless import (
@@ -31,58 +31,22 @@ from diffusionlm.guidance.pii.harmless import (
     counted,
     spoken,
 )
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """What is looked for.
-
-    Attributes:
-        core: regular expression of the texts that count.
-        not_before: expressions of one width each; the core does not count right behind one of them.
-        not_behind: expressions; the core does not count right before one of them.
-        led_by: expression of at most `MOST_LEAD` characters; the core counts only right behind it.
-        not_led_by: the core does not count right behind this expression of at most `MOST_LEAD` characters, if that is
-            no end of a longer word: "part 4525454234" is a thing's number, "apart 4525454234" may be anybody's.
-        unless: the core does not count if all of it matches one of these.
-        luhn: the core does not count unless its digits have a valid Luhn sum.
-        whole: the core counts only as a whole number, see `pii.harmless.T`: none goes on before it or behind it.
-        flags: of `re`, for all expressions.
-    """
-
-    core: str
-    not_before: tuple[str, ...] = ()
-    not_behind: tuple[str, ...] = ()
-    led_by: str = ""
-    not_led_by: str = ""
-    unless: tuple[str, ...] = ()
-    luhn: bool = False
-    whole: bool = False
-    flags: int = 0
-
-
-MOST_LEAD = 40
-"""The most characters that `led_by` and `not_led_by` look back."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of personal data.
-
-    Attributes:
-        title: in a user's words.
-        patterns: any of these.
-        guards: simpler and wider, for every step of sampling, where the patterns themselves cost too much.
-        raw: patterns are looked for in the text as it is too, not only in its plain form.
-        signs: an expression that every text of the kind matches somewhere: where it does not, nothing need be looked for.
-    """
-
-    title: str
-    patterns: tuple[Pattern, ...]
-    guards: tuple[Pattern, ...] = ()
-    raw: bool = False
-    signs: str = ""
-
+from diffusionlm.guidance.pii.kind import Kind, Pattern
+from diffusionlm.guidance.pii.written_otherwise import (
+    CARD_IN_MARKUP,
+    FEW_DIGITS,
+    IN_MARKUP,
+    LICENCE,
+    LICENCE_LEAD,
+    MAIL_AT_PROVIDER,
+    NO_LETTERS,
+    NO_MARKUP,
+    NO_NAME_AT_PROVIDER,
+    PHONE_IN_MARKUP,
+    SOCIAL_SECURITY_IN_MARKUP,
+    VANITY,
+    VANITY_CALLED,
+)
 
 _GAP = rf"{BETWEEN}{{1,3}}"
 _D = (r"[0-9]",)
@@ -131,10 +95,18 @@ _CARD_IN_DISGUISE = (
     _spoken(13),
     Pattern(CARD_LIKE_DIGITS, _W, _W, unless=("[^OolI]*", "[^0-9]*(?:[0-9][^0-9]*){0,4}")),
 )
+_IN_MARKUP = {
+    name: Pattern(core, (r"[\w.,]",), _W, unless=(NO_MARKUP,), forbids=IN_MARKUP)
+    for name, core in (("card", CARD_IN_MARKUP), ("phone", PHONE_IN_MARKUP), ("national_id", SOCIAL_SECURITY_IN_MARKUP))
+}
+_VANITY = (
+    *(Pattern(core, _W, _W, unless=(NO_LETTERS,)) for core in VANITY),
+    Pattern(VANITY_CALLED, _W, _W, led_by=rf"(?i:{_CALL})", unless=(NO_LETTERS,)),
+)
 _NUMBER_SIGNS = rf"[0-9]|(?i:{SPOKEN_DIGIT})"
 ANY_CARD = Kind(
     "card numbers",
-    (replace(_CARD, luhn=False, unless=()), _CARD_IN_A_ROW, *_CARD_IN_DISGUISE),
+    (replace(_CARD, luhn=False, unless=()), _CARD_IN_A_ROW, *_CARD_IN_DISGUISE, _IN_MARKUP["card"]),
     (Pattern(rf"[0-9](?:{S}[0-9]){{12}}"),),
 )
 """Everything that looks like a card number, whatever its sum."""
@@ -180,17 +152,23 @@ KINDS: dict[str, Kind] = {
             Pattern(rf"\w[_\-|/]at[_\-|/][\w-]+(?:[_\-|/]dot[_\-|/]|\.){_TLD}", not_behind=_W, flags=_ANY_CASE),
             Pattern(r"\w(?:%40|&#64;|&commat;)[\w-]+(?:\.|%2e)[a-z]{2}", flags=_ANY_CASE),
             Pattern(r"\w \w @ \w \w"),
+            Pattern(MAIL_AT_PROVIDER, (r"[\w.+\-]",), _W, unless=(NO_NAME_AT_PROVIDER,), flags=_ANY_CASE),
         ),
         (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
         signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] |[_\-|/][aA][tT][_\-|/]|%40|&",
     ),
     "phone": Kind(
         "telephone numbers",
-        (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT, *_PHONE_IN_DISGUISE),
+        (_PHONE, _THING, _PLUS_PHONE, *_SPELT_OUT, *_PHONE_IN_DISGUISE, *_VANITY, _IN_MARKUP["phone"]),
         (_digits(7),),
         signs=_NUMBER_SIGNS,
     ),
-    "card": Kind("card numbers", (_CARD, _CARD_IN_A_ROW, *_CARD_IN_DISGUISE), (_digits(13),), signs=_NUMBER_SIGNS),
+    "card": Kind(
+        "card numbers",
+        (_CARD, _CARD_IN_A_ROW, *_CARD_IN_DISGUISE, _IN_MARKUP["card"]),
+        (_digits(13),),
+        signs=_NUMBER_SIGNS,
+    ),
     "iban": Kind(
         "bank accounts (IBAN)",
         (
@@ -285,6 +263,8 @@ KINDS: dict[str, Kind] = {
                 led_by=r"passport(?: (?:no\.?|nr\.?|number))?(?: is)?[ :#]{1,3}",
                 flags=_ANY_CASE,
             ),
+            Pattern(LICENCE, led_by=LICENCE_LEAD, unless=(FEW_DIGITS,), flags=_ANY_CASE),
+            _IN_MARKUP["national_id"],
         ),
         (_digits(7),),
         signs=_NUMBER_SIGNS,

@@ -25,8 +25,9 @@ from diffusionlm.guidance.pii.compiling import compile_plain
 from diffusionlm.guidance.pii.custom_kinds import Chosen, kinds_from
 from diffusionlm.guidance.pii.digit_runs import DigitRuns
 from diffusionlm.guidance.pii.folding import plain
+from diffusionlm.guidance.pii.kind import Kind, Pattern
 from diffusionlm.guidance.pii.names import NAME_KINDS, PersonalNames
-from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE, Kind, Pattern
+from diffusionlm.guidance.pii.patterns import ANY_CARD, SIGNS, WIDE
 from diffusionlm.guidance.pii.reader import strangers_view
 from diffusionlm.guidance.pii.search import (
     find,

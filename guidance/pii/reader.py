@@ -7,6 +7,7 @@ between them, and asks for the sums and parsers that such data has (Luhn; ISO 70
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import re
 import unicodedata
@@ -34,11 +35,30 @@ def seen(text: str) -> tuple[str, list[int]]:
 def strangers_view(text: str) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of what a stranger takes for personal data, in the text as given."""
     shown, places = seen(text)
-    if not re.search("[0-9@:]", shown):
+    if not re.search("[0-9@:]|[aA][tT]", shown):
         return
     for kind, look in _LOOKS.items():
         for start, end in look(shown):
             yield kind, places[start], places[end - 1] + 1
+    if re.search(r"[<&\\%]", shown):
+        rendered, places = _rendered(shown, places)
+        for kind in ("card", "phone", "national_id"):
+            for start, end in _LOOKS[kind](rendered):
+                yield kind, places[start], places[end - 1] + 1
+
+
+def _rendered(text: str, places: list[int]) -> tuple[str, list[int]]:
+    """A page as it is seen: tags are blanks, entities and escapes the characters that they stand for."""
+    out: list[str] = []
+    owners: list[int] = []
+    for match in re.finditer(r"<[^<>]*>|&[#\w]+;|%2[0-9a-fA-F]|\\u[0-9a-fA-F]{4}|\\[a-z]+|(?s:.)", text):
+        piece = match.group()
+        if len(piece) > 1:
+            rest = html.unescape(piece) if piece[0] == "&" else chr(int(piece[1:], 16)) if piece[0] == "%" else " "
+            piece = rest if len(rest) == 1 and not rest.isspace() else " "
+        out.append(piece)
+        owners.append(places[match.start()])
+    return "".join(out), owners
 
 
 def _groups(text: str) -> Iterator[list[tuple[str, int]]]:
@@ -60,6 +80,10 @@ def _groups(text: str) -> Iterator[list[tuple[str, int]]]:
 def _emails(text: str) -> Iterator[Range]:
     for match in re.finditer(r"[^\s@<>()]+@[^\s@]+\.[a-zA-Z]{2,}", text):
         yield match.span()
+    handle = r"([\w.+-]+)[ _|/-]at[ _|/-](?:gmail|hotmail|yahoo|icloud|aol|gmx|protonmail)\b"
+    for match in re.finditer(handle, text, re.IGNORECASE):
+        if re.search(r"[\d._+]", match[1].strip(".")):
+            yield match.start(1), match.end()
 
 
 def _cards(text: str) -> Iterator[Range]:
@@ -88,6 +112,9 @@ def _phones(text: str) -> Iterator[Range]:
         whole = len(run) == 1 and 10 <= digits <= 11 and first[0][0] == "0" and not _part_of_decimal(text, first[1])
         if (plus and 8 <= digits <= 15) or spelt or american or whole:
             yield first[1], run[-1][1] + len(run[-1][0])
+    for match in re.finditer(r"(?<!\w)1[-. )(]{1,2}8(00|33|44|55|66|77|88)[-. )(]{1,2}((?:[A-Z0-9]-?){7,})", text):
+        if re.search("[A-Z]", match[2]):
+            yield match.span()
 
 
 def _part_of_decimal(text: str, start: int) -> bool:
@@ -108,6 +135,10 @@ def _social_security(text: str) -> Iterator[Range]:
     for match in re.finditer(r"(?<!\d)(?!000|666)\d{3}[\W_]{1,3}\d{2}[\W_]{1,3}\d{4}(?!\d)", text):
         if not set(match.group()) & set("£$€¥₹¢%°×÷"):
             yield match.span()
+    licence = r"(?:driver'?s?|driving) licen[cs]e(?: (?:number|no\.?))?(?: is)?[ :#]+([a-z0-9-]{6,})"
+    for match in re.finditer(licence, text.lower().replace("’", "'")):
+        if sum(c.isdigit() for c in match[1]) >= 4:
+            yield match.span(1)
 
 
 def _internet(text: str) -> Iterator[Range]:

@@ -13,8 +13,9 @@ from diffusionlm.errors import suggestion
 from diffusionlm.guidance.pii.allowances import Allowances
 from diffusionlm.guidance.pii.folding import Plain, plain
 from diffusionlm.guidance.pii.harmless import BETWEEN, S, T
+from diffusionlm.guidance.pii.kind import MOST_LEAD, Kind, Pattern
 from diffusionlm.guidance.pii.luhn import LEAST, MOST, luhn_valid
-from diffusionlm.guidance.pii.patterns import KINDS, MOST_LEAD, WIDE, Kind, Pattern
+from diffusionlm.guidance.pii.patterns import KINDS, WIDE
 
 Places = list[tuple[int, int]]
 _NUMBER = re.compile(rf"[0-9](?:{T}[0-9])*")

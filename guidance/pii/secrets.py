@@ -28,6 +28,7 @@ from diffusionlm.guidance.automata import regex
 from diffusionlm.guidance.automata.look_alikes import UNSPACED, is_unspaced
 from diffusionlm.guidance.automata.occurrences import Absence, Occurrence, absence
 from diffusionlm.guidance.pii.folding import Form, plain, plain_character
+from diffusionlm.text.lines import read_lines
 
 KEY = 12  # letters and digits by which secrets are looked up
 WITHHELD = "withheld"
@@ -136,7 +137,7 @@ def read_secrets(given: str | Path | Iterable[str]) -> list[str]:
                 f"secrets is one text of {len(str(given))} characters, which is read as the name of a file with one secret a "
                 "line, but there is no such file; give a file that exists, or a list: secrets=[...]."
             )
-        lines: Sequence[Any] = Path(given).read_text(encoding="utf-8-sig").splitlines()
+        lines: Sequence[Any] = read_lines(given, "the file of secrets")
     else:
         lines = list(given)
         for number, line in enumerate(lines, start=1):

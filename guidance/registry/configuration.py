@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from diffusionlm.errors import suggestion
+from diffusionlm.errors import nearest, suggestion
 from diffusionlm.guidance import settings as common
 from diffusionlm.guidance.guidance import API_VERSION, Guidance
 from diffusionlm.guidance.registry.function_plugin import FunctionGuidance, class_of, is_energy, is_score
@@ -66,6 +66,8 @@ def plugins_from(given: Any) -> list[Guidance]:
 def _settings(name: str, given: Any) -> dict[str, Any]:
     if given is None or isinstance(given, Mapping) or hasattr(given, "items"):
         return dict(given or {})
+    if isinstance(given, str) and nearest(name, ["name"]):
+        raise ValueError(f"A plugin is named by 'name', not by {name!r}: write {{'name': {given!r}}}.")
     raise ValueError(
         f"The settings of the plugin {name!r} must be a mapping, as in {{{name}: {{weight: 2.0}}}}; got {given!r}."
     )

@@ -22,7 +22,7 @@ class Choice(Constraint):
     """A span is one of several texts. ``[CHOICE:pub|coffee shop]`` in a text brings this plugin along by itself.
 
     Args:
-        options: the texts; none: the choices that the text itself has.
+        options: the texts; none: the choices that the text itself has, of which there must be some.
         span: the number of the span that is one of the options.
 
     Raises:
@@ -111,11 +111,20 @@ def with_choices(guidance: Any, canvases: Iterable[Canvas]) -> Any:
     Args:
         guidance: as the pipeline takes it.
         canvases: the texts.
+
+    Raises:
+        ValueError: if there is a `Choice` without options, and no text has choices.
     """
-    if not any(span.options for canvas in canvases for span in canvas.spans):
-        return guidance
     given = as_composition(guidance)
-    if any(isinstance(plugin, Choice) and not plugin.options for plugin in given.plugins):
+    waits = any(isinstance(plugin, Choice) and not plugin.options for plugin in given.plugins)
+    if not any(span.options for canvas in canvases for span in canvas.spans):
+        if waits:
+            raise ValueError(
+                "Choice() without options takes the choices of the text, but the text has none: write one, as in "
+                "'a [CHOICE:pub|coffee shop]', or give the options, Choice(['pub', 'coffee shop'])."
+            )
+        return guidance
+    if waits:
         return guidance
     return Composition([*given.plugins, Choice()], given.budget, given.total)
 

@@ -18,6 +18,7 @@ from diffusionlm.guidance.state import GuidanceState
 from diffusionlm.guidance.toxicity.judges import DetoxifyJudge, ReaderJudge, ToxicityJudge
 from diffusionlm.guidance.toxicity.word_list import WordList
 from diffusionlm.text import Vocabulary
+from diffusionlm.text.lines import read_lines
 
 if TYPE_CHECKING:
     from diffusionlm.text import TextTokenizer
@@ -161,12 +162,7 @@ def read_phrases(given: str | Path | Sequence[str]) -> list[str]:
             raise FileNotFoundError(
                 f"exclude names the file {str(given)!r}, which does not exist; give a file with one phrase a line, or a list."
             )
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"The word list {path} is not UTF-8 text: {error.reason} at byte {error.start}."
-            ) from error
+        lines = [line.strip() for line in read_lines(path, "the word list")]
         given = [line for line in lines if not line.startswith("# ")]
     phrases = list(given)
     for phrase in phrases:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from diffusionlm.context import Concept
 from diffusionlm.context.concept import LearnedConcept
@@ -138,10 +139,20 @@ def test_another_checkpoint_refuses_it(tiny_pipe, learned):
         (lambda pipe, tmp: pipe.learn_concept("x", ["a", " "]), ValueError, "Example 1 is empty"),
         (lambda pipe, tmp: pipe.learn_concept("x", ["word " * 200]), ValueError, "the model takes 64"),
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, vectors=0), ValueError, "vectors must be"),
+        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, vectors=10**9), ValueError, "at most 1,000"),
+        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, seed=-1), ValueError, "seed must be"),
+        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, learning_rate="fast"), ValueError, "positive number"),
+        (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, learning_rate=1e31), ValueError, "at most 1e"),
+        (lambda pipe, tmp: LearnedConcept.load(tmp / "list.safetensors"), ValueError, "damaged"),
+        (lambda pipe, tmp: LearnedConcept.load(tmp / "pairs.safetensors"), ValueError, "do not fit together"),
         (lambda pipe, tmp: pipe.learn_concept("x", EXAMPLES, step=3), TypeError, "did you mean 'steps'"),
     ],
 )
 def test_faults_are_sentences(tiny_pipe, learned, tmp_path, act, error, words):
     (tmp_path / "bad.safetensors").write_bytes(b"no")
+    vectors = torch.zeros(1, 2)
+    save_file({"vectors": vectors}, tmp_path / "list.safetensors", {"card": '["name", "base"]'})
+    pairs = {"vectors": vectors, "tokens": torch.tensor([1, 2]), "table": torch.zeros(1, 2)}
+    save_file(pairs, tmp_path / "pairs.safetensors", {"card": '{"name": "x", "base": "y"}'})
     with pytest.raises(error, match=words):
         act(tiny_pipe, tmp_path)

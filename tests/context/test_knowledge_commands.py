@@ -30,11 +30,14 @@ def test_a_concept_is_learned_saved_listed_and_used(tiny_pipe, tmp_path, monkeyp
         (["learn", "mill", "examples.txt", "step=3"], "did you mean 'steps'"),
         (["learn", "mill", "examples.txt", "steps=few"], "steps needs a number"),
         (["learn", "mill", "empty.txt"], "empty.txt has no example"),
+        (["learn", "mill", "latin.txt"], "'latin.txt' is not UTF-8 text: .* at byte 3; save it as UTF-8"),
+        (["learn", "a/b", "examples.txt"], "name is made of"),
     ],
 )
 def test_wrong_arguments_are_sentences(tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     (tmp_path / "examples.txt").write_text("The Mill.\n")
     with pytest.raises(ValueError, match=words):
         concept.main(arguments)

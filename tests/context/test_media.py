@@ -83,6 +83,14 @@ def test_one_picture_is_the_same_from_a_file_its_bytes_an_array_and_pillow(tmp_p
     np.testing.assert_allclose(image_patches(read_image(colour), settings), image_patches(grey, settings), atol=0.05)
 
 
+def test_pictures_of_sixteen_bits_keep_their_shades(tmp_path):
+    shades = np.linspace(0, 2**16 - 1, 24).reshape(4, 6).astype(np.uint16)
+    PIL.Image.fromarray(shades).save(tmp_path / "deep.png")
+    assert np.allclose(read_image(tmp_path / "deep.png")[..., 0], shades / (2**16 - 1), atol=1e-4)
+    with pytest.raises(ValueError, match="fractions from 0 to 1"):
+        read_image(PIL.Image.fromarray(np.full((4, 6), 3.0, np.float32)))
+
+
 def test_patches_hold_the_pixels_of_their_square_row_by_row():
     patches = image_patches(read_image(PIXELS), read_settings("image", GREY))
     assert patches.shape == (6, 4)
@@ -190,6 +198,7 @@ def test_encoders_are_part_of_the_checkpoint(media_pipe, tmp_path):
         (lambda tmp: Sound(np.zeros(401, np.float32)), ValueError, r"lasts 0\.50 seconds, .* reads 0\.5"),
         (lambda tmp: Sound(wav(SAMPLES)[:100]), ValueError, "cut off or empty: 56 of 600 bytes"),
         (lambda tmp: Sound(b"RIFF"), ValueError, "is no WAV file"),
+        (lambda tmp: Sound(wav(SAMPLES)[:24] + bytes(4) + wav(SAMPLES)[28:]), ValueError, "0 samples a second"),
         (lambda tmp: Sound(tmp / "no.wav"), FileNotFoundError, "no sound file"),
         (lambda tmp: Sound(SAMPLES * 9), ValueError, "go beyond"),
         (lambda tmp: Sound((SAMPLES, 0)), ValueError, "rate of a sound"),

@@ -36,7 +36,9 @@ def test_digits_go_from_pictures_to_a_figure(tmp_path):
     from benchmarks import bench_digits
 
     sizes = ("model=tiny", "model.hidden_size=16", "model.num_hidden_layers=1")
-    bench_digits.main(["--steps", "2", "--write-steps", "1", "--variants", "1", "--out", str(tmp_path), "--model", *sizes])
+    bench_digits.main(
+        ["--steps", "2", "--write-steps", "1", "--variants", "1", "--out", str(tmp_path), "--model", *sizes]
+    )
     record = json.loads(next(tmp_path.glob("digits_*.json")).read_text())
     assert 0 <= record["right"] < 0.5
     assert (tmp_path / "digits_0" / "pipeline" / "denoiser" / "model.safetensors").is_file()

@@ -106,6 +106,11 @@ def test_large_parts_have_inverted_lists_that_still_find_a_vector_itself(monkeyp
         (lambda store, tmp: store.add([{"body": "x"}]), "no text in the field 'text'"),
         (lambda store, tmp: store.add("one text"), "Give a list"),
         (lambda store, tmp: store.search(["x"], 0), "k must be at least 1"),
+        (lambda store, tmp: store.search(["x"], "2"), "k must be at least 1"),
+        (lambda store, tmp: store.search("cheap pub"), "takes a list of texts"),
+        (lambda store, tmp: store.add([{"text": "x", "at": {1, 2}}]), "passage 0 cannot be written as JSON"),
+        (lambda store, tmp: Retrieved(store, min_score=float("nan")), "min_score is a cosine"),
+        (lambda store, tmp: Retrieved(store, min_score="0.5"), "min_score is a cosine"),
         (lambda store, tmp: store.save(), "Say where"),
         (lambda store, tmp: Store(Letters()).search(["x"]), "store is empty"),
         (lambda store, tmp: Store.build(["x"], encoder="minilmm"), "encoder must be"),
@@ -127,6 +132,58 @@ def test_a_store_of_another_encoder_is_refused(store, tmp_path):
         Store.load(tmp_path / "places", encoder=Other())
     with pytest.raises(ValueError, match="give it: Store.load"):
         Store.load(tmp_path / "places")
+
+
+def test_numbers_of_numpy_are_numbers(store):
+    store.remove(np.int64(1))
+    store.remove(np.array([0, 2]))
+    assert [passage.number for passage in store] == [3]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 25)), np.zeros(26), np.full((1, 26), np.nan), np.zeros((3, 26))])
+def test_vectors_of_another_shape_or_without_a_value_are_refused(store, wrong, monkeypatch):
+    monkeypatch.setattr(Letters, "encode", lambda self, texts: wrong)
+    for act in (store.add, store.search):
+        with pytest.raises(ValueError, match="encoder 'letters' made vectors"):
+            act(["x"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder": {}},
+        {"encoder": "letters"},
+        {"encoder": {"name": 3, "checksum": "1"}},
+        {"parts": ["../elsewhere"]},
+        {"parts": 3},
+        {"parts": [3]},
+        {"removed": ["x"]},
+        {"removed": None},
+        {"next": "4"},
+        {"version": "new"},
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused_in_a_sentence(store, tmp_path, change):
+    store.save(tmp_path / "places")
+    manifest = tmp_path / "places" / "store.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
+    with pytest.raises(ValueError, match="build the store again"):
+        Store.load(tmp_path / "places", encoder=Letters())
+
+
+def test_bytes_that_changed_within_a_file_are_told_by_their_passage(store, tmp_path):
+    store.save(tmp_path / "places")
+    for name in ("texts", "metadata"):
+        file = next((tmp_path / "places").glob(f"part-*/{name}.bin"))
+        kept = file.read_bytes()
+        file.write_bytes(b"\xff" + kept[1:])
+        with pytest.raises(ValueError, match="passage 0 .*damaged|Passage 0 .*damaged"):
+            list(Store.load(tmp_path / "places", encoder=Letters()))
+        file.write_bytes(kept)
+    numbers = next((tmp_path / "places").glob("part-*/texts.npy"))
+    np.save(numbers, np.load(numbers)[::-1])
+    with pytest.raises(ValueError, match="rising order"):
+        Store.load(tmp_path / "places", encoder=Letters())
 
 
 def test_damaged_files_are_named(store, tmp_path):
@@ -197,7 +254,11 @@ def test_the_models_own_encoder_finds_a_passage_by_itself(tiny_pipe, tmp_path):
 
 
 def test_words_find_names_whatever_their_case_and_are_known_again_on_disk(tmp_path):
-    texts = ["name[The Mill], food[Italian]", "name[Browns Cambridge], food[French]", "name[Café Rouge], near[The Mill]"]
+    texts = [
+        "name[The Mill], food[Italian]",
+        "name[Browns Cambridge], food[French]",
+        "name[Café Rouge], near[The Mill]",
+    ]
     store = Store.build(texts, tmp_path / "store", encoder="words")
     found = Store.load(tmp_path / "store").search(["the MILL", "browns", "cafe\u0301 rouge", "ｂｒｏｗｎｓ"], 1)
     assert [own[0].text for own in found] == [texts[0], texts[1], texts[2], texts[1]]

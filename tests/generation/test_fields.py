@@ -31,3 +31,9 @@ def test_what_pairs_is_taken():
         check_fields(["", "name[The Mill], food[Italian]", "in words"], KNOWN)
     with pytest.warns(UserWarning, match="had the field 'mood'"):
         check_fields(["mood[good]"], KNOWN)
+    values = {"food": ["Italian", "Thai"]}
+    with pytest.warns(UserWarning, match=r"had food\[Thia\].* are: Italian, Thai. Did you mean 'Thai'"):
+        check_fields(["name[The Mill], food[Thia]"], KNOWN, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_fields(["name[Thia], food[Thai]"], KNOWN, values)

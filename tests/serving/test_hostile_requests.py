@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import time
 
@@ -30,6 +31,7 @@ def error(answer, status):
     assert set(body) == {"message", "type", "param", "code"}
     assert body["message"].endswith((".", "?"))
     assert "Traceback" not in body["message"]
+    assert not re.search(r"/\w+/[\w/]*\.py|diffusionlm/guidance", body["message"]), "a path of the server"
     return body["message"]
 
 
@@ -95,6 +97,9 @@ def test_bodies_that_are_no_json(service, raw, words) -> None:
         ({"guidance": [{"name": "grammar", "grammar": "start: " + "(" * 900 + '"a"' + ")" * 900}]}, "too deeply"),
         ({"max_tokens": 41}, "1..40"),
         ({"max_tokens": 0}, "1..40"),
+        ({"max_tokens": 10**9}, "1..40"),
+        ({"steps": 10**9}, "1..64"),
+        ({"prompt": "word " * 9, "max_tokens": 40}, "shorten the prompt"),
         ({"prompt": "[SPAN:1000000000]"}, "at most 40"),
         ({"prompt": "[SPAN:" + "9" * 1900 + "]"}, "1900 digits"),
         ({"prompt": "[SPAN]" * 100}, "at most 40"),
@@ -108,7 +113,12 @@ def test_bodies_that_are_no_json(service, raw, words) -> None:
         ({"spans": [[1]]}, "list of"),
         ({"sampler": "diffusers.DDIMScheduler"}, "no sampler"),
         ({"sampler": '{"name": "DDIMScheduler"}'}, "no sampler"),
-        ({"guidance": "phrases"}, "guidance"),
+        ({"guidance": "phrases"}, 'Write [{"name": "phrases"}]'),
+        ({"guidance": ["pii", "length"]}, 'Write [{"name": "pii"}, {"name": "length"}]'),
+        ({"guidance": 3}, "must be a list such as"),
+        ({"guidance": {"nme": "pii"}}, """named by "name", not by 'nme'"""),
+        ({"guidance": [{"name": "phrases", "include": ["a"], "strategy": "latent"}]}, "phrases"),
+        ({"guidance": [{"name": "choice"}]}, "the text has none"),
         ({"guidance": [{"name": "phrases", "nonsense": 1}]}, "no setting 'nonsense'"),
         ({"guidance": [{"name": "nonsense"}]}, "not among"),
         ({"stop": ""}, "stop"),

@@ -1,10 +1,16 @@
 """``diffusionlm serve``: arguments that cannot be, before any model is loaded."""
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from diffusionlm.cli import main
+from diffusionlm.serving import limits
 from diffusionlm.serving.access import read_keys
-from diffusionlm.serving.limits import Limits
+from diffusionlm.serving.limits import Limits, Refusal
+from diffusionlm.serving.server import check_address
+from diffusionlm.serving.server_paths import keep_back
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,30 @@ def test_what_cannot_be_is_one_sentence(arguments, words, capsys, monkeypatch) -
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_an_address_in_use_is_told_before_models_are_loaded(capsys) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["serve", "--model", "restaurant", "--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert f"127.0.0.1:{port} already" in said
+    assert "Serving" not in said
+    with pytest.raises(ValueError, match="cannot listen on"):
+        check_address("192.0.2.1", 0)
+
+
+def test_clients_see_no_path_of_the_server(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("diffusionlm.serving.server_paths._SERVED", set())
+    here = Path(limits.__file__)
+    said = Refusal(
+        400, f"It stands in {here}:12. See '/v1/models', a/b and \"{Path.home()}/x y\", {here.parent}."
+    ).message
+    keep_back(tmp_path / "a model")
+    assert Refusal(400, f"No reader in {tmp_path}/a model/readers.").message == "No reader in readers."
+    assert said == "It stands in limits.py:12. See '/v1/models', a/b and \"x y\", serving."
 
 
 def test_help_lists_every_limit(capsys) -> None:

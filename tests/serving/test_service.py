@@ -122,6 +122,17 @@ def test_stop_ends_the_text_and_is_not_part_of_it(serve, tiny_pipe) -> None:
         ask = client(address).completions.create
         (choice,) = ask(model="tiny", prompt="", seed=5, stop=[mark, "never there"], extra_body={"steps": 4}).choices
         assert (choice.text, choice.finish_reason) == (text[: text.index(mark)], "stop")
+        assert choice.spans == [choice.text]
+        assert choice.certificates is None
+        whole = ask(model="tiny", prompt="The", seed=5, extra_body={"steps": 4})
+        mark = whole.choices[0].text[len(whole.choices[0].text) // 2]
+        cut = ask(model="tiny", prompt="The", seed=5, stop=mark, extra_body={"steps": 4})
+        assert cut.choices[0].spans == [cut.choices[0].text]
+        assert cut.usage.completion_tokens < whole.usage.completion_tokens
+        begin = ask(
+            model="tiny", prompt="The", seed=5, stop=whole.choices[0].text[:2], echo=True, extra_body={"steps": 4}
+        )
+        assert (begin.choices[0].text, begin.choices[0].spans, begin.usage.completion_tokens) == ("The", [""], 0)
         with pytest.raises(openai.BadRequestError, match="one span"):
             ask(model="tiny", prompt="[SPAN] a [SPAN]", stop="x")
 

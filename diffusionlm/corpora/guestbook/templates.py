@@ -10,6 +10,7 @@ from typing import Any
 
 from diffusionlm.corpora.guestbook.personal import Persona
 from diffusionlm.corpora.guestbook.surface import finish, mark
+from diffusionlm.text.lines import read_lines
 
 MAX_WORDS = 60
 _SLOT = re.compile(r"\{\{?\s*(\w+)\s*\}?\}")
@@ -44,7 +45,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
         ValueError: if the file holds none, or a slot that is not known; the message names it and its line.
     """
     templates = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         for slot in _SLOT.findall(line):
             if slot not in (*_OWN, *_FAKER, *_CHOICES, "age"):
                 allowed = ", ".join(sorted((*_OWN, *_FAKER, *_CHOICES, "age")))

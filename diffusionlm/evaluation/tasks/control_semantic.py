@@ -14,6 +14,7 @@ from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.control import ControlTarget, ControlTask, mentions
 from diffusionlm.evaluation.registry import Unavailable, register
 from diffusionlm.text.conditions import fields_of
+from diffusionlm.text.lines import read_lines
 
 SAYABLE = 0.1
 
@@ -73,7 +74,7 @@ def read_values(path: Path) -> list[tuple[str, str]]:
         ValueError: a line of another form.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         tokens = json.loads(line)
         if not isinstance(tokens, list) or ":" not in tokens[1:-1]:
             raise ValueError(f'{path}, line {number}: expected ["field", ":", "word", ...], got {line[:80]}')

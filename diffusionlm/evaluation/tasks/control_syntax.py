@@ -13,6 +13,7 @@ from diffusionlm.evaluation.context import Context
 from diffusionlm.evaluation.control import ControlTarget, ControlTask
 from diffusionlm.evaluation.registry import Unavailable, register
 from diffusionlm.guidance.registry.configuration import plugins_from
+from diffusionlm.text.lines import read_lines
 
 AGREED = ("det", "amod", "compound")  # relations that Universal Dependencies and the judge's scheme draw alike
 
@@ -76,7 +77,7 @@ def read_targets(context: Context, name: str) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return [line for line in read_lines(path) if line.strip()]
 
 
 def _target(line: str, where: str) -> dict[str, Any]:

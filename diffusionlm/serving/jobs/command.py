@@ -39,7 +39,7 @@ def run(config: Mapping[str, Any], given: set[str]) -> int:
     for name in ("rows_of_a_part", "threads"):
         if config[name] is not None and (type(config[name]) is not int or config[name] < 1):
             raise ValueError(f"{name} must be an integer of at least 1, got {config[name]!r}.")
-    names = ("steps", "temperature", "prompt", "max_length", "max_span_length")
+    names = ("most_steps", "most_samples", "steps", "temperature", "prompt", "max_length", "max_span_length")
     sampler = config.get("sampler")
     settings = JobSettings(
         num_samples=config["num_samples"] if "num_samples" in given else 1,

@@ -31,14 +31,17 @@ FIELDS = (
     "max_span_length",
 )
 RESULTS = ("row", "texts", "spans", "seeds", "certificates", "unmet")
-MOST_SAMPLES = 10_000
 JOB = "job"  # key of the job's own guidance, which may be what no key can hold
 _SEED_STREAM = 0x10B5  # keeps the seeds of rows apart from whatever else is drawn from the job's seed
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Settings of rows that do not say otherwise. See `DiffusionLMPipeline.__call__`."""
+    """Settings of rows that do not say otherwise, see `DiffusionLMPipeline.__call__`, and the most that a row may ask for.
+
+    Raises:
+        ValueError: if a bound is no whole number of at least 1.
+    """
 
     num_samples: int = 1
     seed: int = 0
@@ -49,6 +52,12 @@ class JobSettings:
     max_length: int | None = None
     max_span_length: int | None = None
     guided: bool = False
+    most_steps: int = 1000
+    most_samples: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in ("most_steps", "most_samples"):
+            check_count(name, getattr(self, name))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the record."""
@@ -86,8 +95,13 @@ def read_row(pipe: DiffusionLMPipeline, row: Mapping[str, Any], number: int, job
         raise ValueError("The row has half of a character (a lone surrogate) in a text.") from None
     given = {**job.to_dict(), **{name: row[name] for name in FIELDS if row.get(name) is not None}}
     check_count("num_samples", given["num_samples"])
-    if given["num_samples"] > MOST_SAMPLES:
-        raise ValueError(f"num_samples must be at most {MOST_SAMPLES:,} for one row, got {given['num_samples']:,}.")
+    for name, most in (("num_samples", job.most_samples), ("steps", job.most_steps)):
+        own = row.get(name)
+        if isinstance(own, int) and own > most:
+            bound = "most_samples" if name == "num_samples" else "most_steps"
+            raise ValueError(
+                f"{name} of a row must be at most {most:,}, got {own:,}; whoever runs the job may set {bound}=..."
+            )
     for name in ("text", "prompt"):
         if given.get(name) is not None and not isinstance(given[name], str):
             raise ValueError(f"{name} must be a text, got {type(given[name]).__name__}.")
@@ -117,5 +131,7 @@ def _guidance(row: Mapping[str, Any], job: JobSettings) -> str:
         try:
             own = json.loads(own)
         except ValueError as error:
+            if own.lstrip()[:1] not in ("{", "["):
+                return to_key(check_guidance(own))  # which says what it may be
             raise ValueError(f"guidance is a text that is not JSON: {error}.") from None
     return to_key(check_guidance(own))

@@ -12,6 +12,7 @@ from diffusionlm.checkpoints.files import atomic_folder
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.guidance.syntax.labels import RELATIONS, UPOS
 from diffusionlm.guidance.syntax.windows import WindowTables, build_windows
+from diffusionlm.text.lines import read_lines
 from diffusionlm.training.syntax.files import save_tagger
 from diffusionlm.training.syntax.parser import ChartParser, bracket_f1, chains_of, train_parser
 from diffusionlm.training.syntax.silver import make_tables, silver_tags
@@ -31,7 +32,7 @@ def read_texts(path: str | Path) -> list[tuple[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give texts=[FILE, ...].")
-    lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    lines = [line for line in read_lines(path) if line.strip()]
     if path.suffix == ".jsonl":
         rows = [json.loads(line) for line in lines]
         return [(str(row.get("prompt", "")), str(row["text"])) for row in rows]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusionlm.guidance.syntax.trees import Tree, parse_tree
+from diffusionlm.text.lines import read_lines
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_conllu(path: str | Path) -> list[Sentence]:
     """
     sentences: list[Sentence] = []
     rows: list[list[str]] = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate([*read_lines(path), ""], start=1):
         if not line.strip():
             if rows:
                 sentences.append(_sentence(rows))
@@ -70,7 +71,7 @@ def read_ptb(path: str | Path) -> list[Sentence]:
         ValueError: a line that is no tree, with file and line number.
     """
     sentences = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:

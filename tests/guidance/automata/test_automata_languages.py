@@ -128,6 +128,19 @@ def test_exponential_patterns_fail_fast_and_say_what_to_do(pattern: str) -> None
     assert repr(pattern) in str(error.value)
 
 
+def test_repeats_at_the_edges_of_what_is_searched_cost_nothing() -> None:
+    for pattern in ("(a|b|c){0,5000}", "(ab|c){0,5000}x", "x[a-c]{2,5000}"):
+        language = automata.regex(pattern, "contains", max_seconds=5)
+        assert language.num_states < 10
+        for text in ("", "x", "abx", "xa", "xab", "cc"):
+            assert language.accepts(text) == bool(re.search(pattern, text)), (pattern, text)
+
+
+def test_a_construction_that_will_take_too_long_is_given_up_early() -> None:
+    with pytest.raises(automata.AutomatonTooLarge, match="would take some"):
+        automata.regex("x[ab]{8000}y", "contains", max_states=20_000, max_seconds=10)
+
+
 def test_unknown_mode() -> None:
     with pytest.raises(ValueError, match='use "matches", "contains" or "excludes"'):
         automata.regex("a", "match")  # type: ignore[arg-type]

@@ -91,12 +91,14 @@ def test_failed_rows_have_a_file_of_their_own_and_the_others_go_on(checkpoint, t
         b'{"sampler": "DDIMScheduler"}',
         b'{"text": "\\ud800 [SPAN]"}',
         b'{"num_samples": 1000000000}',
+        b'{"steps": 1000000000}',
+        b'{"guidance": "pii"}',
     ]
     path.write_bytes(b"{}\n" + b"\n".join(bad) + b'\n{"text": "[SPAN:1]"}\n')
     source = open_source(path)
     done = run_job(JobPlan(source, str(tmp_path / "out"), "jsonl", JobSettings(steps=2), checkpoint))
-    assert (done.rows, done.failed) == (15, 13)
-    assert [row["row"] for row in results(tmp_path / "out")] == [0, 14]
+    assert (done.rows, done.failed) == (17, 15)
+    assert [row["row"] for row in results(tmp_path / "out")] == [0, 16]
     failed = [json.loads(line) for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()]
     words = [
         "line 2",
@@ -108,8 +110,16 @@ def test_failed_rows_have_a_file_of_their_own_and_the_others_go_on(checkpoint, t
         "must be a text",
         "steps",
     ]
-    words += ["seed", "results are written", "no sampler", "half of a character", "num_samples"]
-    assert [row["row"] for row in failed] == list(range(1, 14))
+    words += [
+        "seed",
+        "results are written",
+        "no sampler",
+        "half of a character",
+        "num_samples",
+        "most_steps=",
+        "Write [{",
+    ]
+    assert [row["row"] for row in failed] == list(range(1, 16))
     for row, word in zip(failed, words, strict=True):
         assert word in row["error"], row
 
