@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=32, help="of writing")
     parser.add_argument("--vectors", type=int)
     parser.add_argument("--learning-steps", type=int)
+    parser.add_argument("--state", action="store_true", help="texts must mention the name")
     options = parser.parse_args(argv)
     pipe, watch = load_pipeline(options), Stopwatch()
     call: dict[str, Any] = {"num_samples": options.texts, "steps": options.steps, "seed": options.seed}
@@ -91,19 +92,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     learned, told, places, first = [], [], PLACES[: options.concepts], []
     for number, place in enumerate(places):
         pipe.learn_concept(f"place-{number}", place.examples, seed=options.seed, **settings)
-        texts = pipe(context=[Concept(f"place-{number}")], **call).texts
+        state = [place.name] if options.state else []
+        texts = pipe(context=[Concept(f"place-{number}", state)], **call).texts
         learned.append(shares(texts, place))
         told.append(shares(pipe(prompt=place.prompt, **call).texts, place))
         print(f"{place.name}: learned {learned[-1]}, told {told[-1]}", flush=True)
         for text in texts[:3]:
             print(f"  {text}")
         first = texts if number == 0 else first
-    again = pipe(context=[Concept("place-0")], **call).texts == first
+    again = pipe(context=[Concept("place-0", [places[0].name] if options.state else [])], **call).texts == first
     same = pipe("The [SPAN:4] is near [SPAN].", **call).texts == others
     figures = {"learned": mean(learned), "told": mean(told), "same_beside_others": again, "other_texts_identical": same}
     for name, value in figures.items():
         print(f"{name}: {value}")
-    record = {"benchmark": "concepts", "concepts": len(places), "texts": options.texts, "steps": options.steps, **given}
+    record = {
+        "benchmark": "concepts",
+        "concepts": len(places),
+        "texts": options.texts,
+        "steps": options.steps,
+        "vectors": options.vectors,
+        "learning_steps": options.learning_steps,
+        "state": options.state,
+    }
     key = settings_key(record)
     record |= {"checkpoint": checkpoint_facts(options.model), **figures, "seconds": watch.seconds}
     write_json(options.out / f"concepts_{key}.json", record)

@@ -6,6 +6,10 @@ Both are trained from nothing on the same texts in equally many steps of equally
 reads up to two neighbours of each text, in training and in validation, whose texts have other prompts than those of training.
 The larger one has about twice the parameters (RETRO, Borgeaud et al. 2022, asks the same question). The bound is that of
 held-out whole texts in nats a token.
+
+    python -m benchmarks.bench_retrieval --data E2E --fitted runs/fitted/pipeline
+
+trains nothing: it bounds the texts under weights that were fitted to neighbours, without and with them.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from pathlib import Path
 from benchmarks.commandline import add_data, machine_parser, set_threads, training_config
 from diffusionlm.evaluation.record import Stopwatch, settings_key, write_json
 from diffusionlm.training.run import build_trainer
+
+NEIGHBOURS = "data.retrieve={k: 2, share: 1.0}"
 
 
 def shape(width: int, layers: int) -> list[str]:
@@ -40,15 +46,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--layers", type=int, nargs=2, default=(4, 4))
     parser.add_argument("--valid-batches", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fitted", help="checkpoint of size small whose bound is measured without and with neighbours")
     options = parser.parse_args(argv)
     set_threads(options)
     watch = Stopwatch()
     small, large = (shape(*sizes) for sizes in zip(options.width, options.layers, strict=True))
-    kinds = {
-        "small": small,
-        "small, with neighbours": [*small, "data.retrieve={k: 2, share: 1.0}"],
-        "larger": large,
-    }
+    if options.fitted:
+        fitted = ["model=small", f"init={options.fitted}", "data.tokenizer.kind=init"]
+        kinds = {"fitted": fitted, "fitted, with neighbours": [*fitted, NEIGHBOURS]}
+    else:
+        kinds = {"small": small, "small, with neighbours": [*small, NEIGHBOURS], "larger": large}
     figures: dict[str, dict[str, float]] = {}
     print(f"{'':<24}{'parameters':>12}{'nats a token':>14}{'seconds':>9}")
     with tempfile.TemporaryDirectory() as folder:
@@ -72,14 +79,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"seed={options.seed}",
             ]
             trainer, _ = build_trainer(training_config(overrides))
-            trainer.run(resume=False)
+            if not options.fitted:
+                trainer.run(resume=False)
             found = figures[name] = {
                 "parameters": sum(p.numel() for p in trainer.denoiser.parameters()),
                 "bound": trainer.validate()["valid_bound"],
                 "seconds": trainer.seconds,
             }
             print(f"{name:<24}{found['parameters']:>12,}{found['bound']:>14.3f}{found['seconds']:>9.0f}", flush=True)
-    settings = {name: getattr(options, name) for name in ("steps", "tokens", "width", "layers", "seed")}
+    settings = {name: getattr(options, name) for name in ("steps", "tokens", "width", "layers", "fitted", "seed")}
     record = {"benchmark": "retrieval", **settings, "figures": figures, "seconds": watch.seconds}
     write_json(options.out / f"retrieval_{settings_key(settings)}.json", record)
 

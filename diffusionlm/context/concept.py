@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from diffusionlm.context.encoders import fingerprint
-from diffusionlm.context.source import SOURCES, Rows, Source
+from diffusionlm.context.source import SOURCES, Row, Rows, Source
 from diffusionlm.denoiser import CONCEPT, Piece
 from diffusionlm.denoiser.copy_bias import CopyBias
 from diffusionlm.errors import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FOLDER = Path("concepts")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]*")
@@ -122,6 +122,7 @@ class Concept(Source):
     Args:
         concept: its name, as learned with the pipeline or saved in the folder ``concepts``; the path of its file; or a
             `LearnedConcept`.
+        state: phrases that every text mentions, its name say, as a rule that always holds; their case is free.
 
     Example:
         >>> pipe("[SPAN]", context=[Concept("house-style")])  # doctest: +SKIP
@@ -130,10 +131,15 @@ class Concept(Source):
     segment = CONCEPT
     reference = "Gal et al. 2022, An image is worth one word"
 
-    def __init__(self, concept: str | Path | LearnedConcept) -> None:
+    def __init__(self, concept: str | Path | LearnedConcept, state: Sequence[str] = ()) -> None:
         if not isinstance(concept, str | Path | LearnedConcept):
             raise TypeError(f"Concept takes a name, the path of a file or a LearnedConcept, got {concept!r}.")
-        self.concept = concept
+        phrases = (state,) if isinstance(state, str) else tuple(state) if isinstance(state, list | tuple) else (None,)
+        if not all(isinstance(phrase, str) and phrase.strip() for phrase in phrases):
+            raise ValueError(
+                f"state must be phrases that every text mentions, as in ['The Golden Lamb']; got {state!r}."
+            )
+        self.concept, self.state = concept, phrases
 
     def prepare(self, pipe: Any) -> Concept:
         """The concept read from its file, and checked against the pipeline's weights.
@@ -148,7 +154,11 @@ class Concept(Source):
                 f"The concept {found.name!r} was learned with other weights (base {found.base}, these are {base}): its vectors "
                 "mean nothing here. Load its own checkpoint, or learn it again with this one."
             )
-        return Concept(found)
+        return Concept(found, self.state)
+
+    def states(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """See `Source`."""
+        return [self.state] * len(rows)
 
     def pieces(self, rows: Rows) -> list[list[Piece]]:
         """One piece a row, its vectors at the places before the text."""
@@ -164,7 +174,8 @@ class Concept(Source):
     def to_dict(self) -> dict[str, Any]:
         """See `Source`."""
         found = self.concept
-        return {"name": self.name, "concept": found.name if isinstance(found, LearnedConcept) else str(found)}
+        concept = found.name if isinstance(found, LearnedConcept) else str(found)
+        return {"name": self.name, "concept": concept, **({"state": list(self.state)} if self.state else {})}
 
 
 def find_concept(name: str | Path, learned: Mapping[str, LearnedConcept]) -> LearnedConcept:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from diffusionlm.context import Each, Retrieved
+from diffusionlm.context import Concept, Each, Retrieved
 from diffusionlm.guidance import Phrases
 from diffusionlm.guidance.automata import UnsatisfiableConstraint
 
@@ -103,3 +103,13 @@ def test_unknown_fields_and_what_does_not_fit_are_refused_before_work(tiny_pipe)
             "It is [SPAN:1].",
             guidance=Phrases(exclude=["italian"], case_sensitive=False),
         )
+
+
+def test_a_concept_may_be_named_by_every_text(tiny_pipe):
+    tiny_pipe.learn_concept("mill", ["The Mill is cheap.", "It is The Mill."], vectors=2, steps=1)
+    result = tiny_pipe(context=[Concept("mill", state=["The Mill"])], num_samples=2, steps=2, seed=0)
+    assert all("the mill" in text.lower() for text in result.texts)
+    assert result.certificates == [{"contains 'The Mill'": True}] * 2
+    assert result.settings["context"] == [{"name": "concept", "concept": "mill", "state": ["The Mill"]}]
+    with pytest.raises(ValueError, match="phrases that every text mentions"):
+        Concept("mill", state=[""])
