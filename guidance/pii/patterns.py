@@ -155,7 +155,7 @@ KINDS: dict[str, Kind] = {
             Pattern(MAIL_AT_PROVIDER, (r"[\w.+\-]",), _W, unless=(NO_NAME_AT_PROVIDER,), flags=_ANY_CASE),
         ),
         (Pattern(r"[^\s@(\[{\"']@+[^\s@]"), Pattern(r"@[^\s@]+\.[^\W\d_]{2}")),
-        signs=r"@|[\[({<] ?[aA][tT]| [aA][tT] |[_\-|/][aA][tT][_\-|/]|%40|&",
+        signs=r"@|[\[({<] ?[aA][tT]|[ _\-|/][aA][tT][ _\-|/]|%40|&",
     ),
     "phone": Kind(
         "telephone numbers",

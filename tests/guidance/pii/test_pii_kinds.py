@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -273,8 +274,17 @@ class Rules:
         return all(rule.accepts(form.text, form.ranges(written)) for rule in self.rules)
 
 
+def without_wider(kind):
+    """A kind without the patterns for which automata forbid something wider, so that both read the same."""
+    return replace(kind, patterns=tuple(pattern for pattern in kind.patterns if not pattern.forbids))
+
+
+def own(name):
+    return without_wider(KINDS[name])
+
+
 def whole(kind, allowed=()):
-    kind = KINDS[kind] if isinstance(kind, str) else kind
+    kind = own(kind) if isinstance(kind, str) else without_wider(kind)
     rules = [pattern_absence(kind.title, pattern) for pattern in kind.patterns]
     return Rules([allowing(rule, tuple(t for t in allowed if not rule.accepts(plain(t).text))) for rule in rules])
 
@@ -325,7 +335,7 @@ def pieces(seed: int, name: str = "phone") -> str:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_automaton_and_re_agree_on_every_text(name):
-    kind, rule = KINDS[name], whole(name)
+    kind, rule = own(name), whole(name)
     hits = 0
     for seed in range(600):
         text = pieces(seed, name)
@@ -337,7 +347,7 @@ def test_automaton_and_re_agree_on_every_text(name):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_they_agree_on_which_occurrences_were_written(name):
-    kind, rule = KINDS[name], whole(name)
+    kind, rule = own(name), whole(name)
     for seed in range(400):
         text = plain(pieces(seed, name)).text
         draw = random.Random(seed + 1)
