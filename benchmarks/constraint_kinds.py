@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.guided_sets import Request
-from diffusionlm.evaluation.control import fields_of
 from diffusionlm.guidance import JSONSchema, Regex
+from diffusionlm.text.conditions import fields_of
 
 Rows = Sequence[tuple[str, str]]  # condition, text
 AFFIX, APART = 3, 9  # words of an affix; how far apart two words are at most in the sentence they come from

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffusionlm.evaluation.control import fields_of
+from diffusionlm.text.conditions import fields_of
 
 FIELDS = {
     "type": ["pub", "restaurant", "coffee shop"],

@@ -224,7 +224,7 @@ def test_queries_are_prompt_and_known_text_or_what_the_caller_says(tiny_pipe, st
     assert texts() == texts(query="prompt") == ["Zizzi has pizza."]
     assert texts(query=lambda row: "sushi at Browns") == ["Browns serves sushi."]
     assert texts(query=lambda row: "") == []
-    assert texts(min_score=1.1) == []
+    assert texts(min_score=1.0) == []
 
 
 def test_weights_that_never_saw_passages_are_warned_of_and_may_have_them_as_prompts(tiny_pipe, store):

@@ -118,7 +118,7 @@ def test_invalid_syntax_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(a|b)*a(a|b){20}", r"(.*a.{15}b)|(.*c.{15}d)", r"((a{50}){50}){50}", r"(\w{1,300}x){1,300}"]
+    "pattern", [r"(a|b)*a(a|b){20}", r"(.*a.{15}b)|(.*c.{15}d)", r"((a{50}){50}){50}", r"y(\w{1,300}x){1,300}y"]
 )
 def test_exponential_patterns_fail_fast_and_say_what_to_do(pattern: str) -> None:
     with pytest.raises(
@@ -138,7 +138,7 @@ def test_repeats_at_the_edges_of_what_is_searched_cost_nothing() -> None:
 
 def test_a_construction_that_will_take_too_long_is_given_up_early() -> None:
     with pytest.raises(automata.AutomatonTooLarge, match="would take some"):
-        automata.regex("x[ab]{8000}y", "contains", max_states=20_000, max_seconds=10)
+        automata.regex("x[ab]{19000}y", "contains", max_states=20_000, max_seconds=3)
 
 
 def test_unknown_mode() -> None:
