@@ -44,7 +44,6 @@ def carry_out(work: Work) -> int:
     from rich.console import Console
 
     from diffusionlm.commands._training_energy import measured, measured_so_far, told
-    from diffusionlm.denoiser.patches import room_warning
     from diffusionlm.training.cost import step_operations
     from diffusionlm.training.plot import PLOT_FILE, can_plot, plot_run
     from diffusionlm.training.precision import matrix_rate
@@ -72,9 +71,8 @@ def carry_out(work: Work) -> int:
             warning = vocabulary_warning(
                 trainer.train_source.corpus, work.tokenizer.vocab_size, config["data"]["tokenizer"]
             )
-            for said in (warning, room_warning(trainer.denoiser.config)):
-                if said:
-                    console.print(said, markup=False)
+            if warning:
+                console.print(warning, markup=False)
             if config["samples"]:
                 trainer.on_validate = lambda trainer: {"samples": work.samples(trainer)}
             with stop:

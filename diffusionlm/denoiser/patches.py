@@ -27,22 +27,6 @@ def byte_width(config: DenoiserConfig) -> int:
     return max(1, config.num_attention_heads // 2) * config.head_dim
 
 
-def room_warning(config: DenoiserConfig) -> str | None:
-    """Warning about embeddings of more numbers than a position of the trunk can hold of a patch; None where all fit.
-
-    A byte comes with its noisy embedding and its last estimate, and noise is spread over all of their numbers: what a linear
-    map leaves out of them is lost to the trunk.
-    """
-    fits = config.hidden_size // (2 * config.patch_size)
-    if config.patch_size == 1 or config.embedding_size <= fits:
-        return None
-    return (
-        f"A patch of {config.patch_size} brings {2 * config.patch_size} x {config.embedding_size} numbers into a position of "
-        f"{config.hidden_size}, which cannot hold them all: fewer were learned faster, model.embedding_size={max(8, fits)} "
-        "or less."
-    )
-
-
 @dataclass(frozen=True)
 class Grouping:
     """Places of bytes in patches.

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffusionlm.denoiser import DenoiserConfig, SpanDenoiser
-from diffusionlm.denoiser.patches import Grouping, room_warning
+from diffusionlm.denoiser.patches import Grouping
 
 GAMMA = torch.tensor([0.3, -1.0])
 
@@ -141,20 +140,3 @@ def test_patches_of_four_cost_less_than_a_third_of_flat_bytes():
             model(z, GAMMA[:1], model.encode_context(torch.ones(1, 64, dtype=torch.long)))
         counts.append(counter.get_total_flops())
     assert counts[0] > 3 * counts[1]
-
-
-@pytest.mark.parametrize(
-    ("size", "width", "fits"), [(4, 16, True), (4, 24, True), (4, 25, False), (8, 12, True), (1, 500, True)]
-)
-def test_embeddings_that_do_not_fit_a_position_of_the_trunk_are_told_of(size, width, fits):
-    config = DenoiserConfig(patch_size=size, embedding_size=width, hidden_size=192)
-    found = room_warning(config)
-    assert (found is None) == fits
-    if found:
-        assert "model.embedding_size=24 or less" in found
-
-
-def test_the_experiment_on_bytes_has_embeddings_that_fit():
-    with initialize_config_module("diffusionlm.configs", version_base=None):
-        model = compose("train", overrides=["experiment=restaurant_bytes", "data.root=x"]).model
-    assert room_warning(DenoiserConfig(**{**model, "vocab_size": 257})) is None

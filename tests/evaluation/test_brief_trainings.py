@@ -10,7 +10,6 @@ from benchmarks import (
     bench_experts,
     bench_extension,
     bench_latents,
-    bench_patch_room,
     bench_typos,
     brief_trainings,
 )
@@ -158,14 +157,6 @@ def test_latents_are_bounded_with_and_without_what_was_said(tmp_path, monkeypatc
     rows = report(tmp_path)
     assert list(rows) == ["0 latents", "4 latents"]
     assert all(row["with"] != row["without"] for row in rows.values())
-
-
-def test_a_made_up_language_has_the_entropy_that_is_said(tmp_path):
-    texts = bench_patch_room.sentences(2000, 0)
-    assert pytest.approx(9.616, abs=1e-3) == bench_patch_room.ENTROPY
-    assert len(set(texts)) > 1800  # of 15,000
-    bench_patch_room.main(["--numbers", "4", "--steps", "1", "--texts", "60", "--out", f"{tmp_path}/report.json"])
-    assert list(report(tmp_path)["4 numbers"]) == ["bound after 1", "processor_s"]
 
 
 def test_bits_a_character_are_all_bits_over_all_characters():
