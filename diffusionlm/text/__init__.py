@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from diffusionlm.text.vocabulary import Vocabulary
 
 __all__ = ["TextTokenizer", "Vocabulary"]
-_HOMES = {"TextTokenizer": "tokenizer", "Vocabulary": "vocabulary"}
+_HOME = {"TextTokenizer": "tokenizer", "Vocabulary": "vocabulary"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
