@@ -113,7 +113,7 @@ class Phrases(Constraint):
     def _languages(self, alike: bool) -> list[Language]:
         options: dict[str, bool] = {"ignore_case": not self.case_sensitive, "whole_words": self.whole_words}
         rules = [
-            _mentioned(tuple(self._forms([phrase])), alike=alike, **options).renamed(self._named(phrase))
+            mentioned(tuple(self._forms([phrase])), alike=alike, **options).renamed(self._named(phrase))
             for phrase in dict.fromkeys(self.include)
         ]
         if self.any_of:
@@ -148,7 +148,7 @@ class Phrases(Constraint):
 
 
 @lru_cache(maxsize=512)
-def _mentioned(forms: tuple[str, ...], ignore_case: bool, whole_words: bool, alike: bool) -> Language:
+def mentioned(forms: tuple[str, ...], ignore_case: bool, whole_words: bool, alike: bool) -> Language:
     """Texts with one of the forms of a phrase; kept, as calls ask for the same ones again and again."""
     return automata.contains_any(forms, ignore_case=ignore_case, whole_words=whole_words, alike=alike)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from diffusionlm.guidance.automata import Language, TokenAutomaton
+from diffusionlm.guidance.automata import Language, TokenAutomaton, compile_language
+from diffusionlm.guidance.automata.language import quoted
 from diffusionlm.guidance.constraints.constraint import Constraint, whole_layout
 from diffusionlm.guidance.engine.composition import Composition, as_composition
-from diffusionlm.guidance.phrases import Phrases
+from diffusionlm.guidance.phrases import mentioned
 
 if TYPE_CHECKING:
     from diffusionlm.spans import Canvas, CanvasLayout
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class Stated(Constraint):
-    """Every text mentions the phrases of its own canvas, which differ from text to text; their case is free.
+    """Every text mentions the phrases of its own canvas, which differ from text to text.
+
+    A phrase may begin with a large or a small letter; a single word with a capital, "Italian", stands as it is.
 
     ``context=[Retrieved(store, state=["food"])]`` brings it along: the rule of a text is read off the passages that were found
     for it, so a passage that is changed changes the rule.
@@ -37,15 +40,13 @@ class Stated(Constraint):
 
     def automata_on(self, layout: CanvasLayout, vocabulary: Vocabulary) -> Sequence[TokenAutomaton]:
         """One for each phrase of the canvas."""
-        rule = _mentions(layout)
-        return [] if rule is None else rule.automata(vocabulary)
+        return [compile_language(rule, vocabulary) for rule in _mentions(layout, alike=False)]
 
     def certify_on(
         self, layout: CanvasLayout, text: str, span_ids: Sequence[Sequence[int]], written: Sequence[tuple[int, int]]
     ) -> dict[str, bool]:
-        """Whether each phrase of the canvas stands in the text."""
-        rule = _mentions(layout)
-        return {} if rule is None else rule.certify(text, span_ids)
+        """Whether each phrase of the canvas stands in the text, in whatever typography."""
+        return {rule.name: rule.accepts(text) for rule in _mentions(layout, alike=True)}
 
     def to_dict(self) -> dict[str, Any]:
         """Its name only: the phrases are those of the passages, which the result lists."""
@@ -66,6 +67,17 @@ def with_stated(guidance: Any, canvases: Iterable[Canvas]) -> Any:
     return Composition([*given.plugins, Stated(tuple(phrases))], given.budget, given.total)
 
 
-def _mentions(layout: CanvasLayout) -> Phrases | None:
+def _mentions(layout: CanvasLayout, alike: bool) -> list[Language]:
     states = getattr(whole_layout(layout).canvas, "states", ())
-    return Phrases(include=list(states), case_sensitive=False) if states else None
+    return [
+        mentioned(_spellings(phrase), ignore_case=False, whole_words=True, alike=alike).renamed(
+            f"contains {quoted(phrase)}"
+        )
+        for phrase in states
+    ]
+
+
+def _spellings(phrase: str) -> tuple[str, ...]:
+    """A phrase with a large or a small letter at its beginning; a single word with a capital ("Italian") only as it is."""
+    other = phrase[0].swapcase() + phrase[1:]
+    return (phrase,) if phrase[0].isupper() and not phrase.strip().count(" ") else (phrase, other)

@@ -60,13 +60,12 @@ class Each(Source):
 
     def states(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
         """See `Source`: what each row's own source asks for."""
-        made: dict[int, list[tuple[str, ...]]] = {}
-        out: list[tuple[str, ...]] = []
-        for number, row in enumerate(rows):
-            source = self.sources[row.source]
-            if source is not None and row.source not in made:
-                made[row.source] = source.states(rows)
-            out.append(() if source is None else made[row.source][number])
+        out: list[tuple[str, ...]] = [()] * len(rows)
+        for number, source in enumerate(self.sources):
+            own = [place for place, row in enumerate(rows) if row.source == number]
+            if source is not None and own:
+                for place, phrases in zip(own, source.states([rows[place] for place in own]), strict=True):
+                    out[place] = phrases
         return out
 
     def to_dict(self) -> dict[str, Any]:

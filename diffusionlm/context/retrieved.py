@@ -34,9 +34,9 @@ class Retrieved(Source):
             passages have the form of the prompts that the weights know.
         min_score: cosine below which a passage is left out.
         state: what every text must mention of its passages, as a rule that always holds: names of fields, for passages such as
-            ``food[Italian], area[riverside]``; or a function of a passage that returns phrases. A field that the passages of a
-            text lack, or whose value is yes or no, asks for nothing; of several passages the nearest that has a field
-            counts. None asks for nothing.
+            ``food[Italian], area[riverside]``; or a function of the text of a passage that returns phrases. Of several
+            passages the nearest that has a field counts. A call warns of a text whose passages lack a field, or that has no
+            passage near enough, as its text is free. None asks for nothing.
 
     Example:
         >>> pipe("[SPAN]", prompt="name[The Mill]", context=[Retrieved(store, k=2)]).context  # doctest: +SKIP
@@ -123,14 +123,20 @@ class Retrieved(Source):
         """Phrases of the passages of each row that its text must mention.
 
         Raises:
-            ValueError: if no passage that was found has a field that was asked for.
+            ValueError: if a row has nothing to look for, no passage that was found has a field that was asked for, or its
+                value is yes or no, which no text spells.
             TypeError: if the function returns anything but texts.
         """
         if self.state is None:
             return [()] * len(rows)
         queries = self.queries(rows)
-        distinct = list(dict.fromkeys(filter(None, queries)))
-        found = dict(zip(distinct, self.store.search(distinct, self.k), strict=True)) if distinct else {}
+        if "" in queries:
+            raise ValueError(
+                f"Retrieved(state=...) has nothing to look for in input {rows[queries.index('')].source}: give a prompt or "
+                "known text, or query=function, so that a passage can be found whose facts the text is to state."
+            )
+        distinct = list(dict.fromkeys(queries))
+        found = dict(zip(distinct, self.store.search(distinct, self.k), strict=True))
         passages = {
             query: [passage.text for passage in own if passage.score >= self.min_score] for query, own in found.items()
         }
@@ -170,19 +176,30 @@ def _values_of(names: Sequence[str], passages: Mapping[str, Sequence[str]]) -> d
         if read and name not in known:
             raise ValueError(
                 f"None of the passages that were found has the field {name!r}; they have: {', '.join(known) or 'no fields'}. "
-                "For plain sentences give state=function, which takes a passage and returns the phrases to mention."
+                "For plain sentences give state=function, which takes the text of a passage and returns the phrases to "
+                "mention."
             )
-    return {
-        query: tuple(
-            dict.fromkeys(
-                value
-                for name in names
-                for value in [next((fields[name] for fields in texts if name in fields), "")]
-                if value and value.lower() not in ("yes", "no")
-            )
+    out: dict[str, tuple[str, ...]] = {}
+    lacking: dict[str, list[str]] = {}
+    for query, texts in read.items():
+        values = {name: next((fields[name] for fields in texts if name in fields), "") for name in names}
+        for name, value in values.items():
+            if value.lower() in ("yes", "no"):
+                raise ValueError(
+                    f"The passage found for {query[:60]!r} says {name}[{value}], which no text spells; leave {name!r} out of "
+                    "state, or give state=function, which takes the text of a passage and returns the phrases to mention."
+                )
+            if not value:
+                lacking.setdefault(name, []).append(query)
+        out[query] = tuple(dict.fromkeys(filter(None, values.values())))
+    for name, queries in lacking.items():
+        warnings.warn(
+            f"No passage that was found for {queries[0][:60]!r}"
+            + (f" and {len(queries) - 1} others" if queries[1:] else "")
+            + f" has a field {name!r}: such a text need not state it.",
+            stacklevel=2,
         )
-        for query, texts in read.items()
-    }
+    return out
 
 
 def _phrases_of(function: Callable[[str], Sequence[str]], texts: Sequence[str]) -> tuple[str, ...]:

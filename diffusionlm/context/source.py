@@ -169,5 +169,5 @@ def text_piece(rows: Rows, segment: int, text: str, what: str, origin: Any = Non
     encode = rows.tokenizer.encode_prompt if segment == PROMPT else rows.tokenizer.encode
     ids, limit = encode(text), 2 * rows.model.max_length
     if len(ids) > limit:
-        raise ValueError(f"{what} has {len(ids)} tokens, at most {limit} are allowed.")
+        raise ValueError(f"{what} has {len(ids)} tokens, at most {limit} are allowed: shorten it, or split it.")
     return Piece(segment, text, torch.arange(-len(ids), 0), torch.tensor(ids, dtype=torch.long), origin=origin)

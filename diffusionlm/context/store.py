@@ -11,6 +11,7 @@ import re
 import shutil
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from diffusionlm.context.encoders import MINILM, WORDS, Encoder, make_encoder
 from diffusionlm.context.parts import Part, build_index, read_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 MANIFEST = "store.json"
 _VERSION = 1
@@ -118,13 +119,14 @@ class Store:
             self._state = ((*parts, Part(numbers, passages, metadata, index)), removed)
         return [int(number) for number in numbers]
 
-    def remove(self, numbers: int | Iterable[int]) -> None:
-        """Removes passages by their numbers.
+    def remove(self, numbers: int | Passage | Iterable[int | Passage]) -> None:
+        """Removes passages by their numbers, or as a search gave them.
 
         Raises:
             ValueError: if there is none of that number; nothing is removed then.
         """
-        wanted = [int(numbers)] if isinstance(numbers, int | np.integer) else [int(number) for number in numbers]
+        given = [numbers] if isinstance(numbers, int | np.integer | Passage) else list(numbers)
+        wanted = [int(one.number if isinstance(one, Passage) else one) for one in given]
         with self._writing:
             parts, removed = self._state
             for number in wanted:
@@ -299,6 +301,11 @@ def _read(texts: Iterable[str | Mapping[str, Any]], text_field: str) -> tuple[li
         raise ValueError(f"Give a list of passages, not one text: [{texts[:40]!r}].")
     passages, metadata = [], []
     for number, item in enumerate(texts):
+        if not isinstance(item, str | Mapping):
+            raise ValueError(
+                f"Passage {number} is {item!r}; a passage is a text, or a mapping with its text in {text_field!r} whose other "
+                "fields are metadata."
+            )
         row = {text_field: item} if isinstance(item, str) else dict(item)
         text = row.pop(text_field, None)
         if not isinstance(text, str) or not text.strip():

@@ -7,6 +7,8 @@ import pytest
 from diffusionlm.context import Concept, Each, Retrieved
 from diffusionlm.guidance import Phrases
 from diffusionlm.guidance.automata import UnsatisfiableConstraint
+from diffusionlm.guidance.stated import Stated
+from diffusionlm.spans import Canvas, Span
 
 PASSAGES = {
     "mill": "name[The Mill], food[Italian], area[river], family friendly[yes]",
@@ -35,7 +37,8 @@ def stated(pipe, shelf, state, prompt, text=None, **settings):
 
 def test_each_text_states_what_its_own_passage_says(tiny_pipe):
     shelf = Shelf(PASSAGES)
-    result = stated(tiny_pipe, shelf, ["food", "area"], ["the mill", "the eagle", "elsewhere"], num_samples=2)
+    with pytest.warns(UserWarning, match="has a field 'area': such a text need not state it"):
+        result = stated(tiny_pipe, shelf, ["food", "area"], ["the mill", "the eagle", "elsewhere"], num_samples=2)
     assert [list(held[0]) for held in result.certificates] == [
         ["contains 'Italian'", "contains 'river'"],
         ["contains 'pub'"],
@@ -86,6 +89,29 @@ def test_the_same_canvas_with_other_facts_is_another_canvas(tiny_pipe):
 def test_other_things_than_names_are_refused(state):
     with pytest.raises(ValueError, match="names of fields"):
         Retrieved(Shelf(PASSAGES), state=state)
+
+
+def test_a_fact_is_spelt_as_a_text_spells_it(tiny_pipe):
+    shelf = Shelf({"mill": "food[Italian], area[city centre], price[Fast food]"})
+    rule = Stated(["Italian"])
+    layout = Canvas((Span(8),), states=("Italian", "city centre", "Fast food")).lay_out(tiny_pipe.tokenizer, 8)
+    for text, held in {
+        "Italian, City centre, fast food": [True, True, True],
+        "italian, city Centre, Fast food": [False, False, True],
+    }.items():
+        assert list(rule.certify_on(layout, text, [], []).values()) == held
+    with pytest.raises(UnsatisfiableConstraint, match="Italian"):
+        stated(tiny_pipe, shelf, ["food"], "the mill", guidance=Phrases(exclude=["Italian"]))
+
+
+def test_what_a_text_need_not_state_is_said(tiny_pipe):
+    shelf = Shelf(PASSAGES)
+    with pytest.warns(UserWarning, match="'the eagle' has a field 'area'"):
+        stated(tiny_pipe, shelf, ["area"], ["the mill", "the eagle"])
+    with pytest.raises(ValueError, match=r"family friendly\[yes\], which no text spells"):
+        stated(tiny_pipe, shelf, ["family friendly"], "the mill")
+    with pytest.raises(ValueError, match="nothing to look for in input 1"):
+        stated(tiny_pipe, shelf, ["food"], ["the mill", ""])
 
 
 def test_unknown_fields_and_what_does_not_fit_are_refused_before_work(tiny_pipe):

@@ -265,3 +265,11 @@ def test_words_find_names_whatever_their_case_and_are_known_again_on_disk(tmp_pa
     vectors = store.encoder.encode(["The Mill", "mill the", "?!"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(vectors[0], vectors[1], rtol=1e-6)
+
+
+def test_passages_come_and_go_as_a_search_gives_them():
+    store = Store.build(["name[The Mill]", "name[Browns]"], encoder="words")
+    store.remove(store.search(["mill"], 1)[0][0])
+    assert [passage.text for passage in store] == ["name[Browns]"]
+    with pytest.raises(ValueError, match="Passage 0 is 3; a passage is a text, or a mapping"):
+        store.add([3])
