@@ -22,11 +22,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.byte_models import Texts, add_options, kinds_of, load, train
+from benchmarks.byte_models import Texts, add_options, bound, kinds_of, load, train
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.denoiser import SpanDenoiser
 from diffusionlm.evaluation.diversity import distinct_n, ngram_entropy
-from diffusionlm.evaluation.likelihood import bits_a_character, text_bounds
 from diffusionlm.evaluation.quality import text_quality
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.evaluation.sample_sets import table
@@ -91,15 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def bounds(pipe: DiffusionLMPipeline, pairs: list[tuple[str, str]], options: argparse.Namespace) -> dict[str, float]:
     """Bits a character of held-out texts, from nothing and from their prompts, with standard errors."""
-    length = pipe.model.max_length
-    fitting = [(prompt, text) for prompt, text in pairs if len(pipe.tokenizer.encode(text)) < length]
-    texts, prompts = [text for _, text in fitting], [prompt for prompt, _ in fitting]
-    found = {}
-    for name, given in {"bits": None, "bits_with_prompt": prompts}.items():
-        if given is None or any(given):
-            nats = text_bounds(pipe, texts, num_levels=options.levels, max_length=length, prompts=given)
-            found[name], found[f"{name}_error"] = bits_a_character(nats, texts)
-    return {**found, "bounded": len(texts)}
+    found: dict[str, float] = {}
+    for name, prompted in {"bits": False, "bits_with_prompt": True}.items():
+        if not prompted or any(prompt for prompt, _ in pairs):
+            found[name], found[f"{name}_error"], found["bounded"] = bound(pipe, pairs, options.levels, prompted)
+    return found
 
 
 def written(pipe: DiffusionLMPipeline, options: argparse.Namespace, seen: SeenText, real: list[str]) -> dict[str, Any]:

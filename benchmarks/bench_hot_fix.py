@@ -18,7 +18,6 @@ Passages have the form of prompts (--segment prompt), or are sentences of the sp
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,9 @@ from diffusionlm.context.encoders import make_encoder
 from diffusionlm.corpora.e2e import read_e2e
 from diffusionlm.evaluation.record import checkpoint_facts, settings_key, write_json
 from diffusionlm.guidance import ClassifierFree
+from diffusionlm.text.conditions import fields_of
 
 FIELDS = ("food", "area", "price")
-FIELD = re.compile(r"([^,\[\]]+)\[([^\]]*)\]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def changes(pairs: Sequence[tuple[str, str]], count: int, segment: str, seed: in
     """``count`` changes, of different places as far as there are any."""
     rng = random.Random(seed)
     values: dict[str, set[str]] = {name: set() for name in FIELDS}
-    read = [({key.strip(): value for key, value in FIELD.findall(prompt)}, text) for prompt, text in pairs]
+    read = [(dict(fields_of(prompt)), text) for prompt, text in pairs]
     for fields, _ in read:
         for name in FIELDS:
             if name in fields:

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.byte_models import Texts, add_options, kinds_of, load, train
+from benchmarks.byte_models import Texts, add_options, bound, kinds_of, load, train
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.evaluation.control import mentions
-from diffusionlm.evaluation.likelihood import bits_a_character, text_bounds
 from diffusionlm.evaluation.record import Stopwatch, write_json
 from diffusionlm.evaluation.sample_sets import table
 from diffusionlm.text.conditions import fields_of
@@ -117,17 +116,8 @@ def measure(
         written = pipe(prompt=prompt, num_samples=options.samples, steps=options.steps, seed=number, bigrams=0).texts
         samples.append({"prompt": prompt, "text": written[0]})
         said += [(mentions(text, value), value in known) for text in written for value in values]
-    bounded = [(prompt, text) for prompt, (_, text, _) in zip(prompts, cases, strict=True)]
-    bounded = [(p, t) for p, t in bounded if len(pipe.tokenizer.encode(t)) < pipe.model.max_length]
-    texts = [text for _, text in bounded]
-    nats = text_bounds(
-        pipe,
-        texts,
-        num_levels=options.levels,
-        max_length=pipe.model.max_length,
-        prompts=[prompt for prompt, _ in bounded],
-    )
-    bits, error = bits_a_character(nats, texts)
+    pairs = [(prompt, text) for prompt, (_, text, _) in zip(prompts, cases, strict=True)]
+    bits, error, _ = bound(pipe, pairs, options.levels, prompted=True)
     of_known = [stated for stated, seen in said if seen]
     return {
         "stated": sum(stated for stated, _ in said) / len(said),

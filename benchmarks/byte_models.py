@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.brief_trainings import FIGURES, arithmetic, course
 from benchmarks.commandline import training_config
 from diffusionlm import DiffusionLMPipeline
 from diffusionlm.corpora.e2e import read_e2e
+from diffusionlm.evaluation.likelihood import bits_a_character, text_bounds
 from diffusionlm.evaluation.record import write_json, write_text
 from diffusionlm.text import TextTokenizer
 from diffusionlm.training.export import export_pipeline
@@ -185,6 +187,17 @@ def load(kind: Kind, texts: Texts) -> tuple[DiffusionLMPipeline, dict[str, Any]]
     pipe = DiffusionLMPipeline.from_pretrained(folder / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     return pipe, json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+
+
+def bound(
+    pipe: DiffusionLMPipeline, pairs: Sequence[tuple[str, str]], levels: int, prompted: bool
+) -> tuple[float, float, int]:
+    """Bits a character of the texts of (prompt, text) that fit, their standard error, and how many those are."""
+    length = pipe.model.max_length
+    fitting = [(prompt, text) for prompt, text in pairs if len(pipe.tokenizer.encode(text)) < length]
+    texts, prompts = [text for _, text in fitting], [prompt for prompt, _ in fitting]
+    nats = text_bounds(pipe, texts, num_levels=levels, max_length=length, prompts=prompts if prompted else None)
+    return *bits_a_character(nats, texts), len(texts)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

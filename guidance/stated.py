@@ -79,5 +79,5 @@ def _mentions(layout: CanvasLayout, alike: bool) -> list[Language]:
 
 def _spellings(phrase: str) -> tuple[str, ...]:
     """A phrase with a large or a small letter at its beginning; a single word with a capital ("Italian") only as it is."""
-    other = phrase[0].swapcase() + phrase[1:]
-    return (phrase,) if phrase[0].isupper() and not phrase.strip().count(" ") else (phrase, other)
+    one_name = phrase[0].isupper() and " " not in phrase
+    return (phrase,) if one_name else tuple(dict.fromkeys((phrase, phrase[0].swapcase() + phrase[1:])))

@@ -122,7 +122,8 @@ class Concept(Source):
     Args:
         concept: its name, as learned with the pipeline or saved in the folder ``concepts``; the path of its file; or a
             `LearnedConcept`.
-        state: phrases that every text mentions, its name say, as a rule that always holds; their case is free.
+        state: phrases that every text mentions, its name say, as a rule that always holds; a small or a large letter may
+            begin them.
 
     Example:
         >>> pipe("[SPAN]", context=[Concept("house-style")])  # doctest: +SKIP

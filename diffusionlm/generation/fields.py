@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 
 from diffusionlm.errors import did_you_mean
-
-_FIELD = re.compile(
-    r"(?:^|(?<=\]))[\s,;]*([^\s\[\],;][^\[\],;]*?)\s*\["
-)  # the names in "name[The Mill], food[Italian]"
+from diffusionlm.text.conditions import fields_of
 
 
 def check_fields(
@@ -32,7 +28,8 @@ def check_fields(
     prompts = list(prompts)
     for prompt in prompts:
         _check_brackets(prompt)
-    foreign = dict.fromkeys(name for prompt in prompts for name in _FIELD.findall(prompt) if name not in known)
+    said = dict.fromkeys(field for prompt in prompts for field in fields_of(prompt))
+    foreign = dict.fromkeys(name for name, _ in said if name not in known)
     if foreign:
         warnings.warn(
             f"No training text of these weights had the field {', '.join(map(repr, foreign))}, so the model makes little of "
@@ -41,12 +38,11 @@ def check_fields(
         )
     for field, few in (values or {}).items():
         few = list(few)
-        given = re.compile(rf"(?:^|[\s,;\]]){re.escape(field)}\s*\[([^\[\]]*)\]")
-        odd = dict.fromkeys(value for prompt in prompts for value in given.findall(prompt) if value.strip() not in few)
-        if odd:
+        odd = next((value for name, value in said if name == field and value not in few), None)
+        if odd is not None:
             warnings.warn(
-                f"No training text of these weights had {field}[{next(iter(odd))}], so the model makes little of it; the "
-                f"values of {field!r} are: {', '.join(few)}.{did_you_mean(next(iter(odd)), few)}",
+                f"No training text of these weights had {field}[{odd}], so the model makes little of it; the "
+                f"values of {field!r} are: {', '.join(few)}.{did_you_mean(odd, few)}",
                 stacklevel=3,
             )
 
