@@ -13,7 +13,7 @@ from diffusionlm.guidance import automata
 from diffusionlm.guidance.automata import Language, TokenAutomaton, compile_language
 from diffusionlm.guidance.automata.inflection import forms_of
 from diffusionlm.guidance.automata.language import quoted
-from diffusionlm.guidance.constraints.constraint import Constraint, bind_to, by_canvas
+from diffusionlm.guidance.constraints.constraint import Constraint, bind_to, by_canvas, nats_of
 from diffusionlm.guidance.constraints.many_phrases import MOST_TOGETHER
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.text import Vocabulary
@@ -96,10 +96,9 @@ class Phrases(Constraint):
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
             for rule in self.compiled:
-                found = bind_to([rule], layout, state.vocabulary, None).log_partition(
-                    state.log_probs[index, : layout.length]
-                )
-                out = out.index_add(0, index, -found.to(out.dtype))
+                bound = bind_to([rule], layout, state.vocabulary, None)
+                found = nats_of(bound, state.log_probs[index, : layout.length])
+                out = out.index_add(0, index, found.to(out.dtype))
         return out
 
     def required_characters(self) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from diffusionlm.spans import CanvasLayout
     from diffusionlm.text import Vocabulary
 
+IMPOSSIBLE = 1e4  # nats: more than any text of a model's length costs at `posterior.LOWEST` for each token
 _kept: Kept[BoundAutomaton] = Kept()
 
 
@@ -105,7 +106,7 @@ class Constraint(Guidance):
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
             bound = bind_to(rules_on(self, layout, state.vocabulary), layout, state.vocabulary, None)
-            out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
+            out = out.index_put((index,), nats_of(bound, state.log_probs[index, : layout.length]).to(out.dtype))
         return out
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:
@@ -172,6 +173,14 @@ def whole_layout(layout: CanvasLayout) -> CanvasLayout:
     """The layout; of a block that of the whole canvas that it is a part of."""
     whole = getattr(layout, "whole", None)
     return layout if whole is None else whole.layout
+
+
+def nats_of(bound: BoundAutomaton, log_probs: Tensor) -> Tensor:
+    """-log of the probability that rules hold (B,), under log posteriors (B, L, V); `IMPOSSIBLE` where they cannot hold.
+
+    That is a number, and not infinite, because a rule that is a wish only (``strategy="tilt"``) may be missed in the end.
+    """
+    return (-bound.log_partition(log_probs)).clamp_max(IMPOSSIBLE)
 
 
 def bind_to(

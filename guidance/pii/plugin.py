@@ -16,7 +16,7 @@ from torch import Tensor
 from diffusionlm.guidance.automata import TokenAutomaton
 from diffusionlm.guidance.automata.absence_over_tokens import compile_absence
 from diffusionlm.guidance.automata.occurrences import Absence
-from diffusionlm.guidance.constraints.constraint import bind_to, by_canvas
+from diffusionlm.guidance.constraints.constraint import bind_to, by_canvas, nats_of
 from diffusionlm.guidance.constraints.lazy import LazyConstraint, Ranges
 from diffusionlm.guidance.guidance import Guidance
 from diffusionlm.guidance.pii.allowances import Allowances, allowing
@@ -308,5 +308,5 @@ class PII(LazyConstraint):
         for rows, layout in by_canvas(state.layouts):
             index = torch.tensor(rows, device=state.device)
             bound = bind_to([rule], layout, state.vocabulary, None)
-            out = out.index_put((index,), -bound.log_partition(state.log_probs[index, : layout.length]).to(out.dtype))
+            out = out.index_put((index,), nats_of(bound, state.log_probs[index, : layout.length]).to(out.dtype))
         return out

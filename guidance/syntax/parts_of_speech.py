@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusionlm.guidance.automata.language import quoted
-from diffusionlm.guidance.constraints.constraint import Constraint, bind_rules, by_canvas
+from diffusionlm.guidance.constraints.constraint import IMPOSSIBLE, Constraint, bind_rules, by_canvas
 from diffusionlm.guidance.registry.plugins import register
 from diffusionlm.guidance.settings import read_texts
 from diffusionlm.guidance.syntax.automaton import TagAutomaton, sequence_automaton, wish_automaton
@@ -105,7 +105,7 @@ class TagRule(Constraint):
             index = torch.tensor(rows, device=state.device)
             bound = bind_rules([self], layout, state.vocabulary, None, state.device)
             own = _LogPartition.apply(state.log_probs[index, : layout.length], bound)
-            out = out.index_put((index,), -own.to(out.dtype))
+            out = out.index_put((index,), (-own).clamp_max(IMPOSSIBLE).to(out.dtype))
         return out
 
     def certify(self, text: str, span_ids: Sequence[Sequence[int]]) -> dict[str, bool]:

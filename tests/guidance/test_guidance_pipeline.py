@@ -316,3 +316,14 @@ def test_a_classifier_in_training_mode_is_refused(pipe):
     model, tokenizer = tiny_classifier()
     with pytest.raises(ValueError, match="training mode"):
         pipe(TEXT, guidance=Classifier(model.train(), tokenizer=tokenizer), **FAST)
+
+
+@pytest.mark.parametrize("strategy", ["tilt", "latent"])
+def test_a_rule_that_is_a_wish_only_may_be_missed_in_the_end(tiny_pipe, strategy):
+    from diffusionlm.guidance import Phrases
+    from diffusionlm.guidance.constraints.constraint import IMPOSSIBLE
+
+    wish = Phrases(include=["zebra"], strategy=strategy, weight=0.01)
+    result = tiny_pipe("[SPAN:8]", num_samples=2, steps=2, seed=0, guidance=wish)
+    assert all("zebra" not in text for text in result.texts)
+    assert json.loads(result.trace.to_json())["finished"]["phrases"] == [IMPOSSIBLE] * 2

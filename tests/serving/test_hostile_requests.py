@@ -117,7 +117,6 @@ def test_bodies_that_are_no_json(service, raw, words) -> None:
         ({"guidance": ["pii", "length"]}, 'Write [{"name": "pii"}, {"name": "length"}]'),
         ({"guidance": 3}, "must be a list such as"),
         ({"guidance": {"nme": "pii"}}, """named by "name", not by 'nme'"""),
-        ({"guidance": [{"name": "phrases", "include": ["a"], "strategy": "latent"}]}, "phrases"),
         ({"guidance": [{"name": "choice"}]}, "the text has none"),
         ({"guidance": [{"name": "phrases", "nonsense": 1}]}, "no setting 'nonsense'"),
         ({"guidance": [{"name": "nonsense"}]}, "not among"),
